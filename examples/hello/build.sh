@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Builds hello.tar, an image that prints a greeting, in this folder.
+# PYTHON names a Python that has absl-py; python3 by default.
+set -eu
+umask 022
+cd "$(dirname "$0")"
+python=${PYTHON:-python3}
+
+# The layer: the same files give the same bytes, whoever packs them and when.
+mkdir -p root
+"$python" make_hello.py root/hello
+tar --create --file=layer.tar --format=ustar --sort=name --mtime=@0 \
+    --owner=0 --group=0 --numeric-owner --mode=0755 --directory=root hello
+sha256sum layer.tar > layer.sha256
+
+# The configuration; the layer's identifier is its diff ID.
+read -r diff_id _ < layer.sha256
+cat > config.json <<EOF
+{
+  "architecture": "amd64",
+  "os": "linux",
+  "created": "1970-01-01T00:00:00Z",
+  "config": {"Cmd": ["/hello"]},
+  "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "create_image"}],
+  "rootfs": {"type": "layers", "diff_ids": ["sha256:$diff_id"]}
+}
+EOF
+sha256sum config.json > config.sha256
+
+"$python" ../../create_image.py \
+    --output=hello.tar \
+    --id=@config.sha256 \
+    --config=config.json \
+    --layer=@layer.sha256=layer.tar \
+    --tag=example/hello:1.0
