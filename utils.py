@@ -187,7 +187,7 @@ class TarReader(UncompressedFile):
         sparse = member.issparse()
         ends = [0]
         for offset, size in cast(Any, member).sparse if sparse else ():
-            ends += offset, offset + size
+            ends += (offset, offset + size) if size else ()  # GNU tar fills up with empty ones
         ends.append(member.size)
         if ends != sorted(ends) or (sparse and member.size > _SPARSE_LIMIT):
             raise ValueError(f"bad size of '{member.name}'")

@@ -14,6 +14,7 @@ import tarfile
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 TOOL = ROOT / 'create_image.py'
 DATA = ROOT / 'tests' / 'testdata'
 BASES = sorted(path.name for path in (DATA / 'bases').iterdir())
