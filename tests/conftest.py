@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -130,6 +131,19 @@ def derived(folder, base, **options):
     image = Parts(folder, below=base_diff_ids(), **options)
     path = DATA / 'bases' / base
     return image, [*image.flags, f'--base={path}', f'--legacy_base={path}']
+
+
+def missing(reason):
+    """Skips the test, or fails it where REQUIRE_CLIENTS=1 says that all must be there."""
+    if os.environ.get('REQUIRE_CLIENTS') == '1':
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            missing(f'{program} is not installed')
 
 
 def environment(**changes):

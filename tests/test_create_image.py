@@ -5,7 +5,6 @@ import inspect
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,6 +22,7 @@ from conftest import (
     manifest,
     members,
     names,
+    require,
     run,
     sha256,
 )
@@ -305,10 +305,7 @@ def test_other_readers(long_names, reader, tmp_path):
         with tarfile.open(image) as tar:
             tar.extractall(folder)
     else:
-        if not shutil.which(reader):
-            if os.environ.get('REQUIRE_CLIENTS') == '1':
-                pytest.fail(f'{reader} is missing')
-            pytest.skip(f'{reader} is not installed')
+        require(reader)
         command = ['busybox', 'tar'] if reader == 'busybox' else [reader]
         done = subprocess.run(
             [*command, '-xf', image, '-C', folder],
