@@ -28,7 +28,7 @@ from conftest import (
 )
 
 # The digest of the archive that fixed_image() builds.
-FIXED_DIGEST = '2fafda46bd1ccf4d7012bdda621392a2e00c628055bb027fabcc9ed7fcd20b04'
+FIXED_DIGEST = 'ea425f52da9993daf2f14254fac9d90ac09c65a9393e6c4bce73347a9fa3c283'
 
 
 def fixed_image(folder, *flags, **options):
