@@ -86,12 +86,11 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                     if self._add_header(info):
                         self._copy(file, file_content, 0, info.size)
             return
-        data = content or b''
-        if isinstance(data, str):
-            data = data.encode('utf-8', 'surrogateescape')
-        info.size = len(data)
+        if isinstance(content, str):
+            content = content.encode('utf-8', 'surrogateescape')
+        info.size = len(content or b'')
         if self._add_header(info):
-            self._write(data)
+            self._write(content or b'')
 
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges the archive at the path tar, plain or compressed.

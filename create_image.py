@@ -15,7 +15,6 @@ import stat
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 
 from absl import app, flags, logging
 
@@ -49,7 +48,6 @@ _PATH_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
 _PATH_AND_TAG = rf'({_PATH_PART}(?:/{_PATH_PART})*):[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}}'
 
 _ADVICE = {
-    errno.EFBIG: 'raise the limit',
     errno.ENOSPC: 'make room',
     errno.EPIPE: 'let its reader read to the end',
     errno.ESTALE: 'let nothing write to it meanwhile',
@@ -132,8 +130,11 @@ def _read_base(path: str | None) -> tuple[list[str], str | None]:
         return [], None
     # The Docker image specification's <id>.json, or as Docker since 25 or crane name it.
     names = r'(.+)\.json|(?:blobs/sha256/|sha256:)([0-9a-f]{64})'
-    match = re.fullmatch(names, utils.member_name(entry['Config']))
-    layers = [utils.member_name(name) for name in entry.get('Layers') or ()]
+    try:
+        match = re.fullmatch(names, utils.member_name(entry['Config']))
+        layers = [utils.member_name(name) for name in entry.get('Layers') or ()]
+    except utils.ArchiveError as error:
+        raise utils.ArchiveError(f"'{path}': manifest.json: {error}") from error
     return layers, match and f'sha256:{match[1] or match[2]}'
 
 
@@ -208,7 +209,7 @@ def _text(value: str | None) -> str:
     return os.fsencode(value or '').decode('utf-8', 'surrogateescape')
 
 
-def _stop(number: int, _: object) -> NoReturn:
+def _stop(number: int, _: object) -> None:
     raise KeyboardInterrupt(number)
 
 
@@ -242,7 +243,7 @@ def main(argv: Sequence[str]) -> None:
         if not problems:
             create_image(*image, legacy_id, FLAGS.metadata, name, repository)
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, 'check the path and its permissions')
+        advice = _ADVICE.get(error.errno or 0, 'check the path, its permissions and limits')
         problems = [f"'{error.filename}': {error.strerror}: {advice}"]
     except (ValueError, archive.TarFileWriter.Error) as error:
         problems = [str(error)]

@@ -13,7 +13,6 @@ import pytest
 
 import create_image
 from conftest import (
-    ROOT,
     TOOL,
     build,
     content,
@@ -246,12 +245,8 @@ def test_digest_as_another_user(tmp_path):
     output = tmp_path / 'image.tar'
     for path in [*tmp_path.iterdir(), tmp_path, *tmp_path.parents[:-2]]:
         path.chmod(path.stat().st_mode | 0o777)
-    code = f'import sys; sys.path[:0] = {[str(ROOT), *sys.path]}; import create_image as c; '
     layers = [{'name': '1' * 64, 'layer': 'small.tar'}, {'name': '2' * 64, 'layer': 'large.tar'}]
-    code += (
-        f"c.create_image('image.tar', '{'a' * 64}', {layers}, 'config.json', "
-        "['example/fixed:1.0', 'example/täg:1.0'], name='1.0', repository='example/fixed')"
-    )
+    tags = ['example/fixed:1.0', 'example/täg:1.0']
     output.unlink()
     pid = os.fork()
     if not pid:
@@ -259,7 +254,11 @@ def test_digest_as_another_user(tmp_path):
             os.chdir(tmp_path)
             os.setgid(12345)
             os.setuid(12345)
-            exec(code, {})
+            create_image.create_image(
+                *('image.tar', 'a' * 64, layers, 'config.json', tags),
+                name='1.0',
+                repository='example/fixed',
+            )
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
