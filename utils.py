@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 BLOCK_SIZE = 1 << 20  # bytes read at a time
-_READ_LIMIT = 16 << 20  # bytes of an extended header or manifest.json
+_READ_LIMIT = 4 << 20  # bytes of an extended header or manifest.json
 _SPARSE_LIMIT = 1 << 40  # bytes; a sparse header can claim any size at no cost
 _LINK_LIMIT = 16  # links followed from member to member
 
