@@ -14,7 +14,7 @@ import tarfile
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).absolute().parent.parent
 sys.path.insert(0, str(ROOT))
 TOOL = ROOT / 'create_image.py'
 DATA = ROOT / 'tests' / 'testdata'

@@ -16,16 +16,7 @@ sha256sum layer.tar > layer.sha256
 
 # The configuration; the layer's identifier is its diff ID.
 read -r diff_id _ < layer.sha256
-cat > config.json <<EOF
-{
-  "architecture": "amd64",
-  "os": "linux",
-  "created": "1970-01-01T00:00:00Z",
-  "config": {"Cmd": ["/hello"]},
-  "history": [{"created": "1970-01-01T00:00:00Z", "created_by": "create_image"}],
-  "rootfs": {"type": "layers", "diff_ids": ["sha256:$diff_id"]}
-}
-EOF
+sed "s/@LAYER@/$diff_id/" config.json.in > config.json
 sha256sum config.json > config.sha256
 
 "$python" ../../create_image.py \
