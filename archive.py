@@ -26,9 +26,8 @@ _COPY_SIZE = 64 << 20  # bytes asked of one system call; signals wait for its en
 class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
     """Writes a tar archive, which appears whole or not at all; a context manager.
 
-    Where a name is there already, the first member stays and, but for directories, a warning
-    is logged. The methods raise OSError for a file that cannot be read or written, and Error
-    for what no archive may hold.
+    The first member of a name stays; but for directories, a warning names the others. The
+    methods raise OSError for an unusable file, and Error for what no archive may hold.
     """
 
     Error = utils.ArchiveError
@@ -37,16 +36,18 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         """Begins an archive at the path name, directly in a FIFO or device; '-' is stdout."""
         self._name = 'standard output' if name == '-' else name
         self._temporary = self._target = ''
-        self._types: dict[str, bytes] = {}
+        self._members: dict[str, tuple[bytes, str]] = {}  # type and link target
         self._position = 0
         with utils.naming(self._name):
             if name == '-' or (os.path.exists(name) and not os.path.isfile(name)):
                 self._file = open(os.dup(1) if name == '-' else name, 'wb', buffering=0)
-            else:
-                self._target = os.path.realpath(name)
-                folder = os.path.dirname(self._target)
-                self._temporary = f'{folder}/.create_image-{os.urandom(8).hex()}.partial'
-                self._file = open(self._temporary, 'xb', buffering=0)
+                return
+            self._target = os.path.realpath(name)
+            if os.path.islink(self._target):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            partial = f'.create_image-{os.urandom(8).hex()}.partial'
+            self._temporary = os.path.join(os.path.dirname(self._target), partial)
+            self._file = open(self._temporary, 'xb', buffering=0)
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         try:
@@ -61,8 +62,16 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                 os.unlink(self._temporary)
             self._temporary = ''
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._types
+    def holds_file(self, name: str) -> bool:
+        """Tells whether a name is that of a file, or of links that lead to one."""
+        for _ in range(utils.LINK_LIMIT):
+            kind, target = self._members.get(name, (b'', ''))
+            if kind == tarfile.SYMTYPE:
+                target = os.path.join(os.path.dirname(name), target)
+            if kind not in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+                break
+            name = os.path.normpath(f'/{target}').lstrip('/')
+        return kind == tarfile.REGTYPE
 
     def add_file(
         self,
@@ -95,17 +104,24 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges the archive at the path tar, plain or compressed.
 
-        Members keep order, type, mode, ownership and link target; names are normalised, and
-        left out where name_filter gives a false result. Devices, FIFOs, and hard links to
-        nothing before them are refused.
+        Members keep order, type, mode, ownership and link target. Those whose normal name
+        name_filter is false for are left out; devices, FIFOs and loose hard links refused.
         """
         reader = utils.TarReader(tar)
         for member in reader:
             try:
-                self._normalise(member)
-                name = member.name
+                name = member.name = utils.member_name(member.name)
                 if (not name and member.isdir()) or (name_filter and not name_filter(name)):
                     continue
+                if member.islnk():
+                    member.linkname = utils.member_name(member.linkname)
+                    if member.linkname not in self._members:
+                        raise self.Error(f"'{name}' is a hard link to nothing before it")
+                elif not (member.isreg() or member.issym() or member.isdir()):
+                    raise self.Error(f"'{name}' is no file, directory or link: leave it out")
+                elif member.isreg():
+                    member.type = tarfile.REGTYPE  # also of sparse and contiguous files
+                member.mtime = 0
                 added = self._add_header(member)
             except (self.Error, ValueError) as error:
                 raise self.Error(f"'{tar}': {error}") from error
@@ -130,37 +146,25 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         self._temporary = ''
         logging.info('%s: %d bytes', self._name, self._position)
 
-    def _normalise(self, member: tarfile.TarInfo) -> None:
-        """Makes a member of another archive into what it becomes in this one."""
-        member.name, member.mtime = utils.member_name(member.name), 0
-        if member.isreg():
-            member.type = tarfile.REGTYPE  # also of sparse and contiguous files
-        elif member.islnk():
-            member.linkname = utils.member_name(member.linkname)
-            if member.linkname not in self:
-                raise self.Error(f"'{member.name}' is a hard link to nothing before it")
-        elif not member.issym() and not member.isdir():
-            raise self.Error(f"'{member.name}' is no file, directory or link: leave it out")
-
     def _add_header(self, info: tarfile.TarInfo) -> bool:
         """Begins a member, unless its name is there already."""
         name, parent = info.name, os.path.dirname(info.name)
         if not name:
             raise self.Error('a member has no name: give it one')
-        if name in self:
-            if not (info.isdir() and self._types[name] == tarfile.DIRTYPE):
+        if name in self._members:
+            if not (info.isdir() and self._members[name][0] == tarfile.DIRTYPE):
                 logging.warning("'%s' comes twice: the first one stays", name)
             return False
-        if parent and parent not in self:
+        if parent and parent not in self._members:
             self.add_file(parent, tarfile.DIRTYPE)
-        if parent and self._types[parent] != tarfile.DIRTYPE:
+        if parent and self._members[parent][0] != tarfile.DIRTYPE:
             raise self.Error(f"'{name}' is in '{parent}', which is no directory")
         # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
         header = info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
         if info.size >= _ALIGNED_SIZE:
             header = _padding(self._position + rest + len(header)) + header
-        self._types[name] = info.type
+        self._members[name] = info.type, info.linkname
         self._write(bytes(rest) + header)
         logging.info('%s: %d bytes', name, info.size)
         return True
@@ -200,8 +204,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
 def _padding(position: int) -> bytes:
     """Returns a header that moves position to a multiple of _ALIGNMENT.
 
-    It is a PAX extended header (POSIX pax) of a record `<length> comment=<spaces>`, which
-    readers ignore.
+    It is an extended header (POSIX pax) of a record that readers ignore.
     """
     size = -position % _ALIGNMENT
     if size < 2 * tarfile.BLOCKSIZE:

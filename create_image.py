@@ -47,12 +47,6 @@ _HOST = r'[a-zA-Z0-9](-*[a-zA-Z0-9])*(\.[a-zA-Z0-9](-*[a-zA-Z0-9])*)*|\[[a-fA-F0
 _PATH_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
 _PATH_AND_TAG = rf'({_PATH_PART}(?:/{_PATH_PART})*):[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}}'
 
-_ADVICE = {
-    errno.ENOSPC: 'make room',
-    errno.EPIPE: 'let its reader read to the end',
-    errno.ESTALE: 'let nothing write to it meanwhile',
-}
-
 
 def create_image(
     output: str,
@@ -87,7 +81,6 @@ def create_image(
     for path in [config, *paths, *filter(None, (base, legacy_base, metadata))]:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise OSError(errno.EINVAL, 'Not a regular file', path)
-        open(path, 'rb').close()
     lower, parent = _read_base(base)
     upper = [f'{identifier}/{layer["name"]}.tar' for layer in layers]
     with archive.TarFileWriter(output) as tar:
@@ -105,7 +98,7 @@ def create_image(
             tar.add_tar(legacy_base, lambda member: member not in _REPLACED)
             if base and os.path.samefile(base, legacy_base):
                 for member in lower:
-                    if member not in tar:
+                    if not tar.holds_file(member):
                         raise tar.Error(f"'{base}' lacks its layer '{member}': give a whole image")
         manifest = {'Config': f'{identifier}.json', 'Layers': lower + upper}
         manifest |= {'RepoTags': list(tags or [])} | ({'Parent': parent} if parent else {})
@@ -196,21 +189,9 @@ def _read_identifier(flag: str, value: str) -> str:
     return text
 
 
-def _read_layer(value: str) -> dict[str, str]:
-    """Returns what create_image takes for the ID=FILE of --layer."""
-    identifier, _, path = value.partition('=')
-    if not identifier or not path:
-        raise ValueError(f'--layer: {value!r} is not ID=FILE: give both')
-    return {'name': _read_identifier('--layer', identifier), 'layer': path}
-
-
 def _text(value: str | None) -> str:
     """Returns the bytes of an argument read as UTF-8, whatever the locale."""
     return os.fsencode(value or '').decode('utf-8', 'surrogateescape')
-
-
-def _stop(number: int, _: object) -> None:
-    raise KeyboardInterrupt(number)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -224,7 +205,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _stop)
+            signal.signal(number, lambda number, _: sys.exit(number))
     problems = []
     try:
         if len(argv) > 1:
@@ -233,7 +214,12 @@ def main(argv: Sequence[str]) -> None:
             if not FLAGS[flag].value:
                 raise ValueError(f'--{flag} is missing: give {FLAGS[flag].help}')
         identifier = _read_identifier('--id', FLAGS.id)
-        layers = [_read_layer(value) for value in FLAGS.layer]
+        layers = []
+        for value in FLAGS.layer:
+            name, _, path = value.partition('=')
+            if not name or not path:
+                raise ValueError(f'--layer: {value!r} is not ID=FILE: give both')
+            layers.append({'name': _read_identifier('--layer', name), 'layer': path})
         legacy_id = FLAGS.legacy_id and _read_identifier('--legacy_id', FLAGS.legacy_id)
         if FLAGS.verify:
             problems = list(_find_problems(identifier, layers))
@@ -243,11 +229,15 @@ def main(argv: Sequence[str]) -> None:
         if not problems:
             create_image(*image, legacy_id, FLAGS.metadata, name, repository)
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, 'check the path, its permissions and limits')
+        advice = {
+            errno.ENOSPC: 'make room',
+            errno.EPIPE: 'let its reader read to the end',
+            errno.ESTALE: 'let nothing write to it meanwhile',
+        }.get(error.errno or 0, 'check the path, its permissions and limits')
         problems = [f"'{error.filename}': {error.strerror}: {advice}"]
     except (ValueError, archive.TarFileWriter.Error) as error:
         problems = [str(error)]
-    except KeyboardInterrupt as stop:  # die of the signal, as the caller expects
+    except SystemExit as stop:  # by a signal: die of it, as the caller expects
         signal.signal(stop.args[0], signal.SIG_DFL)
         signal.raise_signal(stop.args[0])
     if problems:

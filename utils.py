@@ -14,12 +14,11 @@ from collections.abc import Iterator
 from typing import IO, Any, cast
 
 BLOCK_SIZE = 1 << 20  # bytes read at a time
-_READ_LIMIT = 4 << 20  # bytes of an extended header or manifest.json
-_SPARSE_LIMIT = 1 << 40  # bytes; a sparse header can claim any size at no cost
-_LINK_LIMIT = 16  # links followed from member to member
+_READ_LIMIT = 4 << 20  # bytes of a member's headers, or of manifest.json
+_SIZE_LIMIT = 1 << 40  # bytes of an archive, or of a sparse member
+LINK_LIMIT = 16  # links followed from member to member
 
-# How a compressed file begins (RFC 1952, the bzip2 and xz formats, RFC 8878) and the
-# module that reads it; compression.zstd came with Python 3.14.
+# How compressed files begin (RFC 1952, RFC 8878, the bzip2 and xz formats), and what reads them.
 _COMPRESSIONS = (
     (b'\x1f\x8b', 'gzip'),
     (b'BZh', 'bz2'),
@@ -75,20 +74,22 @@ def unchanged(file: IO[bytes], path: str) -> Iterator[int]:
 
 
 class TarReader:
-    """A tar archive, plain or compressed, whose members are read once from front to back.
+    """A tar archive, plain or compressed, read once from front to back.
 
-    It is the file that Python's tarfile reads from. By itself tarfile takes a damaged header
-    for the end of the archive, follows sizes that lead backwards, and reads a header of any
-    length: all three are refused here. `file` is the file, or None if it is compressed.
+    It stands between tarfile and the file, for tarfile takes a damaged header for the end,
+    goes back where a size says so, and reads headers of any length. `file` is set if plain.
     """
 
     def __init__(self, path: str) -> None:
         """Opens the file; raises OSError, or ArchiveError for want of a decompressor."""
         self._path, self._place = path, 'at its start, or is no tar archive'
-        self._position, self._last_read = 0, b''
+        self._position, self._last_read, self._budget = 0, b'', _READ_LIMIT
         self._raw = open(path, 'rb')
         self._stream: IO[bytes] = self._raw
-        start = self._raw.peek(8)
+        with self._sound():
+            start = self._raw.peek(8)
+            if start.startswith(b'\xfd7zXZ\x00'):
+                lzma.LZMADecompressor(memlimit=128 << 20).decompress(start, 1)  # xz -9: 65 MiB
         for magic, name in _COMPRESSIONS:
             if start.startswith(magic):
                 try:
@@ -125,16 +126,18 @@ class TarReader:
                 # tarfile would not come to an end with a sparse map in disorder.
                 parts = [(x, x + size) for x, size in cast(Any, member).sparse or () if size]
                 ends = [0, *(end for part in parts for end in part), member.size]
-                if ends != sorted(ends) or (member.issparse() and member.size > _SPARSE_LIMIT):
+                if ends != sorted(ends) or (member.issparse() and member.size > _SIZE_LIMIT):
                     raise ValueError(f"bad size of member '{member.name}'")
                 self._place = f"in or after member '{member.name}'"
                 yield member
+                self._budget = _READ_LIMIT
                 cast(Any, self._tar).members.clear()  # tarfile would keep them all
             # tarfile stops alike at the end and at a damaged header: the block where it
             # stopped tells. An archive may end with two zero blocks, with one, or without.
-            if any(self._last_read):
+            if any(self._last_read) or not self._tar.offset:
                 raise ValueError('bad header')
-            while block := self.read(BLOCK_SIZE):
+            self.has_end = bool(self._last_read)
+            while block := self._stream.read(BLOCK_SIZE):
                 if block.count(0) != len(block):
                     raise ValueError('data behind a zero block')
 
@@ -146,19 +149,22 @@ class TarReader:
                 yield block
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= _READ_LIMIT:
+        self._budget -= size
+        if size < 0 or self._budget < 0:
             raise ValueError(f'a header of {size} bytes')
         self._last_read = self._stream.read(size)
         self._position += len(self._last_read)
         return self._last_read
 
     def seek(self, position: int) -> None:
-        if position < self._position:
-            raise ValueError('a size leads backwards')
+        if not self._position <= position < _SIZE_LIMIT:
+            raise ValueError('a size leads backwards or too far')
         if self.file:
             self._position = self.file.seek(position)
+        self._budget = position - self._position
         while self._position < position and self.read(min(position - self._position, BLOCK_SIZE)):
             pass
+        self._budget = _READ_LIMIT
 
     def tell(self) -> int:
         return self._position
@@ -189,7 +195,9 @@ def _read_member(f: str, name: str, limit: int | None = None, links: int = 0) ->
                 raise ArchiveError(f"'{f}': '{name}' has {member.size} bytes, over {limit}")
             found[member.name] = b''.join(reader.content(member))
     content = found.get(name, found.get(f'./{name}', found.get(f'/{name}')))
-    if isinstance(content, str) and links < _LINK_LIMIT:
+    if limit and not found and not reader.has_end:
+        raise ArchiveError(f"'{f}' is cut off: it has no '{name}' and no end: make it again")
+    if isinstance(content, str) and links < LINK_LIMIT:
         target = os.path.normpath(f'/{content}').lstrip('/')
         content = _read_member(f, target, limit, links + 1)
     if isinstance(content, str) or (content is None and links):
@@ -215,8 +223,7 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
     """Returns the last entry of the manifest.json of the archive at path f, or None.
 
-    Raises as GetManifestFromTar does, and ArchiveError unless the entry is an object with
-    a string as Config and, if any, a list of strings or null as Layers.
+    Raises as GetManifestFromTar does, and ArchiveError over a bad Config or Layers.
     """
     manifest = GetManifestFromTar(f)
     if not manifest:

@@ -368,7 +368,7 @@ def hello(tmp_path_factory):
         shutil.copy(ROOT / name, project)
     folder = project / 'examples' / 'hello'
     folder.mkdir(parents=True)
-    for name in ('build.sh', 'make_hello.py'):
+    for name in ('build.sh', 'config.json.in', 'make_hello.py'):
         shutil.copy(ROOT / 'examples' / 'hello' / name, folder)
     call(folder / 'build.sh', env=environment(PYTHON=sys.executable))
     return folder

@@ -1,0 +1,406 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults while an image is written: the output is the old file, nothing, or a whole archive."""
+
+import contextlib
+import ctypes
+import gzip
+import hashlib
+import os
+import random
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import DATA, TOOL, Parts, build, fails, make_tar, manifest, missing, names, run
+
+INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+SIGNALS = [(INT,), (TERM,), (HUP,), (KILL,), (TERM, INT)]
+OLD = b'the old file'
+NOISE = random.Random(1).randbytes(4 << 20)
+
+
+@pytest.fixture(autouse=True)
+def time_limit():
+    def hangs(*_):
+        raise AssertionError('it hangs')
+
+    previous = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+
+
+def start(flags, **options):
+    return subprocess.Popen([sys.executable, TOOL, *flags], stderr=subprocess.PIPE, **options)
+
+
+def digest(path):
+    with open(path, 'rb') as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def fails_cleanly(image, *flags, **options):
+    """Runs the tool, which must fail and leave an output that is there and its folder alone."""
+    image.output.write_bytes(OLD)
+    before = sorted(os.listdir(image.folder))
+    line = fails(*image.flags, *flags, **options)
+    assert image.output.read_bytes() == OLD
+    assert sorted(os.listdir(image.folder)) == before
+    return line
+
+
+# Signals.
+
+
+class Big:
+    """An image that takes long enough to strike: two thirds are copied, the rest inflated."""
+
+    def __init__(self, folder):
+        self.image = Parts(folder)
+        self.output = self.image.output
+        self.layer = folder / 'layer'
+        with open(self.layer, 'wb') as f:
+            f.truncate(200 << 20)
+            f.write(NOISE)
+        self.image.layers.append(('big', self.layer))
+        tar = make_tar(folder / 'base', {'zeros': bytes(100 << 20)})
+        tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
+        self.flags = [*self.image.flags, f'--legacy_base={tar}']
+        began = time.monotonic()
+        build(*self.flags)
+        self.duration = time.monotonic() - began
+        self.digest = digest(self.output)
+        self.files = os.listdir(folder)
+
+    def start(self, content, size=0, **options):
+        """Starts the tool over an old file or None, and waits until it has written size bytes."""
+        for path in (self.output, *self.unfinished()):
+            path.unlink(missing_ok=True)
+        if content:
+            self.output.write_bytes(content)
+        process = start(self.flags, **options)
+        written = 0
+        while written < size:
+            assert process.poll() is None
+            with contextlib.suppress(FileNotFoundError):
+                written = sum(path.stat().st_size for path in self.unfinished())
+            time.sleep(0.0005)
+        return process
+
+    def unfinished(self):
+        paths = [path for path in self.layer.parent.iterdir() if path.name not in self.files]
+        assert all(path.match('.create_image-*.partial') for path in paths)
+        return paths
+
+    def is_whole(self):
+        """Tells whether the output is the whole archive, and no part of it."""
+        if not self.output.exists() or self.output.stat().st_size == len(OLD):
+            return False
+        assert digest(self.output) == self.digest
+        return True
+
+
+@pytest.fixture(scope='module')
+def big(tmp_path_factory):
+    return Big(tmp_path_factory.mktemp('big'))
+
+
+@pytest.mark.parametrize('numbers', SIGNALS)
+def test_signals_while_the_archive_is_written(big, numbers):
+    chance = random.Random(str(numbers))
+    for content in (None, OLD) * 2:
+        process = big.start(content, chance.randrange(1, 220 << 20))
+        for number in numbers:
+            process.send_signal(number)
+        assert process.communicate()[1] == b''
+        assert -process.returncode in numbers
+        assert content == (big.output.read_bytes() if big.output.exists() else None)
+        assert len(big.unfinished()) == (KILL in numbers)
+    build(*big.flags)
+    assert big.is_whole()
+
+
+@pytest.mark.parametrize('numbers', SIGNALS)
+def test_signals_at_any_time(big, numbers):
+    chance = random.Random(str(numbers))
+    for _ in range(4):
+        process = big.start(OLD)
+        time.sleep(chance.uniform(0, 1.2 * big.duration))
+        for number in numbers:
+            process.send_signal(number)
+        process.communicate()
+        assert -process.returncode in (0, *numbers)
+        assert big.is_whole() or (process.returncode and big.output.read_bytes() == OLD)
+        assert len(big.unfinished()) <= (KILL in numbers)
+
+
+def test_an_ignored_signal_stays_ignored(big):
+    """As nohup and a shell's background jobs have it."""
+    ignore = {'preexec_fn': lambda: signal.signal(HUP, signal.SIG_IGN)}
+    process = big.start(OLD, 1, **ignore)
+    process.send_signal(HUP)
+    assert process.communicate()[1] == b''
+    assert process.returncode == 0
+    assert big.is_whole()
+
+
+# Parts that change while they are read.
+
+CHANGES = {
+    'shrinks': lambda path: os.truncate(path, 1 << 20),
+    'grows': lambda path: path.open('ab').write(b'more'),
+    'is rewritten': lambda path: path.open('r+b').write(b'other'),
+    'is emptied': lambda path: path.open('wb').close(),
+}
+
+
+def large_part(image, part):
+    """Makes a part of 4 MiB; returns its path and the flag that gives it."""
+    path = make_tar(image.folder / 'large', {'noise': NOISE})
+    if part == 'compressed base':
+        path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    flags = {'layer': '--layer=large=', 'config': '--config='}
+    return path, flags.get(part, '--legacy_base=') + str(path)
+
+
+@pytest.mark.parametrize('change', CHANGES)
+@pytest.mark.parametrize('part', ['config', 'layer', 'base', 'compressed base'])
+def test_a_part_changes_while_it_is_copied(parts, part, change):
+    """A FIFO as output holds the tool until the part has changed."""
+    path, flag = large_part(parts, part)
+    os.mkfifo(parts.output)
+    process = start([*parts.flags, flag])
+    with open(parts.output, 'rb') as fifo:
+        fifo.read(1 << 20)
+        CHANGES[change](path)
+        fifo.read()
+    (line,) = process.communicate()[1].decode().splitlines()
+    assert process.returncode == 1
+    assert line.startswith(f"create_image: '{path}'")
+
+
+@pytest.mark.parametrize('change', CHANGES)
+def test_a_layer_changes_while_a_file_is_written(big, change):
+    """The tool stands still meanwhile, amid the layer or behind it."""
+    kept = big.layer.rename(f'{big.layer.parent}-kept')
+    try:
+        subprocess.run(['cp', kept, big.layer], check=True)
+        process = big.start(OLD, 1 << 20)  # by then the layer is open
+        process.send_signal(signal.SIGSTOP)
+        CHANGES[change](big.layer)
+        process.send_signal(signal.SIGCONT)
+        lines = process.communicate()[1].decode().splitlines()
+    finally:
+        os.replace(kept, big.layer)
+    assert process.returncode == len(lines)
+    assert all(line.startswith(f"create_image: '{big.layer}'") for line in lines)
+    assert big.is_whole() == (process.returncode == 0)
+    assert big.unfinished() == []
+
+
+# Devices and file systems that fail.
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid():
+        pytest.skip('only root can mount')
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    done = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], check=False)
+    if done.returncode:
+        missing('mounting is not allowed here')
+    yield folder
+    subprocess.run(['umount', folder], check=True)
+
+
+@pytest.mark.parametrize('part', ['config', 'layer', 'base', 'compressed base'])
+def test_a_full_disk(parts, small_disk, part):
+    flag = large_part(parts, part)[1]
+    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    line = fails_cleanly(parts, flag)
+    assert f"'{parts.output}': No space left on device: make room" in line
+
+
+def test_a_read_only_file_system(parts, small_disk):
+    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
+    assert f"'{parts.output}': Read-only" in fails(*parts.flags)
+
+
+def obey_modes():
+    """Takes from root the right to pass over the modes of files."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def test_a_read_only_folder(parts):
+    folder = parts.folder / 'folder'
+    folder.mkdir(0o555)
+    parts.output = folder / 'image.tar'
+    line = fails(*parts.flags, preexec_fn=obey_modes)
+    assert f"'{parts.output}': Permission denied" in line
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize('size', [100, 20000])
+def test_a_limit_to_file_sizes(parts, size):
+    limit = resource.RLIMIT_FSIZE, (size, size)
+    line = fails_cleanly(parts, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert f"'{parts.output}': File too large" in line
+
+
+@pytest.mark.parametrize('flag', ['--base=', '--legacy_base=', '--layer=l='])
+def test_a_read_error(parts, flag):
+    """Of a file that can be opened: the memory at address 0, the speed of the loopback."""
+    path = '/sys/class/net/lo/speed' if flag == '--layer=l=' else '/proc/self/mem'
+    if not os.path.exists(path):
+        missing(f'{path} is not there')
+    line = fails_cleanly(parts, flag + path)
+    assert f"'{path}': " in line
+    assert ('Invalid argument' if flag == '--layer=l=' else 'Input/output error') in line
+
+
+def test_an_output_that_cannot_be(parts):
+    folder = parts.folder / 'folder'
+    folder.mkdir()
+    (parts.folder / 'loop').symlink_to('loop')
+    for output, reason in (
+        (folder, 'Is a directory'),
+        (f'{folder}/none/image.tar', 'No such file'),
+        (f'{parts.config}/image.tar', 'Not a directory'),
+        (parts.folder / 'loop', 'Too many levels of symbolic links'),
+    ):
+        assert f"'{output}': {reason}" in fails_cleanly(parts, f'--output={output}')
+    assert os.listdir(folder) == []
+
+
+# Standard output, pipes and devices.
+
+
+def test_a_reader_that_closes_early(parts):
+    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    process = start([*flags, '--output=-'], stdout=subprocess.PIPE)
+    process.stdout.read(1000)
+    process.stdout.close()
+    (line,) = process.stderr.read().decode().splitlines()
+    assert process.wait() == 1
+    assert line.startswith("create_image: 'standard output': Broken pipe: ")
+
+
+@pytest.mark.parametrize('output', ['-', '/dev/stdout'])
+def test_standard_output_has_the_same_bytes(parts, output):
+    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    build(*flags)
+    assert build(*flags, f'--output={output}').stdout == parts.output.read_bytes()
+
+
+def test_warnings_stay_on_standard_error(parts):
+    base = f'--base={DATA}/bases/docker-1.9.tar'
+    build(*parts.flags, base, warnings=True)
+    done = build(*parts.flags, base, '--output=-', warnings=True)
+    assert done.stdout == parts.output.read_bytes()
+    assert b'docker-1.9.tar' in done.stderr
+
+
+@pytest.mark.parametrize('closed', [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams(parts, closed):
+    """The archive's own descriptor then is one of theirs: what is said must not enter it."""
+    base = f'--base={DATA}/bases/docker-1.9.tar'
+    build(*parts.flags, base, warnings=True)
+    expected = parts.output.read_bytes()
+    parts.output.unlink()
+    done = run(*parts.flags, base, '-v', '0', preexec_fn=lambda: [os.close(fd) for fd in closed])
+    assert done.returncode == 0
+    assert parts.output.read_bytes() == expected
+
+
+def test_a_closed_standard_output(parts):
+    line = fails_cleanly(parts, '--output=-', preexec_fn=lambda: os.close(1))
+    assert "'standard output': Bad file descriptor" in line
+
+
+def test_a_fifo(parts):
+    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    expected = build(*flags, '--output=-').stdout
+    os.mkfifo(parts.output)
+    process = start(flags)
+    assert parts.output.read_bytes() == expected
+    assert process.wait() == 0
+    assert stat.S_ISFIFO(parts.output.stat().st_mode)
+
+
+@pytest.mark.parametrize(('name', 'minor'), [('null', 3), ('full', 7)])
+def test_devices(parts, name, minor):
+    """Root has its own, lest a wrong tool replaces the system's."""
+    path = f'/dev/{name}'
+    if os.geteuid() == 0:
+        path = parts.folder / name
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    if name == 'null':
+        build(*parts.flags, f'--output={path}')
+    else:
+        line = fails_cleanly(parts, f'--output={path}')
+        assert f"'{path}': No space left on device: make room" in line
+    assert stat.S_ISCHR(os.stat(path).st_mode)
+
+
+# What is at the output path.
+
+
+@pytest.mark.parametrize('content', [None, OLD])
+def test_symbolic_links_are_followed(parts, content):
+    target = parts.folder / 'folder' / 'target'
+    target.parent.mkdir()
+    if content:
+        target.write_bytes(content)
+    parts.output.symlink_to('link')
+    (parts.folder / 'link').symlink_to('folder/target')
+    build(*parts.flags)
+    assert os.readlink(parts.output) == 'link'
+    assert os.readlink(parts.folder / 'link') == 'folder/target'
+    assert target.read_bytes() == build(*parts.flags, '--output=-').stdout
+    assert os.listdir(target.parent) == ['target']
+
+
+def test_an_old_file_is_replaced_not_written_to(parts):
+    parts.output.write_bytes(OLD)
+    parts.output.chmod(0o600)
+    other = parts.folder / 'other'
+    other.hardlink_to(parts.output)
+    build(*parts.flags, umask=0o027)
+    assert other.read_bytes() == OLD
+    assert parts.output.stat().st_mode & 0o7777 == 0o640
+    assert names(parts.output)[-1] == 'manifest.json'
+
+
+@pytest.mark.parametrize('part', ['layer', 'base'])
+def test_the_output_replaces_a_part(parts, part):
+    base = parts.folder / 'base'
+    base.write_bytes((DATA / 'bases/docker-20.10.tar').read_bytes())
+    flags = [*parts.flags, f'--base={base}', f'--legacy_base={base}']
+    build(*flags)
+    path = base if part == 'base' else parts.layers[0][1]
+    build(*flags, f'--output={path}')
+    assert path.read_bytes() == parts.output.read_bytes()
+    assert len(manifest(path)['Layers']) == 3
+
+
+def test_eight_runs_at_once(parts):
+    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    build(*flags)
+    expected = parts.output.read_bytes()
+    parts.output.unlink()
+    processes = [start(flags) for _ in range(8)]
+    while any(process.poll() is None for process in processes):
+        with contextlib.suppress(FileNotFoundError):
+            assert parts.output.read_bytes() == expected
+    assert [process.communicate() for process in processes] == [(None, b'')] * 8
+    assert {process.returncode for process in processes} == {0}
+    assert parts.output.read_bytes() == expected
+    assert list(parts.folder.glob('.create_image*')) == []
