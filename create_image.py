@@ -44,8 +44,8 @@ DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in each layer's folder
 _REPLACED = ('top', 'repositories', 'manifest.json', 'index.json', 'oci-layout')
 # The grammar of github.com/distribution/reference, which Docker parses tags with.
 _HOST = r'[a-zA-Z0-9](-*[a-zA-Z0-9])*(\.[a-zA-Z0-9](-*[a-zA-Z0-9])*)*|\[[a-fA-F0-9:]+\]'
-_PATH_PART = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*'
-_PATH_AND_TAG = rf'({_PATH_PART}(?:/{_PATH_PART})*):[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}}'
+_PATH = '[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*'
+_TAG = rf'(?P<name>(({_HOST})(:[0-9]+)?/)?{_PATH}(/{_PATH})*):[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}}'
 
 
 def create_image(
@@ -168,14 +168,14 @@ def _find_problems(identifier: str, layers: list[dict[str, str]]) -> Iterator[st
 
 
 def _is_tag(tag: str) -> bool:
-    """Tells whether Docker takes the tag; 255 bytes of name are its limit."""
+    """Tells whether Docker takes the tag, the name in it as long as Docker completes it."""
     host, slash, path = tag.partition('/')
     if not slash or not (host == 'localhost' or '.' in host or ':' in host):
-        host, path = 'docker.io', tag if slash else f'library/{tag}'
-    match = re.fullmatch(_PATH_AND_TAG, path)
-    return bool(
-        match and re.fullmatch(f'({_HOST})(:[0-9]+)?', host) and len(f'{host}/{match[1]}') <= 255
-    )
+        host, path = 'docker.io', tag
+    if host in ('docker.io', 'index.docker.io'):
+        host, path = 'docker.io', path if '/' in path else f'library/{path}'
+    match = re.fullmatch(_TAG, f'{host}/{path}')
+    return bool(match and len(match['name']) <= 255 and match['name'] != 'docker.io/library/sha256')
 
 
 def _read_identifier(flag: str, value: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 import create_image
 from conftest import (
     TOOL,
+    as_another_user,
     build,
     content,
     environment,
@@ -239,7 +240,6 @@ def test_digest_in_another_folder_with_other_modes_and_times(tmp_path):
     assert sha256(fixed_image(folder)) == FIXED_DIGEST
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason='needs root to become another user')
 def test_digest_as_another_user(tmp_path):
     fixed_image(tmp_path)
     output = tmp_path / 'image.tar'
@@ -248,20 +248,9 @@ def test_digest_as_another_user(tmp_path):
     layers = [{'name': '1' * 64, 'layer': 'small.tar'}, {'name': '2' * 64, 'layer': 'large.tar'}]
     tags = ['example/fixed:1.0', 'example/täg:1.0']
     output.unlink()
-    pid = os.fork()
-    if not pid:
-        try:
-            os.chdir(tmp_path)
-            os.setgid(12345)
-            os.setuid(12345)
-            create_image.create_image(
-                *('image.tar', 'a' * 64, layers, 'config.json', tags),
-                name='1.0',
-                repository='example/fixed',
-            )
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
+    parts = 'image.tar', 'a' * 64, layers, 'config.json', tags
+    names = {'name': '1.0', 'repository': 'example/fixed'}
+    assert as_another_user(tmp_path, lambda: create_image.create_image(*parts, **names) or 0) == 0
     assert output.stat().st_uid == 12345
     assert sha256(output.read_bytes()) == FIXED_DIGEST
 

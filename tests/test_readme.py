@@ -95,6 +95,12 @@ def test_recipe_for_a_derived_image(checkout, base):
     assert entry['RepoTags'] == ['example/derived:1.0']
 
 
+def test_bazel_rules_are_those_that_ci_builds():
+    genrule, workspace = blocks('python', section('As a Bazel genrule'))
+    assert genrule in (ROOT / 'examples' / 'hello' / 'BUILD').read_text()
+    assert workspace in (ROOT / 'tests' / 'bazel' / 'WORKSPACE').read_text()
+
+
 def test_script_for_ci(checkout):
     """As it stands, with a cat for the client."""
     folder, _ = checkout
