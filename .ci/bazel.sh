@@ -3,12 +3,14 @@
 # Builds and tests with two real Bazels, and shows that the actions are cacheable.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+top=$PWD
 work=$(mktemp -d)
 bazels=()
 
 finish() {
     for command in "${bazels[@]}"; do $command shutdown >/dev/null 2>&1 || true; done
     if [ -f "$work/nginx.pid" ]; then kill "$(cat "$work/nginx.pid")" || true; fi
+    rm -f "$top/bazel-out" "$top/tests/bazel/bazel-out"
     { chmod -R u+w "$work" && rm -rf "$work"; } 2>/dev/null || rm -rf "$work"
 }
 trap finish EXIT
