@@ -96,6 +96,19 @@ def test_compression_is_told_by_content(tmp_path, pack, extension):
     assert image.output.read_bytes() == expected
 
 
+def test_manifest_is_written_as_json_dumps_does(tmp_path):
+    image, flags = derived(tmp_path, 'crane-0.21.tar')
+    build(*flags, '--tag=a:1')
+    layers = manifest(DATA / 'bases' / 'crane-0.21.tar')['Layers']
+    layers.append(f'{image.id}/{image.layers[0][0]}.tar')
+    listed = ', '.join(f'"{layer}"' for layer in layers)
+    text = (
+        f'[{{"Config": "{image.id}.json", "Layers": [{listed}], '
+        f'"Parent": "sha256:{IDS["crane-0.21.tar"]}", "RepoTags": ["a:1"]}}]'
+    )
+    assert content(image.output, 'manifest.json').decode() == text
+
+
 def test_base_alone_makes_a_partial_image(tmp_path):
     image, flags = derived(tmp_path, 'podman-4.3.tar')
     build(*flags[:-1])

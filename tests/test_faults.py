@@ -37,7 +37,9 @@ def time_limit():
 
 
 def start(flags, **options):
-    return subprocess.Popen([sys.executable, TOOL, *flags], stderr=subprocess.PIPE, **options)
+    """Starts the tool; a shell has the programs that it runs in the background ignore INT."""
+    command = ['env', '--default-signal=INT,TERM,HUP', sys.executable, TOOL, *flags]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
 
 
 def digest(path):

@@ -42,7 +42,9 @@ def steps(block):
 def checkout(tmp_path):
     """A copy of the project in which `make image` was run before, and variables to use it."""
     folder = tmp_path / 'create_image'
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns('.*', 'bazel-*', 'tests', '*.tar', 'root'))
+    shutil.copytree(
+        ROOT, folder, ignore=shutil.ignore_patterns('.*', 'bazel-*', 'tests', '*.tar', 'root')
+    )
     python = folder / '.venv' / 'bin' / 'python3'
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
