@@ -132,6 +132,8 @@ class TarReader:
                 yield member
                 self._budget = _READ_LIMIT
                 cast(Any, self._tar).members.clear()  # tarfile would keep them all
+                pax = self._tar.pax_headers  # and what it makes no use of in global headers
+                self._tar.pax_headers = {key: pax[key] for key in pax if key in tarfile.PAX_FIELDS}
             # tarfile stops alike at the end and at a damaged header: the block where it
             # stopped tells. An archive may end with two zero blocks, with one, or without.
             if any(self._last_read) or not self._tar.offset:
@@ -183,9 +185,7 @@ def _read_member(f: str, name: str, limit: int | None = None, links: int = 0) ->
     """GetTarFile, for a member of at most limit bytes, reached by so many links."""
     found: dict[str, bytes | str] = {}
     reader = TarReader(f)
-    for member in reader:
-        if member.name not in (name, f'./{name}', f'/{name}'):
-            continue
+    for member in (m for m in reader if m.name in (name, f'./{name}', f'/{name}')):
         if member.issym():
             found[member.name] = os.path.join(os.path.dirname(name), member.linkname)
         elif member.islnk():

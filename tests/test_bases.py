@@ -96,6 +96,17 @@ def test_compression_is_told_by_content(tmp_path, pack, extension):
     assert image.output.read_bytes() == expected
 
 
+def test_a_global_header_holds_for_all_that_follow(parts):
+    base = parts.folder / 'base.tar'
+    with tarfile.open(
+        base, 'w', format=tarfile.PAX_FORMAT, pax_headers={'uid': '7', 'comment': 'c'}
+    ) as tar:
+        for name in ('a', 'b', 'c'):
+            tar.addfile(tarfile.TarInfo(name))
+    build(*parts.flags, f'--legacy_base={base}')
+    assert [m.uid for m, _ in members(parts.output) if m.name in ('a', 'b', 'c')] == [7, 7, 7]
+
+
 def test_manifest_is_written_as_json_dumps_does(tmp_path):
     image, flags = derived(tmp_path, 'crane-0.21.tar')
     build(*flags, '--tag=a:1')

@@ -98,7 +98,7 @@ def test_recipe_for_a_derived_image(checkout, base):
 
 
 def test_bazel_rules_are_those_that_ci_builds():
-    genrule, workspace = blocks('python', section('As a Bazel genrule'))
+    genrule, workspace = blocks('starlark', section('As a Bazel genrule'))
     assert genrule in (ROOT / 'examples' / 'hello' / 'BUILD').read_text()
     assert workspace in (ROOT / 'tests' / 'bazel' / 'WORKSPACE').read_text()
 
