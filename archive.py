@@ -121,7 +121,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                     raise self.Error(f"'{name}' is no file, directory or link: leave it out")
                 elif member.isreg():
                     member.type = tarfile.REGTYPE  # also of sparse and contiguous files
-                member.mtime = 0
+                member.mtime, member.size = 0, member.size if member.isreg() else 0
                 added = self._add_header(member)
             except (self.Error, ValueError) as error:
                 raise self.Error(f"'{tar}': {error}") from error

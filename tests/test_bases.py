@@ -96,6 +96,18 @@ def test_compression_is_told_by_content(tmp_path, pack, extension):
     assert image.output.read_bytes() == expected
 
 
+@pytest.mark.parametrize('kind', [tarfile.DIRTYPE, tarfile.SYMTYPE])
+def test_only_files_have_a_size(parts, kind):
+    """Old programs gave others one too; busybox tar would skip that many bytes."""
+    info = tarfile.TarInfo('other')
+    info.type, info.linkname, info.size = kind, 'x', 70000
+    base = parts.folder / 'base.tar'
+    base.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    build(*parts.flags, f'--legacy_base={base}')
+    assert [(m.name, m.size) for m, _ in members(parts.output)][3] == ('other', 0)
+    assert names(parts.output)[-1] == 'manifest.json'
+
+
 def test_a_global_header_holds_for_all_that_follow(parts):
     base = parts.folder / 'base.tar'
     with tarfile.open(
