@@ -36,10 +36,15 @@ def time_limit():
     signal.signal(signal.SIGALRM, previous)
 
 
+def by_default():
+    """A shell has the programs that it runs in the background ignore signals."""
+    for number in (INT, TERM, HUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(flags, **options):
-    """Starts the tool; a shell has the programs that it runs in the background ignore INT."""
-    command = ['env', '--default-signal=INT,TERM,HUP', sys.executable, TOOL, *flags]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+    options = {'stderr': subprocess.PIPE, 'preexec_fn': by_default, **options}
+    return subprocess.Popen([sys.executable, TOOL, *flags], **options)
 
 
 def digest(path):

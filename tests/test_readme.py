@@ -51,7 +51,7 @@ def checkout(tmp_path):
     python.chmod(0o755)
     (folder / '.venv' / 'run').touch()
     variables = {'PATH': f'{python.parent}:{os.environ["PATH"]}', 'LC_ALL': 'C.UTF-8', 'TZ': 'UTC'}
-    return folder, environment(**variables, MAKEFLAGS='')
+    return folder, environment(**variables, MAKEFLAGS='', MAKELEVEL='0')
 
 
 def shell(command, checkout):
