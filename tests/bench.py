@@ -85,6 +85,11 @@ class Image:
         return [*TOOL, f'--output={self.folder}/{output}', *parts, *layers]
 
 
+def merge(folder, base):
+    """Returns the command that merges a base into an image without layers of its own."""
+    return Image(folder, []).tool(f'--id={"2" * 64}', f'--legacy_base={base}')
+
+
 def row(*cells):
     print('| ' + ' | '.join(str(cell) for cell in cells) + ' |', flush=True)
 
@@ -145,21 +150,19 @@ def ordinary(folder, start_up):
     shutil.rmtree(layers)
     image = Image(folder, [large_file(folder / 'layer', 1024 * MIB)])
     copy = skopeo_image(image)
-    merge = Image(folder, []).tool(f'--legacy_base={folder}/whole.tar')
     others = {
         'cp': ['cp', folder / 'whole.tar', out / 'copy'],
         'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{folder}/whole.tar'],
         'Skopeo': copy,
     }
-    compare('a base of 1 GiB', folder, merge, others)
+    compare('a base of 1024 MiB', folder, merge(folder, folder / 'whole.tar'), others)
     for count in (1000, 10000):
         base = folder / 'members.tar'
         with tarfile.open(base, 'w') as tar:
             for number in range(count):
                 tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
         others = {'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{base}']}
-        merge = Image(folder, []).tool(f'--legacy_base={base}')
-        compare(f'a base of {count} members', folder, merge, others)
+        compare(f'a base of {count} members', folder, merge(folder, base), others)
     return beyond
 
 
@@ -180,24 +183,25 @@ def xfs(folder):
 
 
 def on_xfs(folder):
-    """The rows for XFS: new disk in place of other programs that copy."""
-    medians = []
-    for size in (64, 1024, 4096):
-        image = Image(folder, [large_file(folder / 'layer', size * MIB)])
-        copied, (result, _) = [], measure(folder, [image.tool(), ['true']])
-        for command in (image.tool(),):
-            (folder / 'out').mkdir()
-            sh('sync', '-f', folder)
-            free = os.statvfs(folder).f_bfree
-            sh(*command)
-            sh('sync', '-f', folder)
-            copied.append((free - os.statvfs(folder).f_bfree) * os.statvfs(folder).f_frsize)
-            shutil.rmtree(folder / 'out')
-        medians.append(seconds(result))
+    """The rows for XFS, with new disk in place of programs that copy; returns their growth."""
+    sizes = (64, 1024, 4096)
+    images = [Image(folder, [large_file(folder / f'layer{n}', n * MIB)]) for n in sizes]
+    commands = [image.tool() for image in images]
+    sh(*images[-1].tool(output='whole.tar'))
+    commands.append(merge(folder, folder / 'whole.tar'))
+    titles = [*(f'1 layer of {size} MiB' for size in sizes), f'a base of {sizes[-1]} MiB']
+    results = measure(folder, commands)
+    for title, command, result in zip(titles, commands, results, strict=True):
+        (folder / 'out').mkdir()
+        sh('sync', '-f', folder)
+        before = os.statvfs(folder)
+        sh(*command)
+        sh('sync', '-f', folder)
+        disk = (before.f_bfree - os.statvfs(folder).f_bfree) * before.f_frsize // 1024
+        shutil.rmtree(folder / 'out')
         memory = max(run[1] for run in result)
-        title = f'1 layer of {size} MiB'
-        row(title, f'{seconds(result):.3f} s', f'{copied[0] // 1024} KiB', f'{memory:.0f} MiB')
-    return medians[2] / medians[0]
+        row(title, f'{seconds(result):.3f} s', f'{disk} KiB', f'{memory:.0f} MiB')
+    return ratio(results[2], results[0])
 
 
 def main():
