@@ -173,12 +173,12 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         """Writes the size bytes of a file that begin at position.
 
         copy_file_range(2) shares blocks where the file system can and both offsets are
-        multiples of a block, and else copies inside the kernel. Where it fails (a pipe,
-        another device, another system), read and write take over.
+        multiples of a block, and else copies in the kernel, fastest to multiples of 64 KiB
+        (seen on ext4). Where it fails (a pipe, another device), read and write take over.
         """
         end = position + size
         with contextlib.suppress(OSError, AttributeError):
-            while count := min(end - position, _COPY_SIZE):
+            while count := min(end - position, -self._position % _ALIGNED_SIZE or _COPY_SIZE):
                 count = os.copy_file_range(file.fileno(), self._file.fileno(), count, position)
                 if not count:
                     break
