@@ -95,16 +95,20 @@ def row(*cells):
 
 
 def compare(title, folder, tool, others, runs=RUNS):
-    """Prints a row: seconds, the ratio to each other program, peak memory."""
-    names = ('cp', 'GNU tar', 'bsdtar', 'Skopeo')
-    given = [name for name in names if name in others and shutil.which(others[name][0])]
-    results = measure(folder, [tool, *(others[name] for name in given)], runs)
-    cells = dict.fromkeys(names, '')
-    for name, result in zip(given, results[1:], strict=True):
-        cells[name] = f'{ratio(results[0], result):.2f}'
-    memory = max(run[1] for run in results[0])
-    row(title, f'{seconds(results[0]):.2f} s', *cells.values(), f'{memory:.0f} MiB')
-    return results
+    """Prints a row; returns the results of the tool and of the first of the others.
+
+    The tool takes turns with each of the others alone: after a slow one, a virtual machine
+    may have to ask its host for memory anew.
+    """
+    cells = dict.fromkeys(('cp', 'GNU tar', 'bsdtar', 'Skopeo'), '')
+    pairs = []
+    for name, command in others.items():
+        if shutil.which(command[0]):
+            pairs.append(measure(folder, [tool, command], runs))
+            cells[name] = f'{ratio(*pairs[-1]):.2f}'
+    memory = max(run[1] for run in pairs[0][0])
+    row(title, f'{seconds(pairs[0][0]):.2f} s', *cells.values(), f'{memory:.0f} MiB')
+    return pairs[0]
 
 
 def skopeo_image(image):
@@ -136,7 +140,7 @@ def ordinary(folder, start_up):
         }
         results = compare(f'1 layer of {size} MiB', folder, image.tool(), others, runs)
         if size == 1024:
-            pairs = zip(*results[:2], strict=True)
+            pairs = zip(*results, strict=True)
             beyond = statistics.median((a[0] - start_up) / b[0] for a, b in pairs)
     (folder / 'whole.tar').unlink()
     layers = folder / 'layers'
