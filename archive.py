@@ -123,7 +123,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                     member.type = tarfile.REGTYPE  # also of sparse and contiguous files
                 member.mtime, member.size = 0, member.size if member.isreg() else 0
                 added = self._add_header(member)
-            except (self.Error, ValueError) as error:
+            except (self.Error, ValueError, RecursionError) as error:
                 raise self.Error(f"'{tar}': {error}") from error
             if added and member.isreg():
                 if reader.file and not member.issparse():

@@ -90,6 +90,8 @@ def create_image(
             tar.add_file('top', content=metadata_id)
             tar.add_file(metadata_id, tarfile.DIRTYPE)
             tar.add_file(f'{metadata_id}/VERSION', content=DATA_FORMAT_VERSION)
+        if shared := set(lower) & set(upper):
+            raise ValueError(f'--id or --legacy_id: the base has {min(shared)!r} too: change it')
         for member, path in dict.fromkeys(zip(upper, paths, strict=True)):
             tar.add_file(member, file_content=path)
         if metadata_id is not None:
@@ -157,11 +159,10 @@ def _find_problems(identifier: str, layers: list[dict[str, str]]) -> Iterator[st
         own = [f'sha256:{layer["name"]}' for layer in layers]
         if diff_ids[len(diff_ids) - len(own) :] != own:
             yield f'{config} does not end in the ids of --layer in rootfs.diff_ids: add them'
-    if lower and FLAGS.legacy_base:
-        merged = {utils.member_name(member.name) for member in utils.TarReader(FLAGS.legacy_base)}
-        lower = [member for member in lower if member not in merged]
-    if lower:
-        yield f"--base: the image lacks '{lower[0]}': complete it with --legacy_base={FLAGS.base}"
+    merged = utils.TarReader(FLAGS.legacy_base) if lower and FLAGS.legacy_base else ()
+    names = {utils.member_name(member.name) for member in merged}
+    if lost := [member for member in lower if member not in names]:
+        yield f"--base: the image lacks '{lost[0]}': complete it with --legacy_base={FLAGS.base}"
     for tag in FLAGS.tag or ():
         if not _is_tag(tag):
             yield f'--tag: {tag!r} is not [registry/]repository:tag, in lower case: change it'
@@ -198,7 +199,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
     try:
         return FLAGS(argv)
-    except (flags.Error, UnicodeDecodeError) as error:
+    except (flags.Error, ValueError) as error:
         sys.exit(f'create_image: {" ".join(str(error).split())}: see --help')
 
 

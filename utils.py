@@ -26,7 +26,6 @@ _COMPRESSIONS = (
     (b'\x28\xb5\x2f\xfd', 'compression.zstd'),
 )
 
-# What is raised over damage, besides an OSError without errno.
 _DAMAGE = (tarfile.TarError, ArithmeticError, RecursionError, EOFError, LookupError, ValueError)
 
 

@@ -92,6 +92,13 @@ def test_close(tmp_path):
     assert data[512:] == bytes(9728)
 
 
+def test_a_full_record_is_followed_by_zero_blocks(tmp_path):
+    with TarFileWriter(str(tmp_path / 'out.tar')) as tar:
+        tar.add_file('a', content=b'x' * (10240 - 512))
+    data = (tmp_path / 'out.tar').read_bytes()
+    assert (len(data), data[10240:]) == (20480, bytes(10240))
+
+
 def test_filter_and_normal_names(tmp_path):
     base = make_tar(tmp_path / 'base.tar', {'./a': b'1', '/b': b'2', 'c//./d': b'3', 'e': b'4'})
     seen = []

@@ -12,7 +12,7 @@ import pytest
 
 import create_image
 from archive import TarFileWriter
-from conftest import DATA, as_another_user, fails, make_tar
+from conftest import DATA, as_another_user, fails, make_tar, manifest
 
 BASE = DATA / 'bases' / 'docker-20.10.tar'
 
@@ -80,6 +80,7 @@ ARGUMENTS = [
         ['--legacy_id', '--layer'],
     ),
     ('', ['--repository=r'], ['--repository', '--name']),
+    ('', ['--stderrthreshold=bad'], ['--help']),
 ]
 
 
@@ -175,6 +176,7 @@ MEMBERS = {
     'unknown type': ({'type': b'Z'}, 'no file, directory or link'),
     'below a file': ({'name': 'first/below'}, 'no directory'),
     'no name': ({'name': '/'}, 'no name'),
+    'deep': ({'name': 'a/' * 2000 + 'b'}, 'recursion'),
 }
 
 
@@ -242,3 +244,10 @@ def test_a_line_stays_one_line(parts):
     """Whatever stands in the arguments."""
     assert "'two lines'" in fails(*parts.flags, '--base=two\nlines')
     assert 'two lines' in fails(*parts.flags, '--two\nlines')
+
+
+def test_a_layer_of_the_base_is_not_replaced(parts):
+    """By a legacy ID that names a folder of it."""
+    (layer,) = [m.rpartition('/')[0] for m in manifest(BASE)['Layers'][-1:]]
+    legacy = [f'--legacy_id={layer}', '--metadata=config.json']
+    check(parts, [*parts.flags, f'--base={BASE}', f'--legacy_base={BASE}', *legacy], '--legacy_id')
