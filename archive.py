@@ -1,33 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tar archive of an image.
-
-Two things shape the code. No byte comes from the machine. And large members begin at a
-multiple of the file system's block, so that one that shares blocks shares them between a
-layer and every archive that holds it.
-"""
+"""Writes the tar archive of an image; no byte of it comes from the machine."""
 
 import contextlib
 import errno
+import io
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from absl import logging
 
 import utils
 
-# Only whole blocks are shared (ioctl_ficlonerange(2)): 4096 bytes on XFS, Btrfs and others.
+# Large members begin at a multiple of this: a file system that shares blocks, whole ones only
+# (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs), then shares a layer with its archives.
 _ALIGNMENT = 4096
 _ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
 _COPY_SIZE = 64 << 20  # bytes asked of one system call; signals wait for its end
 
 
+@contextlib.contextmanager
+def _naming(path: str | None) -> Iterator[None]:
+    """Has the system's errors name the file that the caller gave."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = path, None
+        raise
+
+
 class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
     """Writes a tar archive, which appears whole or not at all; a context manager.
 
-    The first member of a name stays; but for directories, a warning names the others. The
-    methods raise OSError for an unusable file, and Error for what no archive may hold.
+    The first member of a name stays; but for directories, a warning names the others. Raises
+    OSError for an unusable file, and Error for what no archive may hold.
     """
 
     Error = utils.ArchiveError
@@ -35,10 +42,9 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
     def __init__(self, name: str) -> None:
         """Begins an archive at the path name, directly in a FIFO or device; '-' is stdout."""
         self._name = 'standard output' if name == '-' else name
-        self._temporary = self._target = ''
-        self._members: dict[str, tuple[bytes, str]] = {}  # type and link target
-        self._position = 0
-        with utils.naming(self._name):
+        self._position, self._target, self._temporary = 0, '', ''
+        self.members: dict[str, bytes | str] = {}  # by name, utils.kind_or_target()
+        with _naming(self._name):
             if name == '-' or (os.path.exists(name) and not os.path.isfile(name)):
                 self._file = open(os.dup(1) if name == '-' else name, 'wb', buffering=0)
                 return
@@ -57,21 +63,8 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             self.__del__()
 
     def __del__(self) -> None:
-        if self._temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(self._temporary)
-            self._temporary = ''
-
-    def holds_file(self, name: str) -> bool:
-        """Tells whether a name is that of a file, or of links that lead to one."""
-        for _ in range(utils.LINK_LIMIT):
-            kind, target = self._members.get(name, (b'', ''))
-            if kind == tarfile.SYMTYPE:
-                target = os.path.join(os.path.dirname(name), target)
-            if kind not in (tarfile.SYMTYPE, tarfile.LNKTYPE):
-                break
-            name = os.path.normpath(f'/{target}').lstrip('/')
-        return kind == tarfile.REGTYPE
+        with contextlib.suppress(OSError):
+            os.unlink(self._temporary)
 
     def add_file(
         self,
@@ -89,17 +82,12 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         info = tarfile.TarInfo(utils.member_name(name))
         info.type = kind
         info.mode = (0o755 if info.isdir() else 0o644) if mode is None else mode
-        if file_content is not None:
-            with open(file_content, 'rb', buffering=0) as file:
-                with utils.unchanged(file, file_content) as info.size:
-                    if self._add_header(info):
-                        self._copy(file, file_content, 0, info.size)
-            return
-        if isinstance(content, str):
-            content = content.encode('utf-8', 'surrogateescape')
-        info.size = len(content or b'')
-        if self._add_header(info):
-            self._write(content or b'')
+        data = content.encode('utf-8', 'surrogateescape') if isinstance(content, str) else content
+        opened = io.BytesIO(data or b'') if file_content is None else utils.open_file(file_content)
+        with opened as source:
+            info.size = source.seek(0, os.SEEK_END)
+            if self._add_header(info):
+                self._copy(source, info.size, 0)
 
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges the archive at the path tar, plain or compressed.
@@ -107,39 +95,36 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         Members keep order, type, mode, ownership and link target. Those whose normal name
         name_filter is false for are left out; devices, FIFOs and loose hard links refused.
         """
-        reader = utils.TarReader(tar)
-        for member in reader:
-            try:
+        with utils.open_archive(tar) as reader:
+            for member in reader:
                 name = member.name = utils.member_name(member.name)
                 if (not name and member.isdir()) or (name_filter and not name_filter(name)):
                     continue
                 if member.islnk():
                     member.linkname = utils.member_name(member.linkname)
-                    if member.linkname not in self._members:
-                        raise self.Error(f"'{name}' is a hard link to nothing before it")
-                elif not (member.isreg() or member.issym() or member.isdir()):
-                    raise self.Error(f"'{name}' is no file, directory or link: leave it out")
+                    if member.linkname not in self.members:
+                        raise self.Error(
+                            f'{name!r} is a hard link to nothing before it: make it again'
+                        )
                 elif member.isreg():
                     member.type = tarfile.REGTYPE  # also of sparse and contiguous files
+                elif not (member.issym() or member.isdir()):
+                    raise self.Error(f'{name!r} is no file, directory or link: leave it out')
                 member.mtime, member.size = 0, member.size if member.isreg() else 0
-                added = self._add_header(member)
-            except (self.Error, ValueError, RecursionError) as error:
-                raise self.Error(f"'{tar}': {error}") from error
-            if added and member.isreg():
-                if reader.file and not member.issparse():
-                    self._copy(reader.file, tar, member.offset_data, member.size)
-                else:
-                    for block in reader.content(member):
-                        self._write(block)
+                if self._add_header(member) and member.isreg():
+                    if reader.file and not member.issparse():
+                        self._copy(reader.file, member.size, member.offset_data)
+                    else:
+                        self._copy(tarfile.ExFileObject(reader.tar, member), member.size)
 
     def close(self) -> None:
         """Ends the archive and puts it in its place."""
         if self._file.closed:
             return
         # POSIX pax: two zero blocks end an archive, which fills its last record.
-        end = -self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE
-        self._write(bytes(end + -(self._position + end) % tarfile.RECORDSIZE))
-        with utils.naming(self._name):
+        self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
+        self._write(bytes(-self._position % tarfile.RECORDSIZE))
+        with _naming(self._name):
             self._file.close()
             if self._temporary:
                 os.replace(self._temporary, self._target)
@@ -151,65 +136,61 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         name, parent = info.name, os.path.dirname(info.name)
         if not name:
             raise self.Error('a member has no name: give it one')
-        if name in self._members:
-            if not (info.isdir() and self._members[name][0] == tarfile.DIRTYPE):
-                logging.warning("'%s' comes twice: the first one stays", name)
+        if name in self.members:
+            if not (info.isdir() and self.members[name] == tarfile.DIRTYPE):
+                logging.warning('%r comes twice: the first one stays', name)
             return False
-        if parent and parent not in self._members:
+        if parent and parent not in self.members:
             self.add_file(parent, tarfile.DIRTYPE)
-        if parent and self._members[parent][0] != tarfile.DIRTYPE:
-            raise self.Error(f"'{name}' is in '{parent}', which is no directory")
+        if parent and self.members[parent] != tarfile.DIRTYPE:
+            raise self.Error(f'{name!r} is in {parent!r}, which is no directory: leave it out')
         # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
         header = info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
         if info.size >= _ALIGNED_SIZE:
             header = _padding(self._position + rest + len(header)) + header
-        self._members[name] = info.type, info.linkname
+        self.members[name] = utils.kind_or_target(info)
         self._write(bytes(rest) + header)
         logging.info('%s: %d bytes', name, info.size)
         return True
 
-    def _copy(self, file: IO[bytes], path: str, position: int, size: int) -> None:
-        """Writes the size bytes of a file that begin at position.
+    def _copy(self, source: IO[bytes], size: int, offset: int | None = None) -> None:
+        """Writes size bytes of source: from an offset, if it is a file, else from where it is.
 
-        copy_file_range(2) shares blocks where the file system can and both offsets are
-        multiples of a block, and else copies in the kernel, fastest to multiples of 64 KiB
-        (seen on ext4). Where it fails (a pipe, another device), read and write take over.
+        copy_file_range(2) shares blocks, or else copies in the kernel, fastest to multiples of
+        64 KiB (seen on ext4). Where it fails (a pipe, another device), read and write take over.
         """
-        end = position + size
-        with contextlib.suppress(OSError, AttributeError):
-            while count := min(end - position, -self._position % _ALIGNED_SIZE or _COPY_SIZE):
-                count = os.copy_file_range(file.fileno(), self._file.fileno(), count, position)
-                if not count:
-                    break
-                self._position += count
-                position += count
-        while count := min(end - position, utils.BLOCK_SIZE):
-            with utils.naming(path):
-                file.seek(position)
-                block = file.read(count)
+        end = self._position + size
+        if offset is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                while count := min(
+                    end - self._position, -self._position % _ALIGNED_SIZE or _COPY_SIZE
+                ):
+                    count = os.copy_file_range(source.fileno(), self._file.fileno(), count, offset)
+                    if not count:
+                        break
+                    self._position += count
+                    offset += count
+            source.seek(offset)
+        while self._position < end:
+            with _naming(None if offset is None else getattr(source, 'name', None)):
+                block = source.read(min(end - self._position, utils.BLOCK_SIZE))
                 if not block:
                     raise OSError(errno.ESTALE, 'it ends early')
             self._write(block)
-            position += len(block)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
-        with utils.naming(self._name):
+        with _naming(self._name):
             while rest:
                 rest = rest[os.write(self._file.fileno(), rest) :]
         self._position += len(data)
 
 
 def _padding(position: int) -> bytes:
-    """Returns a header that moves position to a multiple of _ALIGNMENT.
-
-    It is an extended header (POSIX pax) of a record that readers ignore.
-    """
-    size = -position % _ALIGNMENT
-    if size < 2 * tarfile.BLOCKSIZE:
-        size += _ALIGNMENT
+    """Returns an extended header (POSIX pax), a comment only, that ends where data shall begin."""
     info = tarfile.TarInfo('@PaxHeader')
-    info.type, info.size = tarfile.XHDTYPE, size - tarfile.BLOCKSIZE
+    info.type = tarfile.XHDTYPE
+    info.size = tarfile.BLOCKSIZE + -(position + 2 * tarfile.BLOCKSIZE) % _ALIGNMENT
     record = b'%d comment=' % info.size
     return info.tobuf(tarfile.USTAR_FORMAT) + record.ljust(info.size - 1) + b'\n'

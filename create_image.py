@@ -1,20 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Assembles a container image archive from parts that a build already has.
+"""Assembles a container image archive from parts that a build already has."""
 
-The archive is what `docker load` reads (Docker image specification v1.2, "Combined Image
-JSON + Filesystem Changeset Format"); create_image() writes it first member to last.
-"""
-
+import contextlib
 import errno
 import json
 import os
 import re
 import signal
-import stat
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
+
+if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # lest it ends the imports with a traceback
 
 from absl import app, flags, logging
 
@@ -22,13 +20,10 @@ import archive
 import utils
 
 FLAGS = flags.FLAGS
-
 flags.DEFINE_string('output', None, 'the archive to write; - is standard output')
 flags.DEFINE_string('id', None, 'the SHA-256 of the configuration, in hex or as @FILE')
 flags.DEFINE_string('config', None, 'the image configuration, a JSON file')
-flags.DEFINE_multi_string(
-    'layer', [], 'ID=FILE: a layer tarball, its SHA-256 as in --id; bottom first'
-)
+flags.DEFINE_multi_string('layer', [], 'ID=FILE: a layer and its SHA-256; bottom layer first')
 flags.DEFINE_multi_string('tag', None, 'a tag of the image, repository:tag')
 flags.DEFINE_string('base', None, 'an image archive whose last image gives the layers below')
 flags.DEFINE_string('legacy_base', None, 'an image archive whose files are merged into the output')
@@ -61,47 +56,46 @@ def create_image(
     name: str | None = None,
     repository: str | None = None,
 ) -> None:
-    """Writes an image archive at the path output; '-' is standard output.
+    """Writes an image archive (Docker image specification v1.2) at a path, or to stdout for '-'.
 
     identifier and metadata_id are the values of --id and --legacy_id, in hex; layers are
     {'name': layer id, 'layer': path of the tarball}, bottom layer first; all else is as the
-    flags of these names. Raises ValueError for arguments that do not fit each other, OSError
-    for a file that cannot be read or written, TarFileWriter.Error for an unsound base.
+    flags. Raises ValueError for arguments, OSError for files, TarFileWriter.Error for archives.
     """
-    _check_identifier('--id', identifier)
-    for layer in layers:
-        _check_identifier('--layer', layer['name'])
-    if metadata_id is not None:
-        _check_identifier('--legacy_id', metadata_id)
-        if not metadata or len(layers) != 1:
-            raise ValueError('--legacy_id: give --metadata and just one --layer with it')
+    identifiers = [('--id', identifier), ('--legacy_id', metadata_id)]
+    identifiers += [(f"--layer of '{layer['layer']}'", layer['name']) for layer in layers]
+    for flag, value in identifiers:
+        if value is not None and (value in ('', '.', '..') or '/' in value or '\0' in value):
+            raise ValueError(f'{flag}: {value!r} is no identifier: give the hex of a SHA-256')
+    if metadata_id is not None and not (metadata and len(layers) == 1):
+        raise ValueError('--legacy_id: give --metadata and just one --layer with it')
     if repository and not name:
         raise ValueError('--repository: give --name with it')
     paths = [layer['layer'] for layer in layers]
     for path in [config, *paths, *filter(None, (base, legacy_base, metadata))]:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise OSError(errno.EINVAL, 'Not a regular file', path)
+        with utils.open_file(path):
+            pass
     lower, parent = _read_base(base)
+    if base and parent is None:
+        logging.warning("'%s' names no image: images on it load in Docker before 1.10 only", base)
     upper = [f'{identifier}/{layer["name"]}.tar' for layer in layers]
+    upper = upper if metadata_id is None else [f'{metadata_id}/layer.tar']
+    if taken := {*lower, *_REPLACED} & {*upper, identifier, f'{identifier}.json', metadata_id}:
+        raise ValueError(f'--id or --legacy_id: {min(taken)!r} is taken: choose another')
     with archive.TarFileWriter(output) as tar:
         tar.add_file(f'{identifier}.json', file_content=config)
         if metadata_id is not None:
-            upper = [f'{metadata_id}/layer.tar']
             tar.add_file('top', content=metadata_id)
-            tar.add_file(metadata_id, tarfile.DIRTYPE)
             tar.add_file(f'{metadata_id}/VERSION', content=DATA_FORMAT_VERSION)
-        if shared := set(lower) & set(upper):
-            raise ValueError(f'--id or --legacy_id: the base has {min(shared)!r} too: change it')
         for member, path in dict.fromkeys(zip(upper, paths, strict=True)):
             tar.add_file(member, file_content=path)
         if metadata_id is not None:
             tar.add_file(f'{metadata_id}/json', file_content=metadata)
         if legacy_base:
             tar.add_tar(legacy_base, lambda member: member not in _REPLACED)
-            if base and os.path.samefile(base, legacy_base):
-                for member in lower:
-                    if not tar.holds_file(member):
-                        raise tar.Error(f"'{base}' lacks its layer '{member}': give a whole image")
+            lost = [member for member in lower if not utils.has_file(tar.members, member)]
+            if lost and base and os.path.samefile(base, legacy_base):
+                raise tar.Error(f"'{base}' lacks its layer '{lost[0]}': give a whole image")
         manifest = {'Config': f'{identifier}.json', 'Layers': lower + upper}
         manifest |= {'RepoTags': list(tags or [])} | ({'Parent': parent} if parent else {})
         tar.add_file('manifest.json', content=json.dumps([manifest], sort_keys=True))
@@ -110,62 +104,52 @@ def create_image(
             tar.add_file('repositories', content=json.dumps(repositories, indent=2))
 
 
-def _check_identifier(flag: str, identifier: str) -> None:
-    if identifier in ('', '.', '..') or '/' in identifier or '\0' in identifier:
-        raise ValueError(f'{flag}: {identifier!r} is no identifier: give the hex of a SHA-256')
-
-
 def _read_base(path: str | None) -> tuple[list[str], str | None]:
-    """Returns the member names of the base's layers, and its image ID or None."""
+    """Returns the names of the base's layers, and its image ID or ''; None without an image."""
     entry = utils.GetLatestManifestFromTar(path)
-    if path and not entry:
-        text = "'%s' has no image in a manifest.json: images on it load in Docker before 1.10 only"
-        logging.log_first_n(logging.WARNING, text, 1, path)
     if not entry:
         return [], None
     # The Docker image specification's <id>.json, or as Docker since 25 or crane name it.
     names = r'(.+)\.json|(?:blobs/sha256/|sha256:)([0-9a-f]{64})'
-    try:
-        match = re.fullmatch(names, utils.member_name(entry['Config']))
-        layers = [utils.member_name(name) for name in entry.get('Layers') or ()]
-    except utils.ArchiveError as error:
-        raise utils.ArchiveError(f"'{path}': manifest.json: {error}") from error
-    return layers, match and f'sha256:{match[1] or match[2]}'
+    match = re.fullmatch(names, utils.member_name(entry['Config']))
+    layers = [utils.member_name(name) for name in entry.get('Layers') or ()]
+    return layers, f'sha256:{match[1] or match[2]}' if match else ''
 
 
-def _find_problems(identifier: str, layers: list[dict[str, str]]) -> Iterator[str]:
-    """Yields a line for each way in which what the flags name does not fit together."""
+def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[str]:
+    """Returns a line for each way in which what the flags name does not fit together."""
     import hashlib  # here, for it would add to every start
 
-    for name, path in dict.fromkeys((layer['name'], layer['layer']) for layer in layers):
-        digest = hashlib.sha256()
-        for block in utils.TarReader(path).blocks():
-            digest.update(block)
-        if digest.hexdigest() != name:
-            yield f"--layer: the SHA-256 of '{path}' is {digest.hexdigest()}: give it as ID"
-    with open(FLAGS.config, 'rb') as file:
-        content = file.read()
-    config = f"--config: '{FLAGS.config}'"
-    if (found := hashlib.sha256(content).hexdigest()) != identifier:
-        yield f"--id: the SHA-256 of '{FLAGS.config}' is {found}: give that"
-    lower, _ = _read_base(FLAGS.base)
-    try:
-        diff_ids = list(json.loads(content)['rootfs']['diff_ids'] or ())
-    except (ValueError, RecursionError, LookupError, TypeError):
-        yield f'{config} is no JSON with a list in rootfs.diff_ids: add it'
-    else:
-        if len(diff_ids) != (count := len(lower) + len(layers)):
-            yield f'{config} has {len(diff_ids)} rootfs.diff_ids for {count} layers: give as many'
-        own = [f'sha256:{layer["name"]}' for layer in layers]
-        if diff_ids[len(diff_ids) - len(own) :] != own:
-            yield f'{config} does not end in the ids of --layer in rootfs.diff_ids: add them'
-    merged = utils.TarReader(FLAGS.legacy_base) if lower and FLAGS.legacy_base else ()
-    names = {utils.member_name(member.name) for member in merged}
-    if lost := [member for member in lower if member not in names]:
-        yield f"--base: the image lacks '{lost[0]}': complete it with --legacy_base={FLAGS.base}"
+    problems: list[str] = []
+    parts = [('--layer', layer['name'], layer['layer']) for layer in layers]
+    for flag, name, path in dict.fromkeys([('--id', identifier, FLAGS.config), *parts]):
+        with _noting(problems), utils.open_archive(path) as reader:
+            digest = hashlib.sha256()
+            while block := reader.stream.read(utils.BLOCK_SIZE):
+                digest.update(block)
+            if (found := digest.hexdigest()) != name:
+                problems.append(f"{flag}: the SHA-256 of '{path}' is {found}: give that")
+    lower, members = None, {}
+    with _noting(problems):
+        lower, _ = _read_base(FLAGS.base)
+        if FLAGS.legacy_base:
+            with utils.open_archive(FLAGS.legacy_base) as reader:
+                members = {utils.member_name(m.name): utils.kind_or_target(m) for m in reader}
+        if lost := ', '.join(repr(name) for name in lower if not utils.has_file(members, name)):
+            raise ValueError(f'--base: the image lacks {lost}: give --legacy_base={FLAGS.base}')
+    with _noting(problems), utils.open_file(FLAGS.config) as file:
+        config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts]
+        try:
+            diff_ids = list(json.load(file)['rootfs']['diff_ids'] or ())
+        except (ValueError, RecursionError, LookupError, TypeError) as error:
+            raise ValueError(f'{config} is no JSON with rootfs.diff_ids: add them') from error
+        start = len(diff_ids) - len(own) if lower is None else len(lower)
+        if start > len(diff_ids) or diff_ids[start:] != own:
+            raise ValueError(f"{config}: make rootfs.diff_ids the base's, then the ids of --layer")
     for tag in FLAGS.tag or ():
         if not _is_tag(tag):
-            yield f'--tag: {tag!r} is not [registry/]repository:tag, in lower case: change it'
+            problems.append(f'--tag: {tag!r} is no lower-case [registry/]repository:tag: mend it')
+    return problems
 
 
 def _is_tag(tag: str) -> bool:
@@ -183,16 +167,25 @@ def _read_identifier(flag: str, value: str) -> str:
     """Returns the identifier itself, or the first word of the file at @FILE."""
     try:
         text = utils.ExtractValue(value)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{flag}: '{value[1:]}' is no text: give another file") from error
-    text = ' '.join(text.split()[:1]) if value.startswith('@') else _text(text)
-    _check_identifier(f'{flag}={value}', text)
-    return text
+        return text.split()[0] if value.startswith('@') else text
+    except (UnicodeDecodeError, IndexError) as error:
+        raise ValueError(f"{flag}: '{value[1:]}' has no identifier: give another file") from error
 
 
-def _text(value: str | None) -> str:
-    """Returns the bytes of an argument read as UTF-8, whatever the locale."""
-    return os.fsencode(value or '').decode('utf-8', 'surrogateescape')
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """Adds to problems what is raised, as one line."""
+    try:
+        yield
+    except SystemExit as stop:  # by a signal: die of it, as the caller expects
+        signal.signal(stop.args[0], signal.SIG_DFL)
+        signal.raise_signal(stop.args[0])
+    except OSError as error:
+        advice = {errno.ENOSPC: 'make room', errno.EPIPE: 'read it all', errno.ESTALE: 'try again'}
+        text = advice.get(error.errno or 0, 'check the path, its permissions and limits')
+        problems.append(f"'{error.filename}': {error.strerror}: {text}")
+    except (flags.Error, ValueError, archive.TarFileWriter.Error) as error:
+        problems.append(str(error))
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -207,8 +200,8 @@ def main(argv: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, _: sys.exit(number))
-    problems = []
-    try:
+    problems: list[str] = []
+    with _noting(problems):
         if len(argv) > 1:
             raise ValueError(f'{argv[1]!r} is no flag: begin every argument with --')
         for flag in ('output', 'id', 'config'):
@@ -223,26 +216,17 @@ def main(argv: Sequence[str]) -> None:
             layers.append({'name': _read_identifier('--layer', name), 'layer': path})
         legacy_id = FLAGS.legacy_id and _read_identifier('--legacy_id', FLAGS.legacy_id)
         if FLAGS.verify:
-            problems = list(_find_problems(identifier, layers))
-        tags = [_text(tag) for tag in FLAGS.tag or ()]
-        name, repository = _text(FLAGS.name), _text(FLAGS.repository)
-        image = FLAGS.output, identifier, layers, FLAGS.config, tags, FLAGS.base, FLAGS.legacy_base
+            problems += _find_problems(identifier, layers)
         if not problems:
-            create_image(*image, legacy_id, FLAGS.metadata, name, repository)
-    except OSError as error:
-        advice = {
-            errno.ENOSPC: 'make room',
-            errno.EPIPE: 'let its reader read to the end',
-            errno.ESTALE: 'let nothing write to it meanwhile',
-        }.get(error.errno or 0, 'check the path, its permissions and limits')
-        problems = [f"'{error.filename}': {error.strerror}: {advice}"]
-    except (ValueError, archive.TarFileWriter.Error) as error:
-        problems = [str(error)]
-    except SystemExit as stop:  # by a signal: die of it, as the caller expects
-        signal.signal(stop.args[0], signal.SIG_DFL)
-        signal.raise_signal(stop.args[0])
+            name, repository, *tags = (  # in UTF-8, whatever the locale
+                os.fsencode(text or '').decode('utf-8', 'surrogateescape')
+                for text in (FLAGS.name, FLAGS.repository, *(FLAGS.tag or ()))
+            )
+            image = identifier, layers, FLAGS.config, tags, FLAGS.base, FLAGS.legacy_base, legacy_id
+            create_image(FLAGS.output, *image, FLAGS.metadata, name, repository)
     if problems:
-        sys.exit('\n'.join('create_image: ' + ' '.join(line.split('\n')) for line in problems))
+        lines = (''.join(c if c.isprintable() else repr(c)[1:-1] for c in p) for p in problems)
+        sys.exit('\n'.join(f'create_image: {line}' for line in dict.fromkeys(lines)))
 
 
 if __name__ == '__main__':

@@ -4,28 +4,22 @@
 import contextlib
 import errno
 import importlib
+import io
 import json
 import lzma
 import os
+import stat
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast
 
 BLOCK_SIZE = 1 << 20  # bytes read at a time
-_READ_LIMIT = 4 << 20  # bytes of a member's headers, or of manifest.json
-_SIZE_LIMIT = 1 << 40  # bytes of an archive, or of a sparse member
-LINK_LIMIT = 16  # links followed from member to member
-
+_HEADER_LIMIT = 4 << 20  # bytes of a member's headers, or of manifest.json
+_SIZE_LIMIT = 1 << 40  # bytes of a member
 # How compressed files begin (RFC 1952, RFC 8878, the bzip2 and xz formats), and what reads them.
-_COMPRESSIONS = (
-    (b'\x1f\x8b', 'gzip'),
-    (b'BZh', 'bz2'),
-    (b'\xfd7zXZ\x00', 'lzma'),
-    (b'\x28\xb5\x2f\xfd', 'compression.zstd'),
-)
-
+_HEAD = {b'\x1f\x8b': 'gzip', b'BZh': 'bz2', b'\xfd7zXZ': 'lzma', b'(\xb5/\xfd': 'compression.zstd'}
 _DAMAGE = (tarfile.TarError, ArithmeticError, RecursionError, EOFError, LookupError, ValueError)
 
 
@@ -45,162 +39,154 @@ def ExtractValue(value: str) -> str:
 
 
 def member_name(name: str) -> str:
-    """Returns a name without './', leading and doubled '/'; raises ArchiveError for '..'."""
+    """Returns a name without './', leading and doubled '/'; raises ArchiveError for a bad one."""
     parts = [part for part in name.split('/') if part not in ('', '.')]
-    if '..' in parts or '\0' in name:
-        raise ArchiveError(f"the name {name!r} holds '..' or NUL: name its members otherwise")
+    if '..' in parts or '\0' in name or len(parts) > 128:
+        raise ArchiveError(f"{name[:200]!r} holds '..' or NUL, or is too deep: rename it")
     return '/'.join(parts)
 
 
-@contextlib.contextmanager
-def naming(path: str) -> Iterator[None]:
-    """Has an OSError name the file that the caller gave."""
-    try:
-        yield
-    except OSError as error:
-        error.filename, error.filename2 = path, None
-        raise
+def kind_or_target(member: tarfile.TarInfo) -> bytes | str:
+    """Returns the type of a member; of a link, the normal name of what it leads to."""
+    if member.issym() or member.islnk():
+        folder = os.path.dirname(member.name) if member.issym() else ''
+        return os.path.normpath(os.path.join('/', folder, member.linkname)).lstrip('/')
+    return tarfile.REGTYPE if member.isreg() else member.type
+
+
+def has_file(members: Mapping[Any, bytes | str], name: str) -> bool:
+    """Tells whether a name is, or links to, that of a file among {name: kind_or_target()}."""
+    found = members.get(name, b'')
+    return tarfile.REGTYPE in (found, members.get(found))
 
 
 @contextlib.contextmanager
-def unchanged(file: IO[bytes], path: str) -> Iterator[int]:
-    """Gives the size of an open file in bytes; raises OSError if it changes meanwhile."""
-    before = os.fstat(file.fileno())
-    yield before.st_size
-    after = os.fstat(file.fileno())
+def open_file(path: str) -> Iterator[io.BufferedReader]:
+    """Opens a regular file for reading; raises OSError, also if it changes meanwhile."""
+    before = os.stat(path)
+    if not stat.S_ISREG(before.st_mode):
+        raise OSError(errno.EINVAL, 'Not a regular file', path)
+    with open(path, 'rb') as file:
+        yield file
+        after = os.fstat(file.fileno())
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise OSError(errno.ESTALE, 'it changed while it was read', path)
+
+
+@contextlib.contextmanager
+def open_archive(path: str) -> Iterator['TarReader']:
+    """Opens an archive as open_file() does; whatever is wrong with it raises ArchiveError."""
+    zstd_error = getattr(sys.modules.get('compression.zstd'), 'ZstdError', EOFError)
+    reader: Any = TarReader  # for its place, until there is one
+    with open_file(path) as file:
+        try:
+            yield (reader := TarReader(file))
+        except ArchiveError as error:
+            raise ArchiveError(f"'{path}': {error}") from error
+        except (OSError, ImportError, zlib.error, lzma.LZMAError, zstd_error, *_DAMAGE) as error:
+            if isinstance(error, OSError) and error.errno:  # the system's own
+                error.filename = error.filename or path
+                raise
+            state = 'cut off' if reader.is_cut or isinstance(error, EOFError) else 'damaged'
+            if isinstance(error, (ImportError, lzma.LZMAError)):
+                state = f'unreadable here ({error})'
+            raise ArchiveError(f"'{path}' is {state}{reader.place}: make it again") from error
 
 
 class TarReader:
     """A tar archive, plain or compressed, read once from front to back.
 
-    It stands between tarfile and the file, for tarfile takes a damaged header for the end,
-    goes back where a size says so, and reads headers of any length. `file` is set if plain.
+    tarfile reads through it, for it takes a damaged header for the end, goes back where a size
+    says so, and reads headers of any length. `stream` is decompressed; `file` is set if plain.
     """
 
-    def __init__(self, path: str) -> None:
-        """Opens the file; raises OSError, or ArchiveError for want of a decompressor."""
-        self._path, self._place = path, 'at its start, or is no tar archive'
-        self._position, self._last_read, self._budget = 0, b'', _READ_LIMIT
-        self._raw = open(path, 'rb')
-        self._stream: IO[bytes] = self._raw
-        with self._sound():
-            start = self._raw.peek(8)
-            if start.startswith(b'\xfd7zXZ\x00'):
-                lzma.LZMADecompressor(memlimit=128 << 20).decompress(start, 1)  # xz -9: 65 MiB
-        for magic, name in _COMPRESSIONS:
-            if start.startswith(magic):
-                try:
-                    self._stream = importlib.import_module(name).open(self._raw)
-                except ImportError as error:
-                    raise ArchiveError(f"'{path}': {error}: decompress it first") from error
-        self.file = self._raw if self._stream is self._raw else None
+    place, is_cut = ', or no tar archive', False
+    _position, _budget, _last_read = 0, _HEADER_LIMIT, b''
 
-    @contextlib.contextmanager
-    def _sound(self) -> Iterator[None]:
-        zstd_error = getattr(sys.modules.get('compression.zstd'), 'ZstdError', EOFError)
-        try:
-            with naming(self._path):
-                yield
-        except (OSError, zlib.error, lzma.LZMAError, zstd_error, *_DAMAGE) as error:
-            if isinstance(error, OSError) and error.errno:  # the system's own
-                raise
-            where = f"'{self._path}' is cut off or damaged {self._place}"
-            raise ArchiveError(f'{where} ({error}): make it again') from error
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yields the archive itself, its compression undone."""
-        self._place = 'in its compressed data'
-        with contextlib.closing(self._raw), self._sound():
-            while block := self._stream.read(BLOCK_SIZE):
-                yield block
+    def __init__(self, file: io.BufferedReader) -> None:
+        self.stream: IO[bytes] = file
+        self._size = os.fstat(file.fileno()).st_size
+        for magic, name in _HEAD.items():
+            if file.peek(8).startswith(magic):
+                self.stream = importlib.import_module(name).open(file)
+        # lzma.open() sets no limit to memory (xz -9: 65 MiB); what it reads through can.
+        streams = getattr(lzma, '_compression', None) or getattr(lzma, '_streams', None)
+        if streams and isinstance(self.stream, lzma.LZMAFile):
+            parts = file, lzma.LZMADecompressor, lzma.LZMAError
+            self.stream = io.BufferedReader(streams.DecompressReader(*parts, memlimit=128 << 20))
+        self.file = file if self.stream is file else None
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
-        """Yields each member; raises ArchiveError unless the whole archive is sound."""
-        this = cast(IO[bytes], self)
-        with contextlib.closing(self._raw), unchanged(self._raw, self._path), self._sound():
-            self._tar = tarfile.TarFile(fileobj=this, encoding='utf-8', errors='surrogateescape')
-            while (member := self._tar.next()) is not None:
-                # tarfile would not come to an end with a sparse map in disorder.
-                parts = [(x, x + size) for x, size in cast(Any, member).sparse or () if size]
-                ends = [0, *(end for part in parts for end in part), member.size]
-                if ends != sorted(ends) or (member.issparse() and member.size > _SIZE_LIMIT):
-                    raise ValueError(f"bad size of member '{member.name}'")
-                self._place = f"in or after member '{member.name}'"
-                yield member
-                self._budget = _READ_LIMIT
-                cast(Any, self._tar).members.clear()  # tarfile would keep them all
-                pax = self._tar.pax_headers  # and what it makes no use of in global headers
-                self._tar.pax_headers = {key: pax[key] for key in pax if key in tarfile.PAX_FIELDS}
-            # tarfile stops alike at the end and at a damaged header: the block where it
-            # stopped tells. An archive may end with two zero blocks, with one, or without.
-            if any(self._last_read) or not self._tar.offset:
-                raise ValueError('bad header')
-            self.has_end = bool(self._last_read)
-            while block := self._stream.read(BLOCK_SIZE):
-                if block.count(0) != len(block):
-                    raise ValueError('data behind a zero block')
-
-    def content(self, member: tarfile.TarInfo) -> Iterator[bytes]:
-        """Yields the content of the regular member that the iteration has reached."""
-        with self._sound():
-            file = cast(IO[bytes], self._tar.extractfile(member))
-            while block := file.read(BLOCK_SIZE):
-                yield block
+        """Yields each member, and reads on behind the last, to the end of the file."""
+        self.tar = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding='utf-8')
+        while (member := self.tar.next()) is not None:
+            self.place = f' in or after member {member.name[:200]!r}'
+            # tarfile would not come to an end with a sparse map in disorder.
+            sparse = cast(Any, member).sparse or ()
+            ends = [0, *(x for at, n in sparse if n for x in (at, at + n)), member.size]
+            if ends != sorted(ends) or member.size > _SIZE_LIMIT:
+                raise ValueError('bad size')
+            if self.file and self.tar.offset > self._size:
+                raise EOFError
+            yield member
+            self._budget = _HEADER_LIMIT
+            cast(Any, self.tar).members.clear()  # tarfile would keep them all
+            pax = self.tar.pax_headers  # and what it makes no use of in global headers
+            self.tar.pax_headers = {key: pax[key] for key in pax if key in tarfile.PAX_FIELDS}
+        # tarfile stops alike at the end and at a damaged header: the block where it stopped
+        # tells. An archive may end with two zero blocks, with one, or without.
+        if any(self._last_read) or not self.tar.offset:
+            raise ValueError('bad header')
+        self.has_end = bool(self._last_read)
+        while block := self.stream.read(BLOCK_SIZE):
+            if block.count(0) != len(block):
+                raise ValueError('data behind a zero block')
 
     def read(self, size: int) -> bytes:
         self._budget -= size
         if size < 0 or self._budget < 0:
-            raise ValueError(f'a header of {size} bytes')
-        self._last_read = self._stream.read(size)
+            raise ValueError('a header too long')
+        self._last_read = self.stream.read(size)
+        self.is_cut = len(self._last_read) < size
         self._position += len(self._last_read)
         return self._last_read
 
     def seek(self, position: int) -> None:
-        if not self._position <= position < _SIZE_LIMIT:
-            raise ValueError('a size leads backwards or too far')
+        if position < self._position:
+            raise ValueError('a size leads backwards')
         if self.file:
             self._position = self.file.seek(position)
-        self._budget = position - self._position
-        while self._position < position and self.read(min(position - self._position, BLOCK_SIZE)):
-            pass
-        self._budget = _READ_LIMIT
+        while block := self.stream.read(min(position - self._position, BLOCK_SIZE)):
+            self._position += len(block)
+        self._budget = _HEADER_LIMIT
 
     def tell(self) -> int:
         return self._position
 
 
-def GetTarFile(f: str, name: str) -> bytes | None:
+def GetTarFile(f: str, name: str, limit: int | None = None, links: int = 0) -> bytes | None:
     """Returns the bytes of the member name of the archive at path f, or None without one.
 
-    Looks for name, then ./name, then /name, and follows links. Raises OSError if the file
-    cannot be read, ArchiveError if it is unsound or a link leads to no file.
+    Looks for name, then ./name, then /name, and follows links. Raises OSError if it cannot
+    be read, ArchiveError if it is unsound, has over limit bytes, or a link leads nowhere.
     """
-    return _read_member(f, name)
-
-
-def _read_member(f: str, name: str, limit: int | None = None, links: int = 0) -> bytes | None:
-    """GetTarFile, for a member of at most limit bytes, reached by so many links."""
     found: dict[str, bytes | str] = {}
-    reader = TarReader(f)
-    for member in (m for m in reader if m.name in (name, f'./{name}', f'/{name}')):
-        if member.issym():
-            found[member.name] = os.path.join(os.path.dirname(name), member.linkname)
-        elif member.islnk():
-            found[member.name] = member.linkname
-        elif member.isreg():
+    spellings = name, f'./{name}', f'/{name}'
+    with open_archive(f) as reader:
+        for member in (member for member in reader if member.name in spellings):
             if limit is not None and member.size > limit:
-                raise ArchiveError(f"'{f}': '{name}' has {member.size} bytes, over {limit}")
-            found[member.name] = b''.join(reader.content(member))
-    content = found.get(name, found.get(f'./{name}', found.get(f'/{name}')))
-    if limit and not found and not reader.has_end:
-        raise ArchiveError(f"'{f}' is cut off: it has no '{name}' and no end: make it again")
-    if isinstance(content, str) and links < LINK_LIMIT:
-        target = os.path.normpath(f'/{content}').lstrip('/')
-        content = _read_member(f, target, limit, links + 1)
-    if isinstance(content, str) or (content is None and links):
-        raise ArchiveError(f"'{f}': '{name}' is a link that leads to no file: make it again")
+                raise ArchiveError(f"'{name}' has over {limit} bytes: make it again")
+            if member.isreg():
+                found[member.name] = tarfile.ExFileObject(reader.tar, member).read()
+            elif isinstance(target := kind_or_target(member), str):
+                found[member.name] = target
+    content = next((found[spelling] for spelling in spellings if spelling in found), None)
+    if isinstance(content, str):
+        content = GetTarFile(f, content, limit, links + 1) if links < 16 else None
+        if content is None:
+            raise ArchiveError(f"'{f}': '{name}' is a link that leads to no file: make it again")
+    if content is None and limit and not reader.has_end:
+        raise ArchiveError(f"'{f}' is cut off, with no '{name}' and no end: make it again")
     return content
 
 
@@ -209,14 +195,12 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 
     Raises as GetTarFile does, and ArchiveError if the member is no JSON list.
     """
-    content = _read_member(f, 'manifest.json', _READ_LIMIT) if f else None
-    try:
-        manifest = [] if content is None else json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ArchiveError(f"'{f}': manifest.json is not JSON: {error}: make it again") from error
-    if not isinstance(manifest, list):
-        raise ArchiveError(f"'{f}': manifest.json is not a list: make it again")
-    return manifest
+    content = GetTarFile(f, 'manifest.json', _HEADER_LIMIT) if f else None
+    with contextlib.suppress(ValueError, RecursionError):
+        manifest = json.loads(b'[]' if content is None else content)
+        if isinstance(manifest, list):
+            return manifest
+    raise ArchiveError(f"'{f}': manifest.json is no JSON list: make it again")
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
@@ -228,8 +212,9 @@ def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
     if not manifest:
         return None
     entry = manifest[-1]
-    if isinstance(entry, dict) and isinstance(entry.get('Config'), str):
-        layers = [] if entry.get('Layers') is None else entry['Layers']
-        if isinstance(layers, list) and all(isinstance(name, str) for name in layers):
-            return entry
-    raise ArchiveError(f"'{f}': bad Config or Layers at the end of manifest.json: make it again")
+    with contextlib.suppress(ArchiveError, AttributeError, LookupError, TypeError):
+        layers = entry.get('Layers')
+        for name in [entry['Config']] + ([] if layers is None else layers):
+            member_name(name)
+        return cast(dict[str, Any], entry)
+    raise ArchiveError(f"'{f}': bad Config or Layers in manifest.json: make it again")

@@ -111,21 +111,39 @@ def compare(title, folder, tool, others, runs=RUNS):
     return pairs[0]
 
 
-def skopeo_image(image):
-    """Writes an image that Skopeo takes: its configuration names its layers."""
-    digests = []
-    for layer in image.layers:
-        with layer.open('rb') as f:
-            digest = hashlib.sha256()
-            while block := f.read(MIB):
-                digest.update(block)
-        digests.append(f'sha256:{digest.hexdigest()}')
-    rootfs = {'type': 'layers', 'diff_ids': digests}
+def digest_of(path):
+    digest = hashlib.sha256()
+    with path.open('rb') as f:
+        while block := f.read(MIB):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_config(image):
+    """Writes a configuration that names the image's layers, as Skopeo and --verify ask."""
+    rootfs = {'type': 'layers', 'diff_ids': [f'sha256:{digest_of(x)}' for x in image.layers]}
     config = {'architecture': 'amd64', 'os': 'linux', 'config': {}, 'rootfs': rootfs}
     image.folder.joinpath('config.json').write_text(json.dumps(config))
+
+
+def skopeo_image(image):
+    """Writes an image that Skopeo takes, and returns the command that copies it."""
+    write_config(image)
     sh(*image.tool(output='whole.tar'))
     copy = ['skopeo', 'copy', '--quiet', f'docker-archive:{image.folder}/whole.tar']
     return [*copy, f'docker-archive:{image.folder}/out/copy.tar:bench:1']
+
+
+def digests(folder):
+    """Returns what --verify adds for a layer of 1 GiB, in times of sha256sum."""
+    layer = large_file(folder / 'layer', 1024 * MIB)
+    image = Image(folder, [layer.rename(folder / digest_of(layer))])
+    write_config(image)
+    plain = image.tool('--output=/dev/null', f'--id={digest_of(folder / "config.json")}')
+    commands = [*plain, '--verify'], plain, ['sha256sum', *image.layers]
+    runs = zip(*measure(folder, commands), strict=True)
+    image.layers[0].unlink()
+    return statistics.median((verified[0] - a[0]) / b[0] for verified, a, b in runs)
 
 
 def ordinary(folder, start_up):
@@ -219,6 +237,7 @@ def main():
         row('', 'create_image', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
         row(*['---'] * 7)
         beyond = ordinary(folder, start_up)
+        digesting = digests(folder)
         print('\nOn XFS\n')
         growth = None
         if os.geteuid() == 0 and shutil.which('mkfs.xfs'):
@@ -233,6 +252,7 @@ def main():
         row(*['---'] * 3)
         row('start-up / import of absl.app and flags', f'{ratio(tool, others):.2f}', '1.2')
         row('1 GiB beyond start-up / cp', f'{beyond:.2f}', '1.15')
+        row('what --verify adds for 1 GiB / sha256sum', f'{digesting:.2f}', '1')
         if growth:
             row('XFS: 4 GiB / 64 MiB', f'{growth:.2f}', '1.2')
 

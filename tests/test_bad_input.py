@@ -52,15 +52,19 @@ ARGUMENTS = [
     ('id', ['--id=a/b'], ['--id', "'a/b'"]),
     ('id', ['--id=.'], ['--id', "'.'"]),
     ('id', ['--id=..'], ['--id', "'..'"]),
-    ('id', ['--id=@empty'], ['--id=@empty']),
-    ('id', ['--id=@blank'], ['--id=@blank']),
-    ('id', ['--id=@nul'], ['--id=@nul']),
-    ('id', ['--id=@slash'], ['--id=@slash', "'a/b'"]),
+    ('id', ['--id=@empty'], ['--id', "'empty'"]),
+    ('id', ['--id=@blank'], ['--id', "'blank'"]),
+    ('id', ['--id=@nul'], ['--id', r"'a\x00b'"]),
+    ('id', ['--id=@slash'], ['--id', "'a/b'"]),
+    ('id', ['--id=manifest'], ['--id', "'manifest.json'"]),
+    ('id', ['--id=index'], ['--id', "'index.json'"]),
+    ('id', ['--id=manifest.json'], ['--id', "'manifest.json'"]),
     ('id', ['--id=@binary'], ['--id', "'binary'"]),
     ('id', ['--id=@missing'], ["'missing'", 'No such file']),
     ('id', ['--id=@folder'], ["'folder'", 'directory']),
     ('', ['--layer=@missing=layer0.tar'], ["'missing'", 'No such file']),
-    ('', ['--layer=a/b=layer0.tar'], ['--layer', "'a/b'"]),
+    ('', ['--layer=a/b=layer0.tar'], ['--layer', "'a/b'", "'layer0.tar'"]),
+    ('', ['--layer=@empty=layer0.tar'], ['--layer', "'empty'"]),
     ('', ['--layer=id=missing'], ["'missing'", 'No such file']),
     ('', ['--layer=id=folder'], ["'folder'", 'regular file']),
     ('', ['--layer=id=fifo'], ["'fifo'", 'regular file']),
@@ -73,6 +77,13 @@ ARGUMENTS = [
     ('', ['--legacy_id=old'], ['--metadata', '--legacy_id']),
     ('', ['--legacy_id=a/b', '--metadata=config.json'], ['--legacy_id', "'a/b'"]),
     ('', ['--legacy_id=old', '--metadata=missing'], ["'missing'", 'No such file']),
+    ('', ['--legacy_id=', '--metadata=config.json'], ['--legacy_id', "''"]),
+    ('', ['--legacy_id=top', '--metadata=config.json'], ['--legacy_id', "'top'"]),
+    (
+        '',
+        ['--legacy_id=manifest.json', '--metadata=config.json'],
+        ['--legacy_id', "'manifest.json'"],
+    ),
     ('layer', ['--legacy_id=old', '--metadata=config.json'], ['--legacy_id', '--layer']),
     (
         '',
@@ -120,24 +131,24 @@ def entries(entry):
     return lambda folder: base_of(folder, json.dumps([entry]).encode())
 
 
-# What stands in the base, and a word of the line.
+# What stands in the base, and words of the line.
 WRONG_BASES = {
-    'empty file': (lambda _: b'', 'no tar archive'),
-    'text': (lambda _: b'this is no archive\n' * 100, 'no tar archive'),
-    'one byte': (lambda _: b'x', 'no tar archive'),
-    'cut in a member': (lambda _: cut(BASE.read_bytes()), 'cut off or damaged in or after'),
-    'cut gzip': (lambda _: gzip.compress(BASE.read_bytes())[:-3000], 'cut off or damaged'),
-    'cut bzip2': (lambda _: bz2.compress(BASE.read_bytes())[:-900], 'cut off or damaged'),
-    'cut xz': (lambda _: lzma.compress(BASE.read_bytes())[:-900], 'cut off or damaged'),
-    'bad gzip': (lambda _: b'\x1f\x8b' + bytes(1000), 'cut off or damaged'),
-    'bad bzip2': (lambda _: b'BZh9' + bytes(1000), 'cut off or damaged'),
-    'bad xz': (lambda _: b'\xfd7zXZ\0' + bytes(1000), 'cut off or damaged'),
+    'empty file': (lambda _: b'', "' is cut off, or no tar archive: "),
+    'text': (lambda _: b'this is no archive\n' * 100, "' is damaged, or no tar archive: "),
+    'one byte': (lambda _: b'x', "' is cut off, or no tar archive: "),
+    'cut in a member': (lambda _: cut(BASE.read_bytes()), "' is cut off in or after member '"),
+    'cut gzip': (lambda _: gzip.compress(BASE.read_bytes())[:-3000], "' is cut off"),
+    'cut bzip2': (lambda _: bz2.compress(BASE.read_bytes())[:-900], "' is cut off"),
+    'cut xz': (lambda _: lzma.compress(BASE.read_bytes())[:-900], "' is cut off"),
+    'bad gzip': (lambda _: b'\x1f\x8b' + bytes(1000), "' is damaged, or no tar archive: "),
+    'bad bzip2': (lambda _: b'BZh9' + bytes(1000), "' is damaged, or no tar archive: "),
+    'bad xz': (lambda _: b'\xfd7zXZ\0' + bytes(1000), '(Corrupt input data), or no tar archive: '),
     'bad zstd': (lambda _: b'\x28\xb5\x2f\xfd' + bytes(1000), 'base.tar'),
-    'not JSON': (lambda folder: base_of(folder, b'[{'), 'not JSON'),
-    'not UTF-8': (lambda folder: base_of(folder, b'\xff\xff\xff'), 'not JSON'),
-    'nested': (lambda folder: base_of(folder, b'[' * 100000 + b']' * 100000), 'not JSON'),
-    'an object': (lambda folder: base_of(folder, b'{}'), 'not a list'),
-    'null': (lambda folder: base_of(folder, b'null'), 'not a list'),
+    'not JSON': (lambda folder: base_of(folder, b'[{'), 'no JSON list'),
+    'not UTF-8': (lambda folder: base_of(folder, b'\xff\xff\xff'), 'no JSON list'),
+    'nested': (lambda folder: base_of(folder, b'[' * 100000 + b']' * 100000), 'no JSON list'),
+    'an object': (lambda folder: base_of(folder, b'{}'), 'no JSON list'),
+    'null': (lambda folder: base_of(folder, b'null'), 'no JSON list'),
     'entry null': (entries(None), 'Config or Layers'),
     'entry a list': (entries([]), 'Config or Layers'),
     'no Config': (entries({'Layers': []}), 'Config or Layers'),
@@ -146,7 +157,7 @@ WRONG_BASES = {
     'Layers a string': (entries({'Config': 'c', 'Layers': ''}), 'Config or Layers'),
     'Layers an object': (entries({'Config': 'c', 'Layers': {}}), 'Config or Layers'),
     'Layers of numbers': (entries({'Config': 'c', 'Layers': ['l', 1]}), 'Config or Layers'),
-    'Layers outside': (entries({'Config': 'c', 'Layers': ['../l']}), "'..'"),
+    'Layers outside': (entries({'Config': 'c', 'Layers': ['../l']}), 'Config or Layers'),
 }
 
 
@@ -176,7 +187,7 @@ MEMBERS = {
     'unknown type': ({'type': b'Z'}, 'no file, directory or link'),
     'below a file': ({'name': 'first/below'}, 'no directory'),
     'no name': ({'name': '/'}, 'no name'),
-    'deep': ({'name': 'a/' * 2000 + 'b'}, 'recursion'),
+    'deep': ({'name': 'a/' * 2000 + 'b'}, 'too deep'),
 }
 
 
@@ -242,7 +253,7 @@ def test_from_python(parts):
 
 def test_a_line_stays_one_line(parts):
     """Whatever stands in the arguments."""
-    assert "'two lines'" in fails(*parts.flags, '--base=two\nlines')
+    assert r"'two\nlines'" in fails(*parts.flags, '--base=two\nlines')
     assert 'two lines' in fails(*parts.flags, '--two\nlines')
 
 

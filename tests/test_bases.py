@@ -11,6 +11,7 @@ import tarfile
 
 import pytest
 
+import create_image
 from conftest import (
     BASES,
     DATA,
@@ -163,6 +164,18 @@ def test_base_before_docker_1_10(tmp_path):
     assert 'Parent' not in entry
     assert len(entry['Layers']) == 1
     assert len([name for name in names(image.output) if name.endswith('/layer.tar')]) == 2
+
+
+def test_the_warning_comes_once_for_each_image(tmp_path, caplog):
+    """With --verify, which reads the base too, and from Python, for every call."""
+    base = str(DATA / 'bases' / 'docker-1.9.tar')
+    image = Parts(tmp_path)
+    done = build(*image.flags, f'--base={base}', '--verify', warnings=True)
+    assert len(done.stderr.splitlines()) == 1
+    for _ in range(2):
+        create_image.create_image(str(image.output), 'i', [], str(image.config), base=base)
+    text = f"'{base}' names no image: images on it load in Docker before 1.10 only"
+    assert caplog.messages == [text] * 2
 
 
 def write_base(path, entries, files=(), position=0):

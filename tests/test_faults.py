@@ -147,14 +147,35 @@ def test_signals_at_any_time(big, numbers):
         assert len(big.unfinished()) <= (KILL in numbers)
 
 
+def catches(process, number):
+    """Tells whether a handler of Python's gets a signal (proc(5))."""
+    with open(f'/proc/{process.pid}/status') as f:
+        (mask,) = (int(line.split()[1], 16) for line in f if line.startswith('SigCgt:'))
+    return bool(mask >> number - 1 & 1)
+
+
+def test_sigint_amid_the_imports_leaves_no_traceback(parts):
+    """Python catches it from its start, and the tool has it undo that before it imports."""
+    process = start(parts.flags)
+    while not catches(process, INT):
+        assert process.poll() is None
+    while catches(process, INT):
+        assert process.poll() is None
+    process.send_signal(INT)
+    assert process.communicate()[1] == b''
+    assert process.returncode == -INT
+    assert not parts.output.exists()
+
+
 def test_an_ignored_signal_stays_ignored(big):
     """As nohup and a shell's background jobs have it."""
-    ignore = {'preexec_fn': lambda: signal.signal(HUP, signal.SIG_IGN)}
-    process = big.start(OLD, 1, **ignore)
-    process.send_signal(HUP)
-    assert process.communicate()[1] == b''
-    assert process.returncode == 0
-    assert big.is_whole()
+    for number in (HUP, INT):
+        ignore = {'preexec_fn': lambda number=number: signal.signal(number, signal.SIG_IGN)}
+        process = big.start(OLD, 1, **ignore)
+        process.send_signal(number)
+        assert process.communicate()[1] == b''
+        assert process.returncode == 0
+        assert big.is_whole()
 
 
 # Parts that change while they are read.

@@ -12,6 +12,7 @@ import lzma
 import os
 import posixpath
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -364,7 +365,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize('case', DAMAGED)
 def test_damaged(target, case):
-    assert "' is cut off or damaged" in target.run(GOOD + DAMAGED[case])
+    line = target.run(GOOD + DAMAGED[case])
+    assert re.search("' is (cut off|damaged) in or after member '", line), line
 
 
 @pytest.mark.parametrize('case', HOSTILE)
@@ -411,11 +413,47 @@ def test_a_member_that_inflates_takes_no_memory(target):
     assert target.run(b''.join(gzip.compress(chunk, 1) for chunk in chunks)) is None
 
 
-def test_an_xz_dictionary_of_gigabytes(target):
-    """The .xz format: a block's header gives the dictionary's size, and ends in a checksum."""
+def xz_that_asks_for_gigabytes(*chunks):
+    """Returns a file with a dictionary of 4 GiB.
+
+    The .xz format: a block's header gives the dictionary's size, and ends in a checksum.
+    """
     packer = lzma.LZMACompressor(preset=0)
-    packed = packer.compress(GOOD + member('top', size=256 << 20))
-    packed += b''.join(packer.compress(ZEROS) for _ in range(16)) + packer.flush()
+    packed = b''.join(map(packer.compress, chunks)) + packer.flush()
     end = 12 + 4 * packed[12]
-    header = packed[12:16] + bytes([38]) + packed[17:end]
-    target.run(packed[:12] + header + zlib.crc32(header).to_bytes(4, 'little') + packed[end + 4 :])
+    header = packed[12:16] + bytes([40]) + packed[17:end]
+    return packed[:12] + header + zlib.crc32(header).to_bytes(4, 'little') + packed[end + 4 :]
+
+
+TOP = member('top', size=1 << 30)
+
+
+def test_an_xz_dictionary_of_gigabytes(target):
+    line = target.run(xz_that_asks_for_gigabytes(GOOD + TOP, *[ZEROS] * 64))
+    assert '(Memory usage limit exceeded)' in line
+
+
+def test_an_xz_dictionary_of_gigabytes_in_the_second_stream(target):
+    first = lzma.compress(GOOD + TOP)
+    line = target.run(first + xz_that_asks_for_gigabytes(*[ZEROS] * 64))
+    assert "' is cut off in or after member 'top': " in line
+
+
+def test_what_xz_writes_at_its_best_is_read(target):
+    packed = lzma.compress(GOOD + member('top', size=len(ZEROS)) + ZEROS, preset=9)
+    assert target.run(packed) is None
+
+
+def test_a_name_cannot_write_to_the_terminal(target):
+    """Nor begin another line, in an error, or in a warning."""
+    name = 'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b'
+    line = target.run(GOOD + member(f'{name}/../c'))
+    assert r"'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b/../c'" in line
+    target.base.write_bytes(GOOD + member(name) * 2)
+    done = subprocess.run(
+        [sys.executable, TOOL, *target.image.flags, f'--legacy_base={target.base}'],
+        capture_output=True,
+        check=True,
+    )
+    (line,) = done.stderr.decode().splitlines()
+    assert line.endswith(r"\ncreate_image: b' comes twice: the first one stays")

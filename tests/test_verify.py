@@ -5,11 +5,24 @@ import bz2
 import gzip
 import json
 import lzma
+import os
+import tarfile
 
 import pytest
 
 import create_image
-from conftest import BASES, DATA, Parts, base_diff_ids, build, derived, make_tar, run, sha256
+from conftest import (
+    BASES,
+    DATA,
+    Parts,
+    base_diff_ids,
+    build,
+    derived,
+    make_tar,
+    manifest,
+    run,
+    sha256,
+)
 
 
 def problems(*flags, **options):
@@ -50,14 +63,15 @@ def test_the_uncompressed_content_of_a_layer_counts(parts, pack):
     assert problems(*parts.flags) == []
     other = sha256(layer.read_bytes())
     (line, _) = problems(*parts.flags[:3], f'--layer={other}={layer}')
-    assert line == f"--layer: the SHA-256 of '{layer}' is {identifier}: give it as ID"
+    assert line == f"--layer: the SHA-256 of '{layer}' is {identifier}: give that"
 
 
-def test_a_damaged_compressed_layer(parts):
+@pytest.mark.parametrize('pack', [gzip.compress, bz2.compress, lzma.compress])
+def test_a_damaged_compressed_layer(parts, pack):
     layer = parts.layers[0][1]
-    layer.write_bytes(gzip.compress(layer.read_bytes())[:-20])
+    layer.write_bytes(pack(layer.read_bytes())[:-20])
     (line,) = problems(*parts.flags)
-    assert line.startswith(f"'{layer}' is cut off or damaged in its compressed data")
+    assert line == f"'{layer}' is cut off, or no tar archive: make it again"
 
 
 def test_digest_of_the_configuration(parts):
@@ -70,9 +84,7 @@ def test_digest_of_the_configuration(parts):
 def test_digest_of_a_layer(parts):
     layer = make_tar(parts.folder / 'layer0.tar', {'another': b'layer'})
     found = sha256(layer.read_bytes())
-    assert problems(*parts.flags) == [
-        f"--layer: the SHA-256 of '{layer}' is {found}: give it as ID"
-    ]
+    assert problems(*parts.flags) == [f"--layer: the SHA-256 of '{layer}' is {found}: give that"]
 
 
 @pytest.mark.parametrize(
@@ -83,43 +95,82 @@ def test_configuration_without_diff_ids(parts, text):
     parts.config.write_bytes(text.encode('latin-1'))
     parts.id = sha256(parts.config.read_bytes())
     (line,) = problems(*parts.flags)
-    assert line.startswith(f"--config: '{parts.config}' is no JSON with a list in rootfs.diff_ids")
+    assert line == f"--config: '{parts.config}' is no JSON with rootfs.diff_ids: add them"
 
 
-def test_number_of_diff_ids(parts):
-    own = f'sha256:{parts.layers[0][0]}'
-    (line,) = problems(*config_with(parts, ['sha256:' + 'a' * 64, own]))
-    assert 'has 2 rootfs.diff_ids for 1 layers' in line
+def wrong_diff_ids(parts):
+    text = "make rootfs.diff_ids the base's, then the ids of --layer"
+    return [f"--config: '{parts.config}': {text}"]
+
+
+def test_number_of_diff_ids(tmp_path):
+    image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
+    first, second = (f'sha256:{identifier}' for identifier, _ in image.layers)
+    for diff_ids in [second], [first, first, second], []:
+        assert problems(*config_with(image, diff_ids)) == wrong_diff_ids(image)
+    assert problems(*config_with(image, [first, second])) == []
 
 
 @pytest.mark.parametrize('prefix', ['', 'sha512:'])
 def test_last_diff_ids(parts, prefix):
-    (line,) = problems(*config_with(parts, [prefix + parts.layers[0][0]]))
-    assert 'does not end in the ids of --layer' in line
+    flags = config_with(parts, [prefix + parts.layers[0][0]])
+    assert problems(*flags) == wrong_diff_ids(parts)
 
 
 def test_order_of_diff_ids(tmp_path):
     image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
-    (line,) = problems(*config_with(image, [f'sha256:{i}' for i, _ in reversed(image.layers)]))
-    assert 'does not end in the ids of --layer' in line
+    flags = config_with(image, [f'sha256:{i}' for i, _ in reversed(image.layers)])
+    assert problems(*flags) == wrong_diff_ids(image)
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_number_of_diff_ids_on_a_base(tmp_path, count):
+    """The image adds no layers of its own; those of the base are not known by their digests."""
+    base = f'{DATA}/bases/crane-0.21.tar'
+    image = Parts(tmp_path)
+    flags = [f'--base={base}', f'--legacy_base={base}']
+    any_id = 'sha256:' + 'a' * 64
+    assert problems(*config_with(image, [any_id] * 2)[:3], *flags) == []
+    assert problems(*config_with(image, [any_id] * count)[:3], *flags) == wrong_diff_ids(image)
 
 
 def test_an_empty_image(parts):
     assert problems(*config_with(parts, None)[:3]) == []
-    (line,) = problems(*config_with(parts, ['sha256:' + 'a' * 64])[:3])
-    assert 'has 1 rootfs.diff_ids for 0 layers' in line
+    flags = config_with(parts, ['sha256:' + 'a' * 64])[:3]
+    assert problems(*flags) == wrong_diff_ids(parts)
 
 
 def test_a_partial_image_and_the_flag_that_completes_it(tmp_path):
     _, flags = derived(tmp_path, 'podman-4.3.tar')
     (line,) = problems(*flags[:-1])
-    layer = base_diff_ids()[0].partition(':')[2]
-    assert line == (
-        f"--base: the image lacks '{layer}.tar': complete it with "
-        f'--legacy_base={DATA}/bases/podman-4.3.tar'
-    )
-    completed = line.rpartition('complete it with ')[2]
-    assert problems(*flags[:-1], completed) == []
+    lacking = ', '.join(f"'{digest.partition(':')[2]}.tar'" for digest in base_diff_ids())
+    flag = f'--legacy_base={DATA}/bases/podman-4.3.tar'
+    assert line == f'--base: the image lacks {lacking}: give {flag}'
+    assert problems(*flags[:-1], flag) == []
+
+
+def write_tar(path, *members):
+    with tarfile.open(path, 'w') as tar:
+        for name, kind, target in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('target', 'lacking'), [('../file', False), ('../none', True), ('layer', True), ('../..', True)]
+)
+def test_a_layer_that_is_a_link(tmp_path, target, lacking):
+    """As Docker saves a layer that two images share; here to another file than the base."""
+    text = json.dumps([{'Config': 'c.json', 'Layers': ['link/layer']}]).encode()
+    base = make_tar(tmp_path / 'base.tar', {'manifest.json': text})
+    other = tmp_path / 'other.tar'
+    write_tar(other, ('link/layer', tarfile.SYMTYPE, target), ('file', tarfile.REGTYPE, ''))
+    image = Parts(tmp_path, below=['sha256:' + 'a' * 64])
+    lines = problems(*image.flags, f'--base={base}', f'--legacy_base={other}')
+    text = f"--base: the image lacks 'link/layer': give --legacy_base={base}"
+    assert lines == ([text] if lacking else [])
 
 
 def test_all_problems_at_once(parts):
@@ -129,23 +180,60 @@ def test_all_problems_at_once(parts):
     parts.output.write_bytes(b'previous')
     before = set(parts.folder.iterdir())
     lines = problems(*parts.flags, base, '--tag=A:1', '--tag=a:1', '--tag=b')
-    starts = ['--layer', '--id', '--config', '--config', '--base', '--tag', '--tag']
+    starts = ['--id', '--layer', '--base', '--config', '--tag', '--tag']
     assert [line.partition(':')[0] for line in lines] == starts
     assert parts.output.read_bytes() == b'previous'
     assert set(parts.folder.iterdir()) == before
 
 
+def test_unreadable_parts_hide_no_other_problem(parts):
+    """Each is named once, however often it would be read."""
+    layer = parts.layers[0][1]
+    base = parts.folder / 'base.tar'
+    base.write_bytes((DATA / 'bases/docker-20.10.tar').read_bytes()[:9000])
+    cut = parts.folder / 'cut.tar'
+    cut.write_bytes(gzip.compress(layer.read_bytes())[:-10])
+    os.mkfifo(parts.folder / 'fifo')
+    flags = [f'--base={base}', f'--legacy_base={base}', '--layer=x=missing']
+    flags += [f'--layer=y={cut}', f'--layer=z={parts.folder}/fifo']
+    parts.id = 'a' * 64
+    digest = sha256(parts.config.read_bytes())
+    lines = problems(*parts.flags, *flags, '--tag=A:1')
+    folder = str(parts.folder)
+    advice = 'check the path, its permissions and limits'
+    layers_of_base = manifest(DATA / 'bases/docker-20.10.tar')['Layers']
+    assert lines == [
+        f"--id: the SHA-256 of '{parts.config}' is {digest}: give that",
+        f"'missing': No such file or directory: {advice}",
+        f"'{cut}' is cut off, or no tar archive: make it again",
+        f"'{folder}/fifo': Not a regular file: {advice}",
+        f"'{base}' is cut off in or after member '{layers_of_base[-1]}': make it again",
+        *wrong_diff_ids(parts),
+        "--tag: 'A:1' is no lower-case [registry/]repository:tag: mend it",
+    ]
+    parts.config.unlink()
+    assert problems(*parts.flags) == [f"'{parts.config}': No such file or directory: {advice}"]
+
+
+def test_an_unreadable_base_leaves_the_own_diff_ids_to_check(parts):
+    own = f'sha256:{parts.layers[0][0]}'
+    flags = config_with(parts, ['sha256:' + 'a' * 64, own])
+    assert problems(*flags, '--base=missing') == [
+        "'missing': No such file or directory: check the path, its permissions and limits"
+    ]
+
+
 def test_the_same_layer_twice_is_read_once(parts, monkeypatch):
     opened = []
-    reader = create_image.utils.TarReader
+    real = create_image.utils.open_archive
     monkeypatch.setattr(
-        create_image.utils, 'TarReader', lambda path: (opened.append(path), reader(path))[1]
+        create_image.utils, 'open_archive', lambda path: (opened.append(path), real(path))[1]
     )
     layer = {'name': parts.layers[0][0], 'layer': str(parts.layers[0][1])}
     flags = config_with(parts, [f'sha256:{layer["name"]}'] * 2)
     create_image.FLAGS(['', *flags, '--tag=a:1'])
-    assert list(create_image._find_problems(parts.id, [layer, layer])) == []
-    assert opened == [layer['layer']]
+    assert create_image._find_problems(parts.id, [layer, layer]) == []
+    assert opened == [str(parts.config), layer['layer']]
 
 
 def test_parts_are_trusted_without_it(parts):
@@ -183,8 +271,7 @@ def test_tags(parts):
     assert problems(*parts.flags, *(f'--tag={tag}' for tag in GOOD_TAGS)) == []
     lines = problems(*parts.flags, *(f'--tag={tag}' for tag in BAD_TAGS))
     assert lines == [
-        f'--tag: {tag!r} is not [registry/]repository:tag, in lower case: change it'
-        for tag in BAD_TAGS
+        f'--tag: {tag!r} is no lower-case [registry/]repository:tag: mend it' for tag in BAD_TAGS
     ]
 
 
