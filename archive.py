@@ -51,8 +51,8 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             self._target = os.path.realpath(name)
             if os.path.islink(self._target):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            partial = f'.create_image-{os.urandom(8).hex()}.partial'
-            self._temporary = os.path.join(os.path.dirname(self._target), partial)
+            folder, word = os.path.dirname(self._target), os.urandom(8).hex()
+            self._temporary = f'{folder}/.create_image-{word}.partial'
             self._file = open(self._temporary, 'xb', buffering=0)
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
@@ -104,12 +104,12 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                     member.linkname = utils.member_name(member.linkname)
                     if member.linkname not in self.members:
                         raise self.Error(
-                            f'{name!r} is a hard link to nothing before it: make it again'
+                            f'{name!r} is a hard link to nothing before it: replace it'
                         )
                 elif member.isreg():
                     member.type = tarfile.REGTYPE  # also of sparse and contiguous files
                 elif not (member.issym() or member.isdir()):
-                    raise self.Error(f'{name!r} is no file, directory or link: leave it out')
+                    raise self.Error(f'{name!r} is not a file, directory or link: leave it out')
                 member.mtime, member.size = 0, member.size if member.isreg() else 0
                 if self._add_header(member) and member.isreg():
                     if reader.file and not member.issparse():
@@ -143,7 +143,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         if parent and parent not in self.members:
             self.add_file(parent, tarfile.DIRTYPE)
         if parent and self.members[parent] != tarfile.DIRTYPE:
-            raise self.Error(f'{name!r} is in {parent!r}, which is no directory: leave it out')
+            raise self.Error(f'{name!r} is in {parent!r}, which is not a directory: leave it out')
         # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
         header = info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
@@ -189,8 +189,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
 
 def _padding(position: int) -> bytes:
     """Returns an extended header (POSIX pax), a comment only, that ends where data shall begin."""
-    info = tarfile.TarInfo('@PaxHeader')
-    info.type = tarfile.XHDTYPE
-    info.size = tarfile.BLOCKSIZE + -(position + 2 * tarfile.BLOCKSIZE) % _ALIGNMENT
-    record = b'%d comment=' % info.size
-    return info.tobuf(tarfile.USTAR_FORMAT) + record.ljust(info.size - 1) + b'\n'
+    info, block = tarfile.TarInfo('@PaxHeader'), tarfile.BLOCKSIZE
+    info.type, info.size = tarfile.XHDTYPE, block + -(position + 2 * block) % _ALIGNMENT
+    record = (b'%d comment=' % info.size).ljust(info.size - 1) + b'\n'
+    return info.tobuf(tarfile.USTAR_FORMAT) + record

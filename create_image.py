@@ -66,9 +66,9 @@ def create_image(
     identifiers += [(f"--layer of '{layer['layer']}'", layer['name']) for layer in layers]
     for flag, value in identifiers:
         if value is not None and (value in ('', '.', '..') or '/' in value or '\0' in value):
-            raise ValueError(f'{flag}: {value!r} is no identifier: give the hex of a SHA-256')
+            raise ValueError(f'{flag}: {value!r} is not an identifier: give 64 hex digits or @FILE')
     if metadata_id is not None and not (metadata and len(layers) == 1):
-        raise ValueError('--legacy_id: give --metadata and just one --layer with it')
+        raise ValueError('--legacy_id: give --metadata and exactly one --layer with it')
     if repository and not name:
         raise ValueError('--repository: give --name with it')
     paths = [layer['layer'] for layer in layers]
@@ -81,7 +81,7 @@ def create_image(
     upper = [f'{identifier}/{layer["name"]}.tar' for layer in layers]
     upper = upper if metadata_id is None else [f'{metadata_id}/layer.tar']
     if taken := {*lower, *_REPLACED} & {*upper, identifier, f'{identifier}.json', metadata_id}:
-        raise ValueError(f'--id or --legacy_id: {min(taken)!r} is taken: choose another')
+        raise ValueError(f'--id or --legacy_id: {min(taken)!r} is in --base or reserved: change it')
     with archive.TarFileWriter(output) as tar:
         tar.add_file(f'{identifier}.json', file_content=config)
         if metadata_id is not None:
@@ -121,14 +121,15 @@ def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[st
     import hashlib  # here, for it would add to every start
 
     problems: list[str] = []
-    parts = [('--layer', layer['name'], layer['layer']) for layer in layers]
-    for flag, name, path in dict.fromkeys([('--id', identifier, FLAGS.config), *parts]):
+    parts = [('--id: the SHA-256', identifier, FLAGS.config)]
+    parts += [('--layer: the diff ID', layer['name'], layer['layer']) for layer in layers]
+    for what, name, path in dict.fromkeys(parts):
         with _noting(problems), utils.open_archive(path) as reader:
             digest = hashlib.sha256()
             while block := reader.stream.read(utils.BLOCK_SIZE):
                 digest.update(block)
             if (found := digest.hexdigest()) != name:
-                problems.append(f"{flag}: the SHA-256 of '{path}' is {found}: give that")
+                problems.append(f"{what} of '{path}' is {found}: correct the ID or the file")
     lower, members = None, {}
     with _noting(problems):
         lower, _ = _read_base(FLAGS.base)
@@ -136,19 +137,19 @@ def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[st
             with utils.open_archive(FLAGS.legacy_base) as reader:
                 members = {utils.member_name(m.name): utils.kind_or_target(m) for m in reader}
         if lost := ', '.join(repr(name) for name in lower if not utils.has_file(members, name)):
-            raise ValueError(f'--base: the image lacks {lost}: give --legacy_base={FLAGS.base}')
+            raise ValueError(f'--base: the output lacks {lost}: give --legacy_base={FLAGS.base}')
     with _noting(problems), utils.open_file(FLAGS.config) as file:
-        config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts]
+        config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts[1:]]
         try:
             diff_ids = list(json.load(file)['rootfs']['diff_ids'] or ())
         except (ValueError, RecursionError, LookupError, TypeError) as error:
-            raise ValueError(f'{config} is no JSON with rootfs.diff_ids: add them') from error
+            raise ValueError(f'{config} is not JSON with rootfs.diff_ids: add them') from error
         start = len(diff_ids) - len(own) if lower is None else len(lower)
         if start > len(diff_ids) or diff_ids[start:] != own:
-            raise ValueError(f"{config}: make rootfs.diff_ids the base's, then the ids of --layer")
+            raise ValueError(f"{config}: rootfs.diff_ids must be the base's, then --layer's IDs")
     for tag in FLAGS.tag or ():
         if not _is_tag(tag):
-            problems.append(f'--tag: {tag!r} is no lower-case [registry/]repository:tag: mend it')
+            problems.append(f'--tag: {tag!r}: give a lower-case [registry/]repository:tag')
     return problems
 
 
@@ -203,7 +204,7 @@ def main(argv: Sequence[str]) -> None:
     problems: list[str] = []
     with _noting(problems):
         if len(argv) > 1:
-            raise ValueError(f'{argv[1]!r} is no flag: begin every argument with --')
+            raise ValueError(f'{argv[1]!r} is not a flag: begin every argument with --')
         for flag in ('output', 'id', 'config'):
             if not FLAGS[flag].value:
                 raise ValueError(f'--{flag} is missing: give {FLAGS[flag].help}')

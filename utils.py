@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast
 
 BLOCK_SIZE = 1 << 20  # bytes read at a time
-_HEADER_LIMIT = 4 << 20  # bytes of a member's headers, or of manifest.json
-_SIZE_LIMIT = 1 << 40  # bytes of a member
+_HEADER_LIMIT = 16 << 10  # bytes of a member's headers: tarfile may take their square of memory
 # How compressed files begin (RFC 1952, RFC 8878, the bzip2 and xz formats), and what reads them.
 _HEAD = {b'\x1f\x8b': 'gzip', b'BZh': 'bz2', b'\xfd7zXZ': 'lzma', b'(\xb5/\xfd': 'compression.zstd'}
 _DAMAGE = (tarfile.TarError, ArithmeticError, RecursionError, EOFError, LookupError, ValueError)
@@ -42,7 +41,7 @@ def member_name(name: str) -> str:
     """Returns a name without './', leading and doubled '/'; raises ArchiveError for a bad one."""
     parts = [part for part in name.split('/') if part not in ('', '.')]
     if '..' in parts or '\0' in name or len(parts) > 128:
-        raise ArchiveError(f"{name[:200]!r} holds '..' or NUL, or is too deep: rename it")
+        raise ArchiveError(f"{name[:200]!r} has '..', NUL or too many '/': rename that member")
     return '/'.join(parts)
 
 
@@ -87,10 +86,12 @@ def open_archive(path: str) -> Iterator['TarReader']:
             if isinstance(error, OSError) and error.errno:  # the system's own
                 error.filename = error.filename or path
                 raise
+            if isinstance(error, ImportError):
+                raise ArchiveError(f"'{path}' is zstd: unpack it, or use Python 3.14") from error
             state = 'cut off' if reader.is_cut or isinstance(error, EOFError) else 'damaged'
-            if isinstance(error, (ImportError, lzma.LZMAError)):
-                state = f'unreadable here ({error})'
-            raise ArchiveError(f"'{path}' is {state}{reader.place}: make it again") from error
+            if isinstance(error, lzma.LZMAError):
+                state = f'unreadable ({error})'
+            raise ArchiveError(f"'{path}' is {state} {reader.place}: replace it") from error
 
 
 class TarReader:
@@ -100,7 +101,7 @@ class TarReader:
     says so, and reads headers of any length. `stream` is decompressed; `file` is set if plain.
     """
 
-    place, is_cut = ', or no tar archive', False
+    place, is_cut = 'or not a tar archive', False
     _position, _budget, _last_read = 0, _HEADER_LIMIT, b''
 
     def __init__(self, file: io.BufferedReader) -> None:
@@ -120,11 +121,12 @@ class TarReader:
         """Yields each member, and reads on behind the last, to the end of the file."""
         self.tar = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding='utf-8')
         while (member := self.tar.next()) is not None:
-            self.place = f' in or after member {member.name[:200]!r}'
-            # tarfile would not come to an end with a sparse map in disorder.
+            self._budget = sys.maxsize  # for its content
+            self.place = f'in or after member {member.name[:200]!r}'
+            # tarfile comes to no end with a sparse map in disorder, nor soon with a petabyte.
             sparse = cast(Any, member).sparse or ()
             ends = [0, *(x for at, n in sparse if n for x in (at, at + n)), member.size]
-            if ends != sorted(ends) or member.size > _SIZE_LIMIT:
+            if ends != sorted(ends) or member.size > 1 << 40:
                 raise ValueError('bad size')
             if self.file and self.tar.offset > self._size:
                 raise EOFError
@@ -158,7 +160,6 @@ class TarReader:
             self._position = self.file.seek(position)
         while block := self.stream.read(min(position - self._position, BLOCK_SIZE)):
             self._position += len(block)
-        self._budget = _HEADER_LIMIT
 
     def tell(self) -> int:
         return self._position
@@ -175,7 +176,7 @@ def GetTarFile(f: str, name: str, limit: int | None = None, links: int = 0) -> b
     with open_archive(f) as reader:
         for member in (member for member in reader if member.name in spellings):
             if limit is not None and member.size > limit:
-                raise ArchiveError(f"'{name}' has over {limit} bytes: make it again")
+                raise ArchiveError(f"'{name}' has over {limit} bytes: replace it")
             if member.isreg():
                 found[member.name] = tarfile.ExFileObject(reader.tar, member).read()
             elif isinstance(target := kind_or_target(member), str):
@@ -184,9 +185,9 @@ def GetTarFile(f: str, name: str, limit: int | None = None, links: int = 0) -> b
     if isinstance(content, str):
         content = GetTarFile(f, content, limit, links + 1) if links < 16 else None
         if content is None:
-            raise ArchiveError(f"'{f}': '{name}' is a link that leads to no file: make it again")
+            raise ArchiveError(f"'{f}': '{name}' is a link that leads to no file: replace it")
     if content is None and limit and not reader.has_end:
-        raise ArchiveError(f"'{f}' is cut off, with no '{name}' and no end: make it again")
+        raise ArchiveError(f"'{f}' is cut off and lacks '{name}': replace it")
     return content
 
 
@@ -195,12 +196,11 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 
     Raises as GetTarFile does, and ArchiveError if the member is no JSON list.
     """
-    content = GetTarFile(f, 'manifest.json', _HEADER_LIMIT) if f else None
+    content = GetTarFile(f, 'manifest.json', 4 << 20) if f else None
     with contextlib.suppress(ValueError, RecursionError):
-        manifest = json.loads(b'[]' if content is None else content)
-        if isinstance(manifest, list):
+        if isinstance(manifest := json.loads(b'[]' if content is None else content), list):
             return manifest
-    raise ArchiveError(f"'{f}': manifest.json is no JSON list: make it again")
+    raise ArchiveError(f"'{f}': manifest.json is not a JSON list: replace it")
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
@@ -217,4 +217,4 @@ def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
         for name in [entry['Config']] + ([] if layers is None else layers):
             member_name(name)
         return cast(dict[str, Any], entry)
-    raise ArchiveError(f"'{f}': bad Config or Layers in manifest.json: make it again")
+    raise ArchiveError(f"'{f}': manifest.json lacks a valid Config or Layers: replace it")

@@ -45,7 +45,7 @@ def test_what_is_no_name(tmp_path, name):
 def test_a_file_is_no_parent(tmp_path):
     with TarFileWriter(str(tmp_path / 'out.tar')) as tar:
         tar.add_file('a')
-        with pytest.raises(TarFileWriter.Error, match='no directory'):
+        with pytest.raises(TarFileWriter.Error, match='not a directory'):
             tar.add_file('a/b')
 
 

@@ -307,6 +307,8 @@ DAMAGED = {
     },
     'pax: a record of no length': member('x', b'0 path=x\n', EXTENDED) + member('l'),
     'pax: a record of 10^30': member('x', b'9' * 30 + b' path=x\n', EXTENDED) + member('l'),
+    'pax: millions of digits': member('x', b'1' * 4000000, EXTENDED) + member('l'),
+    'pax: names in names': member('x', b'2 ' * 100000 + b'=\n', EXTENDED) + member('l'),
     'pax: nothing follows': pax(b'path=x'),
     'pax: 20,000 headers': pax(b'path=x') * 20000 + member('l'),
     '20,000 long names': member('n', b'n\0', LONG_NAME) * 20000 + member('l'),
@@ -382,8 +384,8 @@ BOMBS = {
     'a long name': lambda: [(GOOD + member('n', kind=LONG_NAME, size=3 << 30), 1), (ZEROS, 192)],
     'a header': lambda: [(GOOD + member('x', kind=EXTENDED, size=3 << 30), 1), (ZEROS, 192)],
     'many headers': lambda: [
-        (pax(b'%d=' % n + ZEROS[: 900 << 10], kind=tarfile.XGLTYPE) + member(f'{n}'), 1)
-        for n in range(300)
+        (pax(b'%d=' % n + ZEROS[: 14 << 10], kind=tarfile.XGLTYPE) + member(f'{n}'), 1)
+        for n in range(16000)
     ],
     'an old sparse map': lambda: [
         (GOOD + sparse(1 << 30, more=b'\1')[:512], 1),

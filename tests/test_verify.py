@@ -63,7 +63,7 @@ def test_the_uncompressed_content_of_a_layer_counts(parts, pack):
     assert problems(*parts.flags) == []
     other = sha256(layer.read_bytes())
     (line, _) = problems(*parts.flags[:3], f'--layer={other}={layer}')
-    assert line == f"--layer: the SHA-256 of '{layer}' is {identifier}: give that"
+    assert line == f"--layer: the diff ID of '{layer}' is {identifier}: correct the ID or the file"
 
 
 @pytest.mark.parametrize('pack', [gzip.compress, bz2.compress, lzma.compress])
@@ -71,20 +71,22 @@ def test_a_damaged_compressed_layer(parts, pack):
     layer = parts.layers[0][1]
     layer.write_bytes(pack(layer.read_bytes())[:-20])
     (line,) = problems(*parts.flags)
-    assert line == f"'{layer}' is cut off, or no tar archive: make it again"
+    assert line == f"'{layer}' is cut off or not a tar archive: replace it"
 
 
 def test_digest_of_the_configuration(parts):
     found, parts.id = parts.id, 'a' * 64
     assert problems(*parts.flags) == [
-        f"--id: the SHA-256 of '{parts.config}' is {found}: give that"
+        f"--id: the SHA-256 of '{parts.config}' is {found}: correct the ID or the file"
     ]
 
 
 def test_digest_of_a_layer(parts):
     layer = make_tar(parts.folder / 'layer0.tar', {'another': b'layer'})
     found = sha256(layer.read_bytes())
-    assert problems(*parts.flags) == [f"--layer: the SHA-256 of '{layer}' is {found}: give that"]
+    assert problems(*parts.flags) == [
+        f"--layer: the diff ID of '{layer}' is {found}: correct the ID or the file"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +97,11 @@ def test_configuration_without_diff_ids(parts, text):
     parts.config.write_bytes(text.encode('latin-1'))
     parts.id = sha256(parts.config.read_bytes())
     (line,) = problems(*parts.flags)
-    assert line == f"--config: '{parts.config}' is no JSON with rootfs.diff_ids: add them"
+    assert line == f"--config: '{parts.config}' is not JSON with rootfs.diff_ids: add them"
 
 
 def wrong_diff_ids(parts):
-    text = "make rootfs.diff_ids the base's, then the ids of --layer"
+    text = "rootfs.diff_ids must be the base's, then --layer's IDs"
     return [f"--config: '{parts.config}': {text}"]
 
 
@@ -145,7 +147,7 @@ def test_a_partial_image_and_the_flag_that_completes_it(tmp_path):
     (line,) = problems(*flags[:-1])
     lacking = ', '.join(f"'{digest.partition(':')[2]}.tar'" for digest in base_diff_ids())
     flag = f'--legacy_base={DATA}/bases/podman-4.3.tar'
-    assert line == f'--base: the image lacks {lacking}: give {flag}'
+    assert line == f'--base: the output lacks {lacking}: give {flag}'
     assert problems(*flags[:-1], flag) == []
 
 
@@ -169,7 +171,7 @@ def test_a_layer_that_is_a_link(tmp_path, target, lacking):
     write_tar(other, ('link/layer', tarfile.SYMTYPE, target), ('file', tarfile.REGTYPE, ''))
     image = Parts(tmp_path, below=['sha256:' + 'a' * 64])
     lines = problems(*image.flags, f'--base={base}', f'--legacy_base={other}')
-    text = f"--base: the image lacks 'link/layer': give --legacy_base={base}"
+    text = f"--base: the output lacks 'link/layer': give --legacy_base={base}"
     assert lines == ([text] if lacking else [])
 
 
@@ -203,13 +205,13 @@ def test_unreadable_parts_hide_no_other_problem(parts):
     advice = 'check the path, its permissions and limits'
     layers_of_base = manifest(DATA / 'bases/docker-20.10.tar')['Layers']
     assert lines == [
-        f"--id: the SHA-256 of '{parts.config}' is {digest}: give that",
+        f"--id: the SHA-256 of '{parts.config}' is {digest}: correct the ID or the file",
         f"'missing': No such file or directory: {advice}",
-        f"'{cut}' is cut off, or no tar archive: make it again",
+        f"'{cut}' is cut off or not a tar archive: replace it",
         f"'{folder}/fifo': Not a regular file: {advice}",
-        f"'{base}' is cut off in or after member '{layers_of_base[-1]}': make it again",
+        f"'{base}' is cut off in or after member '{layers_of_base[-1]}': replace it",
         *wrong_diff_ids(parts),
-        "--tag: 'A:1' is no lower-case [registry/]repository:tag: mend it",
+        "--tag: 'A:1': give a lower-case [registry/]repository:tag",
     ]
     parts.config.unlink()
     assert problems(*parts.flags) == [f"'{parts.config}': No such file or directory: {advice}"]
@@ -271,7 +273,7 @@ def test_tags(parts):
     assert problems(*parts.flags, *(f'--tag={tag}' for tag in GOOD_TAGS)) == []
     lines = problems(*parts.flags, *(f'--tag={tag}' for tag in BAD_TAGS))
     assert lines == [
-        f'--tag: {tag!r} is no lower-case [registry/]repository:tag: mend it' for tag in BAD_TAGS
+        f'--tag: {tag!r}: give a lower-case [registry/]repository:tag' for tag in BAD_TAGS
     ]
 
 
