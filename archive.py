@@ -2,7 +2,6 @@
 """Writes the tar archive of an image; no byte of it comes from the machine."""
 
 import contextlib
-import errno
 import io
 import os
 import tarfile
@@ -21,7 +20,7 @@ _COPY_SIZE = 64 << 20  # bytes asked of one system call; signals wait for its en
 
 
 @contextlib.contextmanager
-def _naming(path: str | None) -> Iterator[None]:
+def _naming(path: str) -> Iterator[None]:
     """Has the system's errors name the file that the caller gave."""
     try:
         yield
@@ -50,7 +49,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                 return
             self._target = os.path.realpath(name)
             if os.path.islink(self._target):
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                os.stat(self._target)  # raises ELOOP
             folder, word = os.path.dirname(self._target), os.urandom(8).hex()
             self._temporary = f'{folder}/.create_image-{word}.partial'
             self._file = open(self._temporary, 'xb', buffering=0)
@@ -128,8 +127,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             self._file.close()
             if self._temporary:
                 os.replace(self._temporary, self._target)
-        self._temporary = ''
-        logging.info('%s: %d bytes', self._name, self._position)
+        logging.info('%r: %d bytes', self._name, self._position)
 
     def _add_header(self, info: tarfile.TarInfo) -> bool:
         """Begins a member, unless its name is there already."""
@@ -151,7 +149,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             header = _padding(self._position + rest + len(header)) + header
         self.members[name] = utils.kind_or_target(info)
         self._write(bytes(rest) + header)
-        logging.info('%s: %d bytes', name, info.size)
+        logging.info('%r: %d bytes', name, info.size)
         return True
 
     def _copy(self, source: IO[bytes], size: int, offset: int | None = None) -> None:
@@ -173,10 +171,9 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
                     offset += count
             source.seek(offset)
         while self._position < end:
-            with _naming(None if offset is None else getattr(source, 'name', None)):
-                block = source.read(min(end - self._position, utils.BLOCK_SIZE))
-                if not block:
-                    raise OSError(errno.ESTALE, 'it ends early')
+            block = source.read(min(end - self._position, utils.BLOCK_SIZE))
+            if not block:
+                raise EOFError
             self._write(block)
 
     def _write(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 
 if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -34,8 +35,7 @@ flags.DEFINE_string('name', None, 'the tag to name in `repositories`')
 flags.DEFINE_boolean('verify', False, 'check the parts against each other before writing')
 
 DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in each layer's folder
-# Not taken from a base. The first three are written anew; containerd and Docker 29 prefer
-# the other two to manifest.json and would load the base (seen with both).
+# Not merged: written anew, or preferred to manifest.json by containerd and Docker 29 (seen).
 _REPLACED = ('top', 'repositories', 'manifest.json', 'index.json', 'oci-layout')
 # The grammar of github.com/distribution/reference, which Docker parses tags with.
 _HOST = r'[a-zA-Z0-9](-*[a-zA-Z0-9])*(\.[a-zA-Z0-9](-*[a-zA-Z0-9])*)*|\[[a-fA-F0-9:]+\]'
@@ -76,13 +76,13 @@ def create_image(
         with utils.open_file(path):
             pass
     lower, parent = _read_base(base)
-    if base and parent is None:
-        logging.warning("'%s' names no image: images on it load in Docker before 1.10 only", base)
     upper = [f'{identifier}/{layer["name"]}.tar' for layer in layers]
     upper = upper if metadata_id is None else [f'{metadata_id}/layer.tar']
     if taken := {*lower, *_REPLACED} & {*upper, identifier, f'{identifier}.json', metadata_id}:
         raise ValueError(f'--id or --legacy_id: {min(taken)!r} is in --base or reserved: change it')
     with archive.TarFileWriter(output) as tar:
+        if base and parent is None:
+            logging.warning('%r names no image: images on it load in Docker before 1.10 only', base)
         tar.add_file(f'{identifier}.json', file_content=config)
         if metadata_id is not None:
             tar.add_file('top', content=metadata_id)
@@ -92,7 +92,7 @@ def create_image(
         if metadata_id is not None:
             tar.add_file(f'{metadata_id}/json', file_content=metadata)
         if legacy_base:
-            tar.add_tar(legacy_base, lambda member: member not in _REPLACED)
+            tar.add_tar(legacy_base, lambda member: member.split('/')[0] not in _REPLACED)
             lost = [member for member in lower if not utils.has_file(tar.members, member)]
             if lost and base and os.path.samefile(base, legacy_base):
                 raise tar.Error(f"'{base}' lacks its layer '{lost[0]}': give a whole image")
@@ -133,11 +133,12 @@ def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[st
     lower, members = None, {}
     with _noting(problems):
         lower, _ = _read_base(FLAGS.base)
+    with _noting(problems):
         if FLAGS.legacy_base:
             with utils.open_archive(FLAGS.legacy_base) as reader:
                 members = {utils.member_name(m.name): utils.kind_or_target(m) for m in reader}
-        if lost := ', '.join(repr(name) for name in lower if not utils.has_file(members, name)):
-            raise ValueError(f'--base: the output lacks {lost}: give --legacy_base={FLAGS.base}')
+        if lost := ', '.join(repr(n) for n in lower or () if not utils.has_file(members, n)):
+            raise ValueError(f'--base: the output lacks {lost}: give a whole --legacy_base')
     with _noting(problems), utils.open_file(FLAGS.config) as file:
         config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts[1:]]
         try:
@@ -168,9 +169,14 @@ def _read_identifier(flag: str, value: str) -> str:
     """Returns the identifier itself, or the first word of the file at @FILE."""
     try:
         text = utils.ExtractValue(value)
-        return text.split()[0] if value.startswith('@') else text
+        return text.split()[0] if value.startswith('@') else _text(value)
     except (UnicodeDecodeError, IndexError) as error:
         raise ValueError(f"{flag}: '{value[1:]}' has no identifier: give another file") from error
+
+
+def _text(value: str | None) -> str:
+    """Returns the bytes of an argument read as UTF-8, whatever the locale."""
+    return os.fsencode(value or '').decode('utf-8', 'surrogateescape')
 
 
 @contextlib.contextmanager
@@ -179,6 +185,7 @@ def _noting(problems: list[str]) -> Iterator[None]:
     try:
         yield
     except SystemExit as stop:  # by a signal: die of it, as the caller expects
+        traceback.clear_frames(stop.__traceback__)  # lest they keep a temporary file
         signal.signal(stop.args[0], signal.SIG_DFL)
         signal.raise_signal(stop.args[0])
     except OSError as error:
@@ -219,10 +226,7 @@ def main(argv: Sequence[str]) -> None:
         if FLAGS.verify:
             problems += _find_problems(identifier, layers)
         if not problems:
-            name, repository, *tags = (  # in UTF-8, whatever the locale
-                os.fsencode(text or '').decode('utf-8', 'surrogateescape')
-                for text in (FLAGS.name, FLAGS.repository, *(FLAGS.tag or ()))
-            )
+            name, repository, *tags = map(_text, (FLAGS.name, FLAGS.repository, *(FLAGS.tag or ())))
             image = identifier, layers, FLAGS.config, tags, FLAGS.base, FLAGS.legacy_base, legacy_id
             create_image(FLAGS.output, *image, FLAGS.metadata, name, repository)
     if problems:

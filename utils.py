@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads what create_image is given: identifiers, compressed files, image archives."""
 
+import bz2
 import contextlib
 import errno
+import functools
 import importlib
 import io
 import json
@@ -12,13 +14,17 @@ import stat
 import sys
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import IO, Any, cast
 
 BLOCK_SIZE = 1 << 20  # bytes read at a time
 _HEADER_LIMIT = 16 << 10  # bytes of a member's headers: tarfile may take their square of memory
 # How compressed files begin (RFC 1952, RFC 8878, the bzip2 and xz formats), and what reads them.
 _HEAD = {b'\x1f\x8b': 'gzip', b'BZh': 'bz2', b'\xfd7zXZ': 'lzma', b'(\xb5/\xfd': 'compression.zstd'}
+# bz2.open() and lzma.open() take damage behind a stream for the end, and lzma's takes memory
+# without limit (xz -9: 65 MiB). The reader within both does neither, when it is given these.
+_XZ = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, 128 << 20)
+_STRICT = {'bz2': bz2.BZ2Decompressor, 'lzma': _XZ}
 _DAMAGE = (tarfile.TarError, ArithmeticError, RecursionError, EOFError, LookupError, ValueError)
 
 
@@ -27,10 +33,7 @@ class ArchiveError(Exception):
 
 
 def ExtractValue(value: str) -> str:
-    """Returns the UTF-8 text of the file at value[1:] if value starts with '@', else value.
-
-    Raises OSError or ValueError if it cannot be read.
-    """
+    """Returns value, or for '@FILE' the UTF-8 text of the file; raises OSError or ValueError."""
     if value.startswith('@'):
         with open(value[1:], encoding='utf-8') as f:
             return f.read()
@@ -40,8 +43,8 @@ def ExtractValue(value: str) -> str:
 def member_name(name: str) -> str:
     """Returns a name without './', leading and doubled '/'; raises ArchiveError for a bad one."""
     parts = [part for part in name.split('/') if part not in ('', '.')]
-    if '..' in parts or '\0' in name or len(parts) > 128:
-        raise ArchiveError(f"{name[:200]!r} has '..', NUL or too many '/': rename that member")
+    if '..' in parts or '\0' in name or len(parts) > 128 or len(name) > 4096:
+        raise ArchiveError(f"{name[:200]!r} has '..' or NUL or is too long: rename that member")
     return '/'.join(parts)
 
 
@@ -53,10 +56,12 @@ def kind_or_target(member: tarfile.TarInfo) -> bytes | str:
     return tarfile.REGTYPE if member.isreg() else member.type
 
 
-def has_file(members: Mapping[Any, bytes | str], name: str) -> bool:
-    """Tells whether a name is, or links to, that of a file among {name: kind_or_target()}."""
-    found = members.get(name, b'')
-    return tarfile.REGTYPE in (found, members.get(found))
+def has_file(members: dict[str, bytes | str], name: str, links: int = 16) -> bool:
+    """Tells whether a name is that of a file, or leads to one, among {name: kind_or_target()}."""
+    found = members.get(name) if links else None
+    if isinstance(found, str):
+        return has_file(members, found, links - 1)
+    return found == tarfile.REGTYPE
 
 
 @contextlib.contextmanager
@@ -65,26 +70,30 @@ def open_file(path: str) -> Iterator[io.BufferedReader]:
     before = os.stat(path)
     if not stat.S_ISREG(before.st_mode):
         raise OSError(errno.EINVAL, 'Not a regular file', path)
-    with open(path, 'rb') as file:
-        yield file
-        after = os.fstat(file.fileno())
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise OSError(errno.ESTALE, 'it changed while it was read', path)
+    try:
+        with open(path, 'rb') as file:
+            yield file
+            after = os.fstat(file.fileno())
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise OSError(errno.ESTALE, 'it changed while it was read')
+    except EOFError as error:
+        raise OSError(errno.ESTALE, 'it ends early', path) from error
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 @contextlib.contextmanager
 def open_archive(path: str) -> Iterator['TarReader']:
     """Opens an archive as open_file() does; whatever is wrong with it raises ArchiveError."""
-    zstd_error = getattr(sys.modules.get('compression.zstd'), 'ZstdError', EOFError)
-    reader: Any = TarReader  # for its place, until there is one
+    reader: Any = TarReader  # for its attributes, until there is one
     with open_file(path) as file:
         try:
             yield (reader := TarReader(file))
         except ArchiveError as error:
             raise ArchiveError(f"'{path}': {error}") from error
-        except (OSError, ImportError, zlib.error, lzma.LZMAError, zstd_error, *_DAMAGE) as error:
+        except (OSError, ImportError, zlib.error, lzma.LZMAError, reader.error, *_DAMAGE) as error:
             if isinstance(error, OSError) and error.errno:  # the system's own
-                error.filename = error.filename or path
                 raise
             if isinstance(error, ImportError):
                 raise ArchiveError(f"'{path}' is zstd: unpack it, or use Python 3.14") from error
@@ -101,20 +110,18 @@ class TarReader:
     says so, and reads headers of any length. `stream` is decompressed; `file` is set if plain.
     """
 
-    place, is_cut = 'or not a tar archive', False
+    place, is_cut, error = 'or not a tar archive', False, EOFError
     _position, _budget, _last_read = 0, _HEADER_LIMIT, b''
 
     def __init__(self, file: io.BufferedReader) -> None:
         self.stream: IO[bytes] = file
-        self._size = os.fstat(file.fileno()).st_size
+        inner = getattr(lzma, '_compression', None) or getattr(lzma, '_streams', None)
         for magic, name in _HEAD.items():
             if file.peek(8).startswith(magic):
                 self.stream = importlib.import_module(name).open(file)
-        # lzma.open() sets no limit to memory (xz -9: 65 MiB); what it reads through can.
-        streams = getattr(lzma, '_compression', None) or getattr(lzma, '_streams', None)
-        if streams and isinstance(self.stream, lzma.LZMAFile):
-            parts = file, lzma.LZMADecompressor, lzma.LZMAError
-            self.stream = io.BufferedReader(streams.DecompressReader(*parts, memlimit=128 << 20))
+                self.error = getattr(sys.modules[name], 'ZstdError', EOFError)
+                if inner and name in _STRICT:
+                    self.stream = io.BufferedReader(inner.DecompressReader(file, _STRICT[name]))
         self.file = file if self.stream is file else None
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
@@ -126,10 +133,8 @@ class TarReader:
             # tarfile comes to no end with a sparse map in disorder, nor soon with a petabyte.
             sparse = cast(Any, member).sparse or ()
             ends = [0, *(x for at, n in sparse if n for x in (at, at + n)), member.size]
-            if ends != sorted(ends) or member.size > 1 << 40:
+            if ends != sorted(ends) or (member.isreg() and member.size > 1 << 40):
                 raise ValueError('bad size')
-            if self.file and self.tar.offset > self._size:
-                raise EOFError
             yield member
             self._budget = _HEADER_LIMIT
             cast(Any, self.tar).members.clear()  # tarfile would keep them all
@@ -192,10 +197,7 @@ def GetTarFile(f: str, name: str, limit: int | None = None, links: int = 0) -> b
 
 
 def GetManifestFromTar(f: str | None = None) -> list[Any]:
-    """Returns the list in the manifest.json of the archive at path f; [] without either.
-
-    Raises as GetTarFile does, and ArchiveError if the member is no JSON list.
-    """
+    """Returns the list in manifest.json of the archive at path f, or []; raises as GetTarFile."""
     content = GetTarFile(f, 'manifest.json', 4 << 20) if f else None
     with contextlib.suppress(ValueError, RecursionError):
         if isinstance(manifest := json.loads(b'[]' if content is None else content), list):
@@ -204,10 +206,7 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
-    """Returns the last entry of the manifest.json of the archive at path f, or None.
-
-    Raises as GetManifestFromTar does, and ArchiveError over a bad Config or Layers.
-    """
+    """Returns the last entry of that list, or None; raises likewise, and if it is none of such."""
     manifest = GetManifestFromTar(f)
     if not manifest:
         return None

@@ -255,6 +255,32 @@ def test_names_are_compared_whole(parts):
     assert [name for name in names(parts.output)[3:-1] if name not in ('a', 'x')] == list(files)
 
 
+def test_no_folder_of_a_base_takes_the_place_of_what_is_written(parts):
+    files = {'manifest.json/x': b'', 'repositories/x': b'', 'index.json/x': b'', 'x': b''}
+    base = make_tar(parts.folder / 'base.tar', files)
+    build(*parts.flags, f'--legacy_base={base}', '--repository=r', '--name=n')
+    assert names(parts.output)[3:] == ['x', 'manifest.json', 'repositories']
+    assert content(parts.output, 'manifest.json').startswith(b'[{')
+    assert content(parts.output, 'repositories').startswith(b'{')
+
+
+@pytest.mark.parametrize('kind', [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_layer_behind_links(parts, kind):
+    base = parts.folder / 'base.tar'
+    with tarfile.open(base, 'w') as tar:
+        data = b'[{"Config": "c.json", "Layers": ["link2"]}]'
+        info = tarfile.TarInfo('manifest.json')
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+        tar.addfile(tarfile.TarInfo('layer'))
+        for name, target in ('link1', 'layer'), ('link2', 'link1'):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    build(*parts.flags, f'--base={base}', f'--legacy_base={base}')
+    assert manifest(parts.output)['Layers'][0] == 'link2'
+
+
 def test_the_first_of_two_members_stays(parts):
     base = parts.folder / 'base.tar'
     with tarfile.open(base, 'w') as tar:

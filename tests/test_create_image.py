@@ -186,11 +186,11 @@ def test_the_log_is_silent_but_at_verbosity_0(parts):
     assert run(*parts.flags).stderr == b''
     lines = run(*parts.flags, '--verbosity=0').stderr.decode().splitlines()
     assert [line.partition('] ')[2] for line in lines] == [
-        f'{parts.id}.json: {parts.config.stat().st_size} bytes',
-        f'{parts.id}: 0 bytes',
-        f'{parts.id}/{parts.layers[0][0]}.tar: 10240 bytes',
-        f'manifest.json: {len(content(parts.output, "manifest.json"))} bytes',
-        f'{parts.output}: {parts.output.stat().st_size} bytes',
+        f"'{parts.id}.json': {parts.config.stat().st_size} bytes",
+        f"'{parts.id}': 0 bytes",
+        f"'{parts.id}/{parts.layers[0][0]}.tar': 10240 bytes",
+        f"'manifest.json': {len(content(parts.output, 'manifest.json'))} bytes",
+        f"'{parts.output}': {parts.output.stat().st_size} bytes",
     ]
 
 
@@ -227,6 +227,15 @@ def test_digest_under_another_umask(tmp_path):
 )
 def test_digest_in_another_environment(tmp_path, variables):
     assert sha256(fixed_image(tmp_path, env=environment(**variables))) == FIXED_DIGEST
+
+
+def test_identifiers_in_another_locale(parts):
+    flags = [parts.flags[0], '--id=é', parts.flags[2], f'--layer=ü={parts.layers[0][1]}']
+    build(*flags, env=environment(LC_ALL='C.UTF-8'))
+    expected = parts.output.read_bytes()
+    build(*flags, env=environment(LC_ALL='POSIX', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0'))
+    assert parts.output.read_bytes() == expected
+    assert manifest(parts.output)['Layers'] == ['é/ü.tar']
 
 
 def test_digest_in_another_folder_with_other_modes_and_times(tmp_path):

@@ -167,6 +167,31 @@ def test_sigint_amid_the_imports_leaves_no_traceback(parts):
     assert not parts.output.exists()
 
 
+STRUCK = """
+import builtins, os, runpy, signal, sys
+del sys.argv[0]
+number = int(sys.argv.pop(0))
+real = builtins.open
+def struck(path, mode='r', *rest, **options):
+    file = real(path, mode, *rest, **options)
+    if 'x' in mode:
+        signal.raise_signal(number)
+    return file
+builtins.open = struck
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('number', [INT, TERM, HUP])
+def test_a_signal_as_the_temporary_file_is_made(parts, number):
+    before = sorted(os.listdir(parts.folder))
+    command = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
+    done = subprocess.run(command, capture_output=True, preexec_fn=by_default, check=False)
+    assert (done.returncode, done.stderr) == (-number, b'')
+    assert sorted(os.listdir(parts.folder)) == before
+
+
 def test_an_ignored_signal_stays_ignored(big):
     """As nohup and a shell's background jobs have it."""
     for number in (HUP, INT):
@@ -291,6 +316,8 @@ def test_a_read_error(parts, flag):
         missing(f'{path} is not there')
     line = fails_cleanly(parts, flag + path)
     assert f"'{path}': " in line
+    if flag != '--layer=l=':
+        assert fails_cleanly(parts, '--config=' + path, '--verify').startswith(line[:30])
     assert ('Invalid argument' if flag == '--layer=l=' else 'Input/output error') in line
 
 

@@ -53,6 +53,16 @@ def test_compressions(tmp_path, pack):
     assert utils.GetTarFile(str(path), 'a') == data
 
 
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+def test_a_large_member(tmp_path, pack):
+    data = bytes(range(256)) * (36 << 10)
+    path = make_tar(tmp_path / 'x.tar', {'a': data})
+    path.write_bytes(pack(path.read_bytes()))
+    assert utils.GetTarFile(str(path), 'a') == data
+    with pytest.raises(utils.ArchiveError, match='over 9437183 bytes'):
+        utils.GetTarFile(str(path), 'a', len(data) - 1)
+
+
 def test_zstd(tmp_path):
     """Read where Python can; elsewhere the error says what to do."""
     # One raw block behind a header for the content's size (RFC 8878).
