@@ -321,6 +321,14 @@ def test_a_read_error(parts, flag):
     assert ('Invalid argument' if flag == '--layer=l=' else 'Input/output error') in line
 
 
+def test_a_file_that_is_shorter_than_it_says(parts):
+    """As those of /sys are, of a page each."""
+    path = '/sys/class/net/lo/mtu'
+    if not os.path.exists(path):
+        missing(f'{path} is not there')
+    assert f"'{path}': it ends early: try again" in fails_cleanly(parts, f'--layer=l={path}')
+
+
 def test_an_output_that_cannot_be(parts):
     folder = parts.folder / 'folder'
     folder.mkdir()

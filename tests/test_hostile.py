@@ -71,10 +71,10 @@ def pax(*records, kind=EXTENDED):
     return member('pax', b''.join(lines), kind)
 
 
-def sparse(real_size, *islands, more=b'\0'):
+def sparse(real_size, *islands, more=b'\0', size=512):
     """Returns a member of 512 bytes in GNU's old sparse format, of (offset, size) each."""
     numbers = [tarfile.itn(n, 12, tarfile.GNU_FORMAT) for n in (*sum(islands, ()), real_size)]
-    header = member('s', kind=tarfile.GNUTYPE_SPARSE, size=512)
+    header = member('s', kind=tarfile.GNUTYPE_SPARSE, size=size)
     table = b''.join(numbers[:-1]).ljust(96, b'\0') + more + numbers[-1]
     return mended(header[:386] + table + header[495:]) + bytes(512)
 
@@ -321,6 +321,7 @@ DAMAGED = {
     'an island of less than 0': sparse(1024, (512, -512)),
     'a sparse file of 2^62 bytes': sparse(1 << 62, (0, 512)),
     'a sparse file of -1 byte': sparse(-1, (0, 512)),
+    'a sparse file whose data lead back': sparse(512, (0, 512), size=-2048),
     'a sparse file without its data': sparse(1 << 20, (0, 1 << 20)),
     'a sparse map of 10^12 islands': SPARSE + member('s', b'1000000000000\n0\n512\n'),
     'a sparse map of letters': SPARSE + member('s', b'x\n0\n512\n'),
