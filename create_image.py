@@ -141,8 +141,8 @@ def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[st
             raise ValueError(f'--base: the output lacks {lost}: give a whole --legacy_base')
     with _noting(problems), utils.open_file(FLAGS.config) as file:
         config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts[1:]]
-        try:
-            diff_ids = list(json.load(file)['rootfs']['diff_ids'] or ())
+        try:  # int() refuses NaN and its like, which are not JSON
+            diff_ids = list(json.load(file, parse_constant=int)['rootfs']['diff_ids'] or ())
         except (ValueError, RecursionError, LookupError, TypeError) as error:
             raise ValueError(f'{config} is not JSON with rootfs.diff_ids: add them') from error
         start = len(diff_ids) - len(own) if lower is None else len(lower)
@@ -181,10 +181,10 @@ def _text(value: str | None) -> str:
 
 @contextlib.contextmanager
 def _noting(problems: list[str]) -> Iterator[None]:
-    """Adds to problems what is raised, as one line."""
+    """Adds what is raised to problems, as one line; ends the process at a signal."""
     try:
         yield
-    except SystemExit as stop:  # by a signal: die of it, as the caller expects
+    except SystemExit as stop:  # of the handlers of main(): die of it, as the caller expects
         traceback.clear_frames(stop.__traceback__)  # lest they keep a temporary file
         signal.signal(stop.args[0], signal.SIG_DFL)
         signal.raise_signal(stop.args[0])

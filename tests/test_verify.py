@@ -91,7 +91,8 @@ def test_digest_of_a_layer(parts):
 
 @pytest.mark.parametrize(
     'text',
-    ['{', '[]', 'null', '{}', '{"rootfs": 1}', '{"rootfs": {"diff_ids": 1}}', '[' * 100000, '\xff'],
+    ['{', '[]', 'null', '{}', '{"rootfs": 1}', '{"rootfs": {"diff_ids": 1}}', '[' * 100000, '\xff']
+    + ['{"rootfs": {"diff_ids": []}, "x": NaN}', '{"rootfs": {"diff_ids": []}, "x": -Infinity}'],
 )
 def test_configuration_without_diff_ids(parts, text):
     parts.config.write_bytes(text.encode('latin-1'))
