@@ -37,6 +37,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
     """
 
     Error = utils.ArchiveError
+    partial = ''  # the latest temporary file, for a signal handler to unlink
 
     def __init__(self, name: str) -> None:
         """Begins an archive at the path name, directly in a FIFO or device; '-' is stdout."""
@@ -51,7 +52,7 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             if os.path.islink(self._target):
                 os.stat(self._target)  # raises ELOOP
             folder, word = os.path.dirname(self._target), os.urandom(8).hex()
-            self._temporary = f'{folder}/.create_image-{word}.partial'
+            self._temporary = TarFileWriter.partial = f'{folder}/.create_image-{word}.partial'
             self._file = open(self._temporary, 'xb', buffering=0)
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
@@ -145,8 +146,12 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
         header = info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
-        if info.size >= _ALIGNED_SIZE:
-            header = _padding(self._position + rest + len(header)) + header
+        if info.size >= _ALIGNED_SIZE:  # an extended header (POSIX pax), a comment, moves the data
+            padding, block = tarfile.TarInfo('@PaxHeader'), tarfile.BLOCKSIZE
+            place = self._position + rest + len(header) + 2 * block
+            padding.type, padding.size = tarfile.XHDTYPE, block + -place % _ALIGNMENT
+            record = (b'%d comment=' % padding.size).ljust(padding.size - 1) + b'\n'
+            header = padding.tobuf(tarfile.USTAR_FORMAT) + record + header
         self.members[name] = utils.kind_or_target(info)
         self._write(bytes(rest) + header)
         logging.info('%r: %d bytes', name, info.size)
@@ -182,11 +187,3 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
             while rest:
                 rest = rest[os.write(self._file.fileno(), rest) :]
         self._position += len(data)
-
-
-def _padding(position: int) -> bytes:
-    """Returns an extended header (POSIX pax), a comment only, that ends where data shall begin."""
-    info, block = tarfile.TarInfo('@PaxHeader'), tarfile.BLOCKSIZE
-    info.type, info.size = tarfile.XHDTYPE, block + -(position + 2 * block) % _ALIGNMENT
-    record = (b'%d comment=' % info.size).ljust(info.size - 1) + b'\n'
-    return info.tobuf(tarfile.USTAR_FORMAT) + record

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 
 if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -130,13 +129,14 @@ def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[st
                 digest.update(block)
             if (found := digest.hexdigest()) != name:
                 problems.append(f"{what} of '{path}' is {found}: correct the ID or the file")
-    lower, members = None, {}
+    lower, members = None, dict[str, bytes | str]()
     with _noting(problems):
         lower, _ = _read_base(FLAGS.base)
     with _noting(problems):
         if FLAGS.legacy_base:
             with utils.open_archive(FLAGS.legacy_base) as reader:
-                members = {utils.member_name(m.name): utils.kind_or_target(m) for m in reader}
+                for m in reader:  # of two with one name, the first is merged
+                    members.setdefault(utils.member_name(m.name), utils.kind_or_target(m))
         if lost := ', '.join(repr(n) for n in lower or () if not utils.has_file(members, n)):
             raise ValueError(f'--base: the output lacks {lost}: give a whole --legacy_base')
     with _noting(problems), utils.open_file(FLAGS.config) as file:
@@ -181,13 +181,9 @@ def _text(value: str | None) -> str:
 
 @contextlib.contextmanager
 def _noting(problems: list[str]) -> Iterator[None]:
-    """Adds what is raised to problems, as one line; ends the process at a signal."""
+    """Adds what is raised to problems, as one line."""
     try:
         yield
-    except SystemExit as stop:  # of the handlers of main(): die of it, as the caller expects
-        traceback.clear_frames(stop.__traceback__)  # lest they keep a temporary file
-        signal.signal(stop.args[0], signal.SIG_DFL)
-        signal.raise_signal(stop.args[0])
     except OSError as error:
         advice = {errno.ENOSPC: 'make room', errno.EPIPE: 'read it all', errno.ESTALE: 'try again'}
         text = advice.get(error.errno or 0, 'check the path, its permissions and limits')
@@ -204,10 +200,17 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         sys.exit(f'create_image: {" ".join(str(error).split())}: see --help')
 
 
+def _stop(number: int, _: object) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(archive.TarFileWriter.partial)
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)  # to die of it, as the caller expects
+
+
 def main(argv: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, lambda number, _: sys.exit(number))
+            signal.signal(number, _stop)
     problems: list[str] = []
     with _noting(problems):
         if len(argv) > 1:

@@ -207,13 +207,11 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
     """Returns the last entry of that list, or None; raises likewise, and if it is none of such."""
-    manifest = GetManifestFromTar(f)
-    if not manifest:
-        return None
-    entry = manifest[-1]
-    with contextlib.suppress(ArchiveError, AttributeError, LookupError, TypeError):
-        layers = entry.get('Layers')
-        for name in [entry['Config']] + ([] if layers is None else layers):
-            member_name(name)
-        return cast(dict[str, Any], entry)
-    raise ArchiveError(f"'{f}': manifest.json lacks a valid Config or Layers: replace it")
+    for entry in GetManifestFromTar(f)[-1:]:
+        with contextlib.suppress(ArchiveError, AttributeError, LookupError, TypeError):
+            layers = entry.get('Layers')
+            for name in [entry['Config']] + ([] if layers is None else layers):
+                member_name(name)
+            return cast(dict[str, Any], entry)
+        raise ArchiveError(f"'{f}': manifest.json lacks a valid Config or Layers: replace it")
+    return None

@@ -177,6 +177,16 @@ def test_a_layer_that_is_a_link(tmp_path, target, lacking):
     assert lines == ([text] if lacking else [])
 
 
+def test_the_first_of_two_members_counts(tmp_path):
+    text = json.dumps([{'Config': 'c.json', 'Layers': ['layer']}]).encode()
+    base = make_tar(tmp_path / 'base.tar', {'manifest.json': text})
+    other = tmp_path / 'other.tar'
+    write_tar(other, ('layer', tarfile.SYMTYPE, 'none'), ('layer', tarfile.REGTYPE, ''))
+    image = Parts(tmp_path, below=['sha256:' + 'a' * 64])
+    lines = problems(*image.flags, f'--base={base}', f'--legacy_base={other}')
+    assert lines == ["--base: the output lacks 'layer': give a whole --legacy_base"]
+
+
 def test_all_problems_at_once(parts):
     parts.layers = [('b' * 64, parts.layers[0][1])]
     parts.id = 'a' * 64
