@@ -166,9 +166,8 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         end = self._position + size
         if offset is not None:
             with contextlib.suppress(OSError, AttributeError):
-                while count := min(
-                    end - self._position, -self._position % _ALIGNED_SIZE or _COPY_SIZE
-                ):
+                while self._position < end:
+                    count = min(end - self._position, -self._position % _ALIGNED_SIZE or _COPY_SIZE)
                     count = os.copy_file_range(source.fileno(), self._file.fileno(), count, offset)
                     if not count:
                         break

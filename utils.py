@@ -206,7 +206,10 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
-    """Returns the last entry of that list, or None; raises likewise, and if it is none of such."""
+    """Returns the last entry of the manifest.json of the archive at path f, or None.
+
+    Raises as GetManifestFromTar does, and ArchiveError over a bad Config or Layers.
+    """
     for entry in GetManifestFromTar(f)[-1:]:
         with contextlib.suppress(ArchiveError, AttributeError, LookupError, TypeError):
             layers = entry.get('Layers')
