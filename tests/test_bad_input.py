@@ -12,7 +12,7 @@ import pytest
 
 import create_image
 from archive import TarFileWriter
-from conftest import DATA, as_another_user, fails, make_tar, manifest
+from conftest import DATA, as_another_user, fails, make_tar, manifest, run
 
 BASE = DATA / 'bases' / 'docker-20.10.tar'
 
@@ -233,6 +233,13 @@ def test_what_may_not_be_read_or_written(tmp_path):
 
         assert as_another_user(tmp_path, names_the_file) == 0, name
     assert len(list(tmp_path.rglob('*'))) == 4
+
+
+@pytest.mark.parametrize('flag', ['--layer=l=', '--legacy_base=', '--base='])
+def test_nothing_is_streamed_when_a_file_is_missing(parts, flag):
+    done = run(*parts.flags, '--output=-', flag + 'missing')
+    assert (done.returncode, done.stdout) == (1, b'')
+    assert done.stderr.startswith(b"create_image: 'missing': No such file")
 
 
 def test_from_python(parts):

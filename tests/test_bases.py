@@ -154,6 +154,15 @@ def test_legacy_base_alone_merges(tmp_path):
     assert len(names(image.output)) > 10
 
 
+def test_another_archive_may_be_merged_than_the_base(tmp_path):
+    """It need not have the base's layers: the image is partial then, as without it."""
+    image, flags = derived(tmp_path, 'podman-4.3.tar')
+    other = make_tar(tmp_path / 'other.tar', {'other': b'o'})
+    build(*flags[:-1], f'--legacy_base={other}')
+    assert len(manifest(image.output)['Layers']) == 3
+    assert names(image.output)[3:] == ['other', 'manifest.json']
+
+
 def test_base_before_docker_1_10(tmp_path):
     image, flags = derived(tmp_path, 'docker-1.9.tar')
     done = build(*flags, warnings=True)
