@@ -472,7 +472,7 @@ def test_a_damaged_zstd_archive(target, tmp_path_factory):
         [sys.executable, TOOL, *target.image.flags, f'--legacy_base={target.base}'],
         capture_output=True,
         check=False,
-        env={**os.environ, 'PYTHONPATH': str(folder)},
+        env={**os.environ, 'PYTHONPATH': f'{folder}:{os.environ.get("PYTHONPATH", folder)}'},
     )
     (line,) = done.stderr.decode().splitlines()
     assert line == f"create_image: '{target.base}' is damaged or not a tar archive: replace it"
