@@ -16,7 +16,19 @@ import time
 
 import pytest
 
-from conftest import DATA, TOOL, Parts, build, fails, make_tar, manifest, missing, names, run
+from conftest import (
+    DATA,
+    TOOL,
+    Parts,
+    build,
+    environment,
+    fails,
+    make_tar,
+    manifest,
+    missing,
+    names,
+    run,
+)
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 SIGNALS = [(INT,), (TERM,), (HUP,), (KILL,), (TERM, INT)]
@@ -155,8 +167,13 @@ def catches(process, number):
 
 
 def test_sigint_amid_the_imports_leaves_no_traceback(parts):
-    """Python catches it from its start, and the tool has it undo that before it imports."""
-    process = start(parts.flags)
+    """Python catches it from its start, and the tool has it undo that before it imports.
+
+    An absl that sleeps holds the tool there.
+    """
+    (parts.folder / 'absl').mkdir()
+    (parts.folder / 'absl' / '__init__.py').write_text('import time; time.sleep(60)')
+    process = start(parts.flags, env=environment(PYTHONPATH=str(parts.folder)))
     while not catches(process, INT):
         assert process.poll() is None
     while catches(process, INT):
