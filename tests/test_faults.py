@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults while an image is written: the output is the old file, nothing, or a whole archive."""
+"""Faults while an image is written (section 9): signals, disks, pipes, parts that change.
+
+The output is the old file, nothing, or a whole archive.
+"""
 
 import contextlib
 import ctypes
@@ -16,18 +19,23 @@ import time
 
 import pytest
 
-from conftest import (
-    DATA,
+from helpers import (
+    BEFORE_1_10,
     TOOL,
     Parts,
     build,
+    command,
+    configuration,
     environment,
     fails,
     make_tar,
     manifest,
+    messages,
     missing,
     names,
+    on_fixture,
     run,
+    warns,
 )
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
@@ -37,15 +45,8 @@ NOISE = random.Random(1).randbytes(4 << 20)
 
 
 @pytest.fixture(autouse=True)
-def time_limit():
-    def hangs(*_):
-        raise AssertionError('it hangs')
-
-    previous = signal.signal(signal.SIGALRM, hangs)
-    signal.alarm(120)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, previous)
+def two_minutes(time_limit):
+    time_limit(120)
 
 
 def by_default():
@@ -56,7 +57,14 @@ def by_default():
 
 def start(flags, **options):
     options = {'stderr': subprocess.PIPE, 'preexec_fn': by_default, **options}
-    return subprocess.Popen([sys.executable, TOOL, *flags], **options)
+    return subprocess.Popen(command('create_image', *flags), **options)
+
+
+def error_of(process):
+    """Waits for a process, which must end as on bad input; returns its one error."""
+    (error,) = messages(process.communicate()[1])[1]
+    assert process.returncode == 1
+    return error
 
 
 def digest(path):
@@ -87,7 +95,8 @@ class Big:
         with open(self.layer, 'wb') as f:
             f.truncate(200 << 20)
             f.write(NOISE)
-        self.image.layers.append(('big', self.layer))
+        self.image.layers.append((digest(self.layer), self.layer))
+        self.image.configure(configuration(self.image.diff_ids))
         tar = make_tar(folder / 'base', {'zeros': bytes(100 << 20)})
         tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
         self.flags = [*self.image.flags, f'--legacy_base={tar}']
@@ -203,8 +212,8 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 @pytest.mark.parametrize('number', [INT, TERM, HUP])
 def test_a_signal_as_the_temporary_file_is_made(parts, number):
     before = sorted(os.listdir(parts.folder))
-    command = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
-    done = subprocess.run(command, capture_output=True, preexec_fn=by_default, check=False)
+    struck = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
+    done = subprocess.run(struck, capture_output=True, preexec_fn=by_default, check=False)
     assert (done.returncode, done.stderr) == (-number, b'')
     assert sorted(os.listdir(parts.folder)) == before
 
@@ -228,50 +237,80 @@ CHANGES = {
     'is rewritten': lambda path: path.open('r+b').write(b'other'),
     'is emptied': lambda path: path.open('wb').close(),
 }
+LARGE_PARTS = ['config', 'layer', 'base', 'compressed base']
 
 
-def large_part(image, part):
-    """Makes a part of 4 MiB; returns its path and the flag that gives it."""
+def with_large_part(image, part):
+    """Adds a part of 4 MiB; returns its path and the flags of the image with it."""
     path = make_tar(image.folder / 'large', {'noise': NOISE})
     if part == 'compressed base':
         path.write_bytes(gzip.compress(path.read_bytes(), 1))
-    flags = {'layer': '--layer=large=', 'config': '--config='}
-    return path, flags.get(part, '--legacy_base=') + str(path)
+    if part == 'config':
+        return path, [*image.flags, f'--config={path}']
+    if part == 'layer':
+        image.layers.append((digest(path), path))
+        image.configure(configuration(image.diff_ids))
+        return path, image.flags
+    return path, [*image.flags, f'--legacy_base={path}']
 
 
 @pytest.mark.parametrize('change', CHANGES)
-@pytest.mark.parametrize('part', ['config', 'layer', 'base', 'compressed base'])
-def test_a_part_changes_while_it_is_copied(parts, part, change):
+@pytest.mark.parametrize('part', LARGE_PARTS)
+def test_a_part_changes_while_it_is_streamed(parts, part, change):
     """A FIFO as output holds the tool until the part has changed."""
-    path, flag = large_part(parts, part)
+    path, flags = with_large_part(parts, part)
     os.mkfifo(parts.output)
-    process = start([*parts.flags, flag])
+    process = start(flags)
     with open(parts.output, 'rb') as fifo:
         fifo.read(1 << 20)
         CHANGES[change](path)
         fifo.read()
-    (line,) = process.communicate()[1].decode().splitlines()
-    assert process.returncode == 1
-    assert line.startswith(f"create_image: '{path}'")
+    assert error_of(process).startswith(f"'{path}'")
+
+
+# Runs the tool; each system call that copies takes 1 MiB, and stops it when it is done.
+STEPWISE = """
+import os, runpy, signal, sys
+del sys.argv[0]
+real = os.copy_file_range
+def stepwise(source, target, count, *offsets):
+    count = real(source, target, min(count, 1 << 20), *offsets)
+    if count == 1 << 20:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return count
+os.copy_file_range = stepwise
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def wait_until_stopped(process):
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    if not os.WIFSTOPPED(status):
+        missing('the tool did not copy by copy_file_range() here')
 
 
 @pytest.mark.parametrize('change', CHANGES)
-def test_a_layer_changes_while_a_file_is_written(big, change):
-    """The tool stands still meanwhile, amid the layer or behind it."""
-    kept = big.layer.rename(f'{big.layer.parent}-kept')
-    try:
-        subprocess.run(['cp', kept, big.layer], check=True)
-        process = big.start(OLD, 1 << 20)  # by then the layer is open
-        process.send_signal(signal.SIGSTOP)
-        CHANGES[change](big.layer)
+@pytest.mark.parametrize('part', ['config', 'layer', 'base'])
+@pytest.mark.parametrize('steps', [1, 3])
+def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
+    """The tool stands still meanwhile, behind the first of the part's 4 MiB or before the last."""
+    path, flags = with_large_part(parts, part)
+    parts.output.write_bytes(OLD)
+    before = sorted(os.listdir(parts.folder))
+    python, *tool = command('create_image', *flags)
+    process = subprocess.Popen([python, '-c', STEPWISE, *tool], stderr=subprocess.PIPE)
+    for _ in range(steps - 1):
+        wait_until_stopped(process)
         process.send_signal(signal.SIGCONT)
-        lines = process.communicate()[1].decode().splitlines()
-    finally:
-        os.replace(kept, big.layer)
-    assert process.returncode == len(lines)
-    assert all(line.startswith(f"create_image: '{big.layer}'") for line in lines)
-    assert big.is_whole() == (process.returncode == 0)
-    assert big.unfinished() == []
+    wait_until_stopped(process)
+    CHANGES[change](path)
+    while process.poll() is None:
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.005)
+    assert error_of(process).startswith(f"'{path}'")
+    assert parts.output.read_bytes() == OLD
+    assert sorted(os.listdir(parts.folder)) == before
 
 
 # Devices and file systems that fail.
@@ -279,8 +318,8 @@ def test_a_layer_changes_while_a_file_is_written(big, change):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    if os.geteuid():
-        pytest.skip('only root can mount')
+    if os.geteuid() != 0:
+        missing('only root may mount')
     folder = tmp_path / 'disk'
     folder.mkdir()
     done = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder], check=False)
@@ -290,11 +329,11 @@ def small_disk(tmp_path):
     subprocess.run(['umount', folder], check=True)
 
 
-@pytest.mark.parametrize('part', ['config', 'layer', 'base', 'compressed base'])
+@pytest.mark.parametrize('part', LARGE_PARTS)
 def test_a_full_disk(parts, small_disk, part):
-    flag = large_part(parts, part)[1]
+    _, flags = with_large_part(parts, part)
     parts.folder, parts.output = small_disk, small_disk / 'image.tar'
-    line = fails_cleanly(parts, flag)
+    line = fails_cleanly(parts, *flags, f'--output={parts.output}')
     assert f"'{parts.output}': No space left on device: make room" in line
 
 
@@ -325,17 +364,23 @@ def test_a_limit_to_file_sizes(parts, size):
     assert f"'{parts.output}': File too large" in line
 
 
-@pytest.mark.parametrize('flag', ['--base=', '--legacy_base=', '--layer=l='])
+# Files that can be opened, but not read: the memory at address 0, the speed of the loopback.
+MEMORY, SPEED = '/proc/self/mem', '/sys/class/net/lo/speed'
+UNREADABLE = {
+    '--base': (MEMORY, 'Input/output error', []),
+    '--legacy_base': (MEMORY, 'Input/output error', []),
+    '--config': (MEMORY, 'Input/output error', ['--verify']),
+    '--layer': (SPEED, 'Invalid argument', []),
+}
+
+
+@pytest.mark.parametrize('flag', UNREADABLE)
 def test_a_read_error(parts, flag):
-    """Of a file that can be opened: the memory at address 0, the speed of the loopback."""
-    path = '/sys/class/net/lo/speed' if flag == '--layer=l=' else '/proc/self/mem'
+    path, reason, more = UNREADABLE[flag]
     if not os.path.exists(path):
         missing(f'{path} is not there')
-    line = fails_cleanly(parts, flag + path)
-    assert f"'{path}': " in line
-    if flag != '--layer=l=':
-        assert fails_cleanly(parts, '--config=' + path, '--verify').startswith(line[:30])
-    assert ('Invalid argument' if flag == '--layer=l=' else 'Input/output error') in line
+    value = f'{"d" * 64}={path}' if flag == '--layer' else path
+    assert fails_cleanly(parts, f'{flag}={value}', *more).startswith(f"'{path}': {reason}")
 
 
 def test_a_file_that_is_shorter_than_it_says(parts):
@@ -343,7 +388,8 @@ def test_a_file_that_is_shorter_than_it_says(parts):
     path = '/sys/class/net/lo/mtu'
     if not os.path.exists(path):
         missing(f'{path} is not there')
-    assert f"'{path}': it ends early: try again" in fails_cleanly(parts, f'--layer=l={path}')
+    line = fails_cleanly(parts, f'--layer={"d" * 64}={path}')
+    assert f"'{path}': it ends early: try again" in line
 
 
 def test_an_output_that_cannot_be(parts):
@@ -364,40 +410,45 @@ def test_an_output_that_cannot_be(parts):
 
 
 def test_a_reader_that_closes_early(parts):
-    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    _, flags = with_large_part(parts, 'layer')
     process = start([*flags, '--output=-'], stdout=subprocess.PIPE)
     process.stdout.read(1000)
     process.stdout.close()
-    (line,) = process.stderr.read().decode().splitlines()
+    (line,) = messages(process.stderr.read())[1]
     assert process.wait() == 1
-    assert line.startswith("create_image: 'standard output': Broken pipe: ")
+    assert line.startswith("'standard output': Broken pipe: ")
 
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout'])
 def test_standard_output_has_the_same_bytes(parts, output):
-    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    _, flags = with_large_part(parts, 'layer')
     build(*flags)
     assert build(*flags, f'--output={output}').stdout == parts.output.read_bytes()
 
 
-def test_warnings_stay_on_standard_error(parts):
-    base = f'--base={DATA}/bases/docker-1.9.tar'
-    build(*parts.flags, base, warnings=True)
-    done = build(*parts.flags, base, '--output=-', warnings=True)
-    assert done.stdout == parts.output.read_bytes()
-    assert b'docker-1.9.tar' in done.stderr
+def test_warnings_stay_on_standard_error(tmp_path):
+    image = on_fixture(tmp_path, BEFORE_1_10)
+    warned = warns(*image.flags)
+    done = build(*image.flags, '--output=-', warnings=True)
+    assert done.stdout == image.output.read_bytes()
+    assert messages(done.stderr) == (warned, [])
+    assert BEFORE_1_10 in warned[0]
 
 
 @pytest.mark.parametrize('closed', [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_standard_streams(parts, closed):
+def test_closed_standard_streams(tmp_path, closed):
     """The archive's own descriptor then is one of theirs: what is said must not enter it."""
-    base = f'--base={DATA}/bases/docker-1.9.tar'
-    build(*parts.flags, base, warnings=True)
-    expected = parts.output.read_bytes()
-    parts.output.unlink()
-    done = run(*parts.flags, base, '-v', '0', preexec_fn=lambda: [os.close(fd) for fd in closed])
-    assert done.returncode == 0
-    assert parts.output.read_bytes() == expected
+    image = on_fixture(tmp_path, BEFORE_1_10)
+    warns(*image.flags)
+    expected = image.output.read_bytes()
+    image.output.unlink()
+
+    def close():
+        for descriptor in closed:
+            os.close(descriptor)
+
+    assert run(*image.flags, '-v', '0', preexec_fn=close).returncode == 0
+    assert image.output.read_bytes() == expected
 
 
 def test_a_closed_standard_output(parts):
@@ -406,7 +457,7 @@ def test_a_closed_standard_output(parts):
 
 
 def test_a_fifo(parts):
-    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    _, flags = with_large_part(parts, 'layer')
     expected = build(*flags, '--output=-').stdout
     os.mkfifo(parts.output)
     process = start(flags)
@@ -459,20 +510,20 @@ def test_an_old_file_is_replaced_not_written_to(parts):
     assert names(parts.output)[-1] == 'manifest.json'
 
 
-@pytest.mark.parametrize('part', ['layer', 'base'])
-def test_the_output_replaces_a_part(parts, part):
-    base = parts.folder / 'base'
-    base.write_bytes((DATA / 'bases/docker-20.10.tar').read_bytes())
-    flags = [*parts.flags, f'--base={base}', f'--legacy_base={base}']
-    build(*flags)
-    path = base if part == 'base' else parts.layers[0][1]
-    build(*flags, f'--output={path}')
-    assert path.read_bytes() == parts.output.read_bytes()
-    assert len(manifest(path)['Layers']) == 3
+def test_the_output_replaces_the_base(tmp_path):
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    build(*image.flags)
+    expected = image.output.read_bytes()
+    base = tmp_path / 'base.tar'
+    base.write_bytes(image.base.read_bytes())
+    image.base = base
+    build(*image.flags, f'--output={base}')
+    assert base.read_bytes() == expected
+    assert len(manifest(base)['Layers']) == 3
 
 
 def test_eight_runs_at_once(parts):
-    flags = [*parts.flags, large_part(parts, 'layer')[1]]
+    _, flags = with_large_part(parts, 'layer')
     build(*flags)
     expected = parts.output.read_bytes()
     parts.output.unlink()

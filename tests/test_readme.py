@@ -12,7 +12,18 @@ import sys
 import pytest
 
 import create_image
-from conftest import DATA, ROOT, content, environment, gunzip, make_tar, manifest, require, sha256
+from helpers import (
+    DATA,
+    ROOT,
+    configuration,
+    content,
+    environment,
+    make_tar,
+    manifest,
+    require,
+    sha256,
+    uncompressed,
+)
 
 README = (ROOT / 'README.md').read_text()
 
@@ -89,7 +100,7 @@ def test_recipe_for_a_derived_image(checkout, base):
     entry, below = manifest(image), manifest(folder / 'base.tar')
     config = json.loads(content(image, entry['Config']))
     old = json.loads(content(folder / 'base.tar', below['Config']))
-    digests = ['sha256:' + sha256(gunzip(content(image, name))) for name in entry['Layers']]
+    digests = ['sha256:' + sha256(uncompressed(content(image, name))) for name in entry['Layers']]
     assert config['rootfs']['diff_ids'] == digests
     assert digests[:-1] == old['rootfs']['diff_ids']
     assert config['history'][:-1] == (old.get('history') or [])
@@ -108,7 +119,7 @@ def test_script_for_ci(checkout):
     folder, _ = checkout
     make_tar(folder / 'layer.tar', {'file': b'content'})
     diff_id = 'sha256:' + sha256((folder / 'layer.tar').read_bytes())
-    (folder / 'config.json').write_text(json.dumps({'rootfs': {'diff_ids': [diff_id]}}))
+    (folder / 'config.json').write_text(json.dumps(configuration([diff_id])))
     docker = folder / '.venv' / 'bin' / 'docker'
     docker.write_text('#!/bin/sh\n[ "$*" = load ] && cat > loaded.tar\n')
     docker.chmod(0o755)
