@@ -242,6 +242,7 @@ MANIFESTS = {
     'not JSON': (b'[{', NO_LIST),
     'not UTF-8': (b'\xff\xff\xff', NO_LIST),
     'nested': (b'[' * 100000 + b']' * 100000, NO_LIST),
+    'of over 4 MiB': (b'[' + b' ' * (4 << 20) + b']', "'manifest.json' has over 4194304 bytes"),
     'an object': (b'{}', NO_LIST),
     'null': (b'null', NO_LIST),
     'entry null': (b'[null]', BAD_ENTRY),

@@ -93,23 +93,29 @@ def with_random_field(data, place, field, chance, mend):
 def mutated(data, chance):
     """Returns data with one kind of damage; a field only in a tar archive."""
     start = chance.randrange(len(data))
-    start -= chance.choice([0, start % 512])
-    end = start + chance.choice([1, 512, 1024, chance.randint(2, 20000)])
-    kinds = ['flip', 'cut', 'remove', 'repeat', 'insert', 'erase', 'field', 'field']
-    kind = chance.choice(kinds[: 8 if data[257:262] == b'ustar' else 6])
-    if kind == 'field':
-        place, field = chance.choice(list(headers(data))), chance.choice(list(FIELDS))
-        return with_random_field(data, place, field, chance, chance.choice([True, False]))
-    damaged = {
-        'flip': bytes(x ^ chance.choice([0, 1, 255]) for x in data[start : start + 8])
-        + data[start + 8 :],
-        'cut': b'',
-        'remove': data[end:],
-        'repeat': data[start:end] + data[start:],
-        'insert': chance.randbytes(end - start) + data[start:],
-        'erase': bytes(end - start) + data[end:],
-    }
-    return data[:start] + damaged[kind]
+    start -= chance.choice([0, start % BLOCK])
+    end = start + chance.choice([1, BLOCK, 2 * BLOCK, chance.randint(2, 20000)])
+    before, within, after = data[:start], data[start:end], data[end:]
+    kinds = ['flip', 'cut', 'remove', 'repeat', 'insert', 'erase']
+    if data[257:262] == b'ustar':
+        kinds += ['field', 'field']
+    kind = chance.choice(kinds)
+    if kind == 'flip':
+        flipped = bytes(byte ^ chance.choice([0, 1, 255]) for byte in within[:8])
+        return before + flipped + within[8:] + after
+    if kind == 'cut':
+        return before
+    if kind == 'remove':
+        return before + after
+    if kind == 'repeat':
+        return before + within + within + after
+    if kind == 'insert':
+        return before + chance.randbytes(end - start) + within + after
+    if kind == 'erase':
+        return before + bytes(end - start) + after
+    place = chance.choice(list(headers(data)))
+    field = chance.choice(list(FIELDS))
+    return with_random_field(data, place, field, chance, mend=chance.choice([True, False]))
 
 
 def mutant(base, number):

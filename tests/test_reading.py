@@ -89,25 +89,26 @@ def test_zstd(tmp_path):
             utils.GetTarFile(str(path), 'a')
 
 
-# Links, and whether they lead to the file.
+# The name, kind and target of a link, and whether it leads to folder/file.
 LINKS = [
-    (member('folder/soft', kind=LINK, link='file'), True),
-    (member('other/soft', kind=LINK, link='../folder/file'), True),
-    (member('absolute', kind=LINK, link='/folder/file'), True),
-    (member('hard', kind=HARD, link='folder/file'), True),
-    (member('other/hard', kind=HARD, link='folder/file'), True),
-    (member('folder/hard', kind=HARD, link='file'), False),
-    (member('dangling', kind=LINK, link='nothing'), False),
-    (member('soft', kind=LINK, link='file'), False),
-    (member('self', kind=LINK, link='self'), False),
-    (member('self', kind=HARD, link='self'), False),
+    ('folder/soft', LINK, 'file', True),
+    ('other/soft', LINK, '../folder/file', True),
+    ('absolute', LINK, '/folder/file', True),
+    ('hard', HARD, 'folder/file', True),
+    ('other/hard', HARD, 'folder/file', True),
+    ('folder/hard', HARD, 'folder/file', True),
+    ('folder/hard', HARD, 'file', False),
+    ('soft', LINK, 'file', False),
+    ('dangling', LINK, 'nothing', False),
+    ('self', LINK, 'self', False),
+    ('self', HARD, 'self', False),
 ]
 
 
-@pytest.mark.parametrize(('link', 'leads'), LINKS)
-def test_a_link(tmp_path, link, leads):
+@pytest.mark.parametrize(('name', 'kind', 'target', 'leads'), LINKS)
+def test_a_link(tmp_path, name, kind, target, leads):
     """The target of a symbolic link is relative to its folder, that of a hard link is not."""
-    name = link[:100].rstrip(b'\0').decode()
+    link = member(name, kind=kind, link=target)
     path = str(write_tar(tmp_path / 'x.tar', member('folder/file', b'1'), link))
     if leads:
         assert utils.GetTarFile(path, name) == b'1'
@@ -149,9 +150,10 @@ def test_no_file_has_no_manifest(path):
 
 
 def test_no_manifest(tmp_path):
-    path = str(make_tar(tmp_path / 'x.tar', {'a': b''}))
-    assert utils.GetManifestFromTar(path) == []
-    assert utils.GetLatestManifestFromTar(path) is None
+    other = make_tar(tmp_path / 'x.tar', {'a': b'', 'folder/manifest.json': b'[{}]'})
+    for path in other, DATA / 'bases' / BEFORE_1_10:
+        assert utils.GetManifestFromTar(str(path)) == []
+        assert utils.GetLatestManifestFromTar(str(path)) is None
 
 
 def test_manifest(tmp_path):

@@ -169,9 +169,15 @@ def test_no_own_layer_on_a_base(tmp_path):
     assert problems(*image.without('layer')) == []
 
 
-def test_no_layer_at_all(parts):
-    parts.configure(configuration([]))
+@pytest.mark.parametrize('diff_ids', [[], None])
+def test_no_layer_at_all(parts, diff_ids):
+    """Docker writes null for an empty list."""
+    rootfs = {'type': 'layers', 'diff_ids': diff_ids}
+    parts.configure({**configuration([]), 'rootfs': rootfs})
     assert problems(*parts.without('layer')) == []
+
+
+def test_a_diff_id_without_a_layer(parts):
     parts.configure(configuration([f'sha256:{OTHER_ID}']))
     assert problems(*parts.without('layer')) == wrong_diff_ids(parts)
 
