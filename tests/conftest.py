@@ -9,20 +9,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent))
 
-from helpers import (  # noqa: F401
-    BASES,
-    DATA,
-    ROOT,
-    TOOL,
-    Parts,
-    build,
-    derived,
-    environment,
-    make_tar,
-    missing,
-    require,
-    sha256,
-)
+from helpers import Parts
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import time
 
 import pytest
 
-import conftest
-from conftest import BASES, DATA, ROOT, Parts, build, derived, environment, missing, require, sha256
+import helpers
+from helpers import BASES, DATA, ROOT, Parts, build, derived, environment, missing, require, sha256
 from test_verify import BAD_TAGS, GOOD_TAGS
 
 MODERN = [name for name in BASES if name != 'docker-1.9.tar']
@@ -381,7 +381,7 @@ def hello(tmp_path_factory):
 @pytest.fixture
 def executable(monkeypatch):
     """Has Parts make every file of a layer executable."""
-    monkeypatch.setattr(conftest, 'make_tar', functools.partial(conftest.make_tar, mode=0o755))
+    monkeypatch.setattr(helpers, 'make_tar', functools.partial(helpers.make_tar, mode=0o755))
 
 
 def test_the_example_greets(docker, hello):

@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from conftest import TOOL, build, missing, require
+from helpers import TOOL, build, missing, require
 
 MIB = 1 << 20
 SLACK = MIB  # what an archive may add to a disk that shares its blocks
