@@ -4,13 +4,22 @@
 import contextlib
 import io
 import os
+import posixpath
 import tarfile
-from collections.abc import Callable, Iterator
-from typing import IO
+from collections.abc import Callable
+from types import TracebackType
+from typing import NamedTuple
 
 from absl import logging
 
-import utils
+import files
+import sources
+import tar_reader
+from errors import ArchiveError
+from files import OutputFile, PartialFiles
+from progress import Progress
+from sources import Source
+from tar_reader import Member
 
 # Large members begin at a multiple of this: a file system that shares blocks, whole ones only
 # (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs), then shares a layer with its archives.
@@ -19,52 +28,68 @@ _ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
 _COPY_SIZE = 64 << 20  # bytes asked of one system call; signals wait for its end
 
 
-@contextlib.contextmanager
-def _naming(path: str) -> Iterator[None]:
-    """Has the system's errors name the file that the caller gave."""
-    try:
-        yield
-    except OSError as error:
-        error.filename, error.filename2 = path, None
-        raise
+class _Stored(NamedTuple):
+    """What was written under a name.
 
-
-class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
-    """Writes a tar archive, which appears whole or not at all; a context manager.
-
-    The first member of a name stays; but for directories, a warning names the others. Raises
-    OSError for an unusable file, and Error for what no archive may hold.
+    Attributes:
+        kind: the type of the member.
+        target: of a link, what it leads to.
+        source: of a file, what it was copied from, for another one to be compared with.
     """
 
-    Error = utils.ArchiveError
-    partial = ''  # the latest temporary file, for a signal handler to unlink
+    kind: bytes
+    target: str
+    source: Source | None
 
-    def __init__(self, name: str) -> None:
-        """Begins an archive at the path name, directly in a FIFO or device; '-' is stdout."""
-        self._name = 'standard output' if name == '-' else name
-        self._position, self._target, self._temporary = 0, '', ''
-        self.members: dict[str, bytes | str] = {}  # by name, utils.kind_or_target()
-        with _naming(self._name):
-            if name == '-' or (os.path.exists(name) and not os.path.isfile(name)):
-                self._file = open(os.dup(1) if name == '-' else name, 'wb', buffering=0)
-                return
-            self._target = os.path.realpath(name)
-            if os.path.islink(self._target):
-                os.stat(self._target)  # raises ELOOP
-            folder, word = os.path.dirname(self._target), os.urandom(8).hex()
-            self._temporary = TarFileWriter.partial = f'{folder}/.create_image-{word}.partial'
-            self._file = open(self._temporary, 'xb', buffering=0)
 
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
+class TarFileWriter:
+    """Writes a tar archive, which appears whole or not at all; a context manager.
+
+    The first member of a name stays. A warning names the others, but for directories and for
+    what is the same.
+
+    Attributes:
+        output: the file that is written.
+    """
+
+    Error = ArchiveError
+
+    def __init__(
+        self, name: str, partial_files: PartialFiles | None = None, progress: Progress | None = None
+    ) -> None:
+        """Begins an archive.
+
+        Args:
+            name: the path, written directly where it is a FIFO or a device; '-' is standard
+                output.
+            partial_files: where the temporary file is noted, for a signal handler.
+            progress: is told of the bytes that are copied.
+
+        Raises:
+            OSError: nothing can be written there.
+        """
+        self.output = OutputFile(name, partial_files)
+        self._progress = progress or Progress()
+        self._position = 0
+        self._is_ended = False
+        self._stored: dict[str, _Stored] = {}
+        self._merged = contextlib.ExitStack()  # archives that are open until this one is closed
+
+    def __enter__(self) -> 'TarFileWriter':
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         try:
             if error_type is None:
                 self.close()
         finally:
-            self.__del__()
-
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            os.unlink(self._temporary)
+            self._merged.close()
+            self.output.discard()
 
     def add_file(
         self,
@@ -74,115 +99,280 @@ class TarFileWriter(contextlib.AbstractContextManager['TarFileWriter']):
         file_content: str | None = None,
         mode: int | None = None,
     ) -> None:
-        """Adds one member that belongs to root and has mtime 0, and its parents before it.
+        """Adds one member, which belongs to root and has mtime 0, and its parents before it.
 
-        kind is tarfile.REGTYPE or DIRTYPE; content is text, written as UTF-8, or bytes;
-        file_content is the path of a file to take it from; mode is 0644, for DIRTYPE 0755.
+        Args:
+            name: its name.
+            kind: tarfile.REGTYPE or tarfile.DIRTYPE.
+            content: text, which is written as UTF-8, or bytes.
+            file_content: the path of a regular file that has the content.
+            mode: the permissions; by default 0644, for a directory 0755.
+
+        Raises:
+            OSError: the file cannot be read, or the archive not written.
+            ArchiveError: the name is none that a member may have.
         """
-        info = tarfile.TarInfo(utils.member_name(name))
-        info.type = kind
-        info.mode = (0o755 if info.isdir() else 0o644) if mode is None else mode
-        data = content.encode('utf-8', 'surrogateescape') if isinstance(content, str) else content
-        opened = io.BytesIO(data or b'') if file_content is None else utils.open_file(file_content)
-        with opened as source:
-            info.size = source.seek(0, os.SEEK_END)
-            if self._add_header(info):
-                self._copy(source, info.size, 0)
+        if file_content is not None:
+            with contextlib.closing(files.InputFile(file_content)) as opened:
+                later = sources.ReopenedFile(file_content)
+                self._add_opened(_header(name, kind, mode, opened.size), opened, later)
+            return
+        data = b''
+        if isinstance(content, str):
+            # What came from the command line may hold bytes that are no UTF-8.
+            data = content.encode('utf-8', 'surrogateescape')
+        elif content is not None:
+            data = content
+        source = sources.whole_file(name, io.BytesIO(data), len(data))
+        self._add(_header(name, kind, mode, len(data)), source)
+
+    def add_input(self, name: str, opened: files.InputFile) -> None:
+        """Adds one member from a file that is open, and stays so until this archive is closed.
+
+        Args:
+            name: its name.
+            opened: the file.
+
+        Raises:
+            OSError: the file cannot be read or was changed, or the archive cannot be written.
+            ArchiveError: the name is none that a member may have.
+        """
+        header = _header(name, tarfile.REGTYPE, None, opened.size)
+        self._add_opened(header, opened, opened.file)
 
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
-        """Merges the archive at the path tar, plain or compressed.
+        """Merges an archive, plain or compressed.
 
-        Members keep order, type, mode, ownership and link target. Those whose normal name
-        name_filter is false for are left out; devices, FIFOs and loose hard links refused.
+        Members keep order, type, mode, ownership and link target.
+
+        Args:
+            tar: its path.
+            name_filter: is given each member's normal name; the member is left out where it
+                returns false.
+
+        Raises:
+            OSError: the archive cannot be read, or this one not written.
+            ArchiveError: it is no sound archive, or has a device, a FIFO, a hard link to what is
+                not before it, or a name that leads out of the folder.
         """
-        with utils.open_archive(tar) as reader:
-            for member in reader:
-                name = member.name = utils.member_name(member.name)
-                if (not name and member.isdir()) or (name_filter and not name_filter(name)):
-                    continue
-                if member.islnk():
-                    member.linkname = utils.member_name(member.linkname)
-                    if member.linkname not in self.members:
-                        raise self.Error(
-                            f'{name!r} is a hard link to nothing before it: replace it'
-                        )
-                elif member.isreg():
-                    member.type = tarfile.REGTYPE  # also of sparse and contiguous files
-                elif not (member.issym() or member.isdir()):
-                    raise self.Error(f'{name!r} is not a file, directory or link: leave it out')
-                member.mtime, member.size = 0, member.size if member.isreg() else 0
-                if self._add_header(member) and member.isreg():
-                    if reader.file and not member.issparse():
-                        self._copy(reader.file, member.size, member.offset_data)
-                    else:
-                        self._copy(tarfile.ExFileObject(reader.tar, member), member.size)
+        opening = sources.open_archive(tar, beside=self.output.path, progress=self._progress)
+        self.add_archive(self._merged.enter_context(opening), name_filter)
 
-    def close(self) -> None:
-        """Ends the archive and puts it in its place."""
-        if self._file.closed:
-            return
+    def add_archive(
+        self, merged: sources.Archive, name_filter: Callable[[str], bool] | None = None
+    ) -> None:
+        """Merges an archive that is open, and stays so until this one is closed.
+
+        Args:
+            merged: the archive.
+            name_filter: as of add_tar().
+
+        Raises:
+            OSError: as add_tar(), and where the archive was changed.
+            ArchiveError: as add_tar().
+        """
+        for member in merged.members:
+            name = tar_reader.normal_name(member.name)
+            if not tar_reader.is_usable_name(member.name):
+                text = f"{name[:200]!r} has '..' or NUL or is too long: rename that member"
+                raise ArchiveError(f'{merged.path!r}: {text}')
+            if not name and member.is_directory:
+                continue
+            if name_filter is not None and not name_filter(name):
+                continue
+            self.add_member(name, merged, member)
+        merged.check_unchanged()
+
+    def add_member(self, name: str, merged: sources.Archive, member: Member) -> None:
+        """Adds one member of an archive that is open, under a name.
+
+        Args:
+            name: the normal name that it gets.
+            merged: the archive.
+            member: its member.
+
+        Raises:
+            OSError: as add_archive().
+            ArchiveError: as add_archive().
+        """
+        header = tarfile.TarInfo(name)
+        header.type = member.kind
+        header.mode = member.mode
+        header.uid = member.uid
+        header.gid = member.gid
+        header.uname = member.uname
+        header.gname = member.gname
+        header.linkname = member.target
+        header.size = member.size
+        source = None
+        if member.is_file:
+            source = merged.source(member)
+        elif member.kind == tarfile.LNKTYPE:
+            header.linkname = tar_reader.normal_name(member.target)
+        elif not (member.is_directory or member.is_link):
+            text = f'{name!r} is not a file, directory or link: leave it out'
+            raise ArchiveError(f'{merged.path!r}: {text}')
+        self._add(header, source, f'{merged.path!r}: ')
+
+    def end(self) -> None:
+        """Writes the end of the archive, which is not yet in its place."""
         # POSIX pax: two zero blocks end an archive, which fills its last record.
         self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
         self._write(bytes(-self._position % tarfile.RECORDSIZE))
-        with _naming(self._name):
-            self._file.close()
-            if self._temporary:
-                os.replace(self._temporary, self._target)
-        logging.info('%r: %d bytes', self._name, self._position)
+        self._is_ended = True
+        logging.info('%r: %d bytes', self.output.name, self._position)
 
-    def _add_header(self, info: tarfile.TarInfo) -> bool:
-        """Begins a member, unless its name is there already."""
-        name, parent = info.name, os.path.dirname(info.name)
+    def close(self) -> None:
+        """Ends the archive and puts it in its place."""
+        if not self._is_ended:
+            self.end()
+            files.put_all_in_place([self.output])
+
+    def _add_opened(
+        self, header: tarfile.TarInfo, opened: files.InputFile, later: sources.RandomAccess
+    ) -> None:
+        source = sources.whole_file(opened.path, opened.file, opened.size)
+        if self._add(header, source):
+            self._stored[header.name] = _Stored(
+                header.type, '', sources.whole_file(opened.path, later, opened.size)
+            )
+        opened.check_unchanged()
+
+    def _add(self, header: tarfile.TarInfo, source: Source | None, origin: str = '') -> bool:
+        """Adds a member, unless its name is there already.
+
+        Args:
+            header: what is written before the content.
+            source: the content of a file.
+            origin: what an error begins with: the archive that the member is from.
+
+        Returns:
+            Whether it was added.
+        """
+        name = header.name
         if not name:
-            raise self.Error('a member has no name: give it one')
-        if name in self.members:
-            if not (info.isdir() and self.members[name] == tarfile.DIRTYPE):
+            raise ArchiveError(f'{origin}a member has no name: give it one')
+        new = _Stored(header.type, header.linkname, source)
+        if name in self._stored:
+            if not _are_same(self._stored[name], new):
                 logging.warning('%r comes twice: the first one stays', name)
             return False
-        if parent and parent not in self.members:
-            self.add_file(parent, tarfile.DIRTYPE)
-        if parent and self.members[parent] != tarfile.DIRTYPE:
-            raise self.Error(f'{name!r} is in {parent!r}, which is not a directory: leave it out')
-        # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
-        header = info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
-        rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
-        if info.size >= _ALIGNED_SIZE:  # an extended header (POSIX pax), a comment, moves the data
-            padding, block = tarfile.TarInfo('@PaxHeader'), tarfile.BLOCKSIZE
-            place = self._position + rest + len(header) + 2 * block
-            padding.type, padding.size = tarfile.XHDTYPE, block + -place % _ALIGNMENT
-            record = (b'%d comment=' % padding.size).ljust(padding.size - 1) + b'\n'
-            header = padding.tobuf(tarfile.USTAR_FORMAT) + record + header
-        self.members[name] = utils.kind_or_target(info)
-        self._write(bytes(rest) + header)
-        logging.info('%r: %d bytes', name, info.size)
+        if header.type == tarfile.LNKTYPE and header.linkname not in self._stored:
+            text = f'{name!r} is a hard link to nothing before it: replace it'
+            raise ArchiveError(f'{origin}{text}')
+        self._add_parents(name, origin)
+        self._write_header(header)
+        if source is not None:
+            self._copy(source)
+        self._stored[name] = new
+        logging.info('%r: %d bytes', name, header.size)
         return True
 
-    def _copy(self, source: IO[bytes], size: int, offset: int | None = None) -> None:
-        """Writes size bytes of source: from an offset, if it is a file, else from where it is.
+    def _add_parents(self, name: str, origin: str) -> None:
+        """Adds the directories that a member is in, where they are missing."""
+        parent = posixpath.dirname(name)
+        if not parent:
+            return
+        if parent not in self._stored:
+            self._add(_header(parent, tarfile.DIRTYPE, None, 0), None, origin)
+        if self._stored[parent].kind != tarfile.DIRTYPE:
+            text = f'{name!r} is in {parent!r}, which is not a directory: leave it out'
+            raise ArchiveError(f'{origin}{text}')
 
-        copy_file_range(2) shares blocks, or else copies in the kernel, fastest to multiples of
-        64 KiB (seen on ext4). Where it fails (a pipe, another device), read and write take over.
-        """
-        end = self._position + size
-        if offset is not None:
-            with contextlib.suppress(OSError, AttributeError):
-                while self._position < end:
-                    count = min(end - self._position, -self._position % _ALIGNED_SIZE or _COPY_SIZE)
-                    count = os.copy_file_range(source.fileno(), self._file.fileno(), count, offset)
-                    if not count:
-                        break
-                    self._position += count
-                    offset += count
-            source.seek(offset)
-        while self._position < end:
-            block = source.read(min(end - self._position, utils.BLOCK_SIZE))
-            if not block:
-                raise EOFError
+    def _write_header(self, header: tarfile.TarInfo) -> None:
+        # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
+        data = header.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
+        rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
+        if header.size >= _ALIGNED_SIZE:
+            data = _padding(self._position + rest + len(data)) + data
+        self._write(bytes(rest) + data)
+
+    def _copy(self, source: Source) -> None:
+        """Writes the content of a source."""
+        position = 0
+        for offset, place, size in source.pieces:
+            self._write_zeros(offset - position)
+            copied = self._copy_by_kernel(source, place, size)
+            for block in source.read_piece(place + copied, size - copied):
+                self._write(block)
+                self._progress.advance(len(block))
+            position = offset + size
+        self._write_zeros(source.size - position)
+
+    def _write_zeros(self, size: int) -> None:
+        for block in sources.zeros(size):
             self._write(block)
 
+    def _copy_by_kernel(self, source: Source, place: int, size: int) -> int:
+        """Has the kernel copy bytes from a place in a source's file, as many as it can.
+
+        copy_file_range(2) shares blocks where the file system can, or else copies in the kernel.
+        It does neither to a pipe, from a file without a descriptor, or on another system.
+
+        Returns:
+            The number of bytes that were copied.
+        """
+        if not (isinstance(source.file, io.IOBase) and hasattr(os, 'copy_file_range')):
+            return 0
+        copied = 0
+        while copied < size:
+            # To a multiple of 64 KiB ext4 copies a fifth faster (seen).
+            to_boundary = -self._position % _ALIGNED_SIZE
+            count = min(size - copied, to_boundary or _COPY_SIZE)
+            try:
+                done = os.copy_file_range(
+                    source.file.fileno(), self.output.file.fileno(), count, place + copied
+                )
+            except OSError:  # read and write, which take over, tell what is wrong
+                break
+            if not done:
+                break
+            copied += done
+            self._position += done
+            self._progress.advance(done)
+        return copied
+
     def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        with _naming(self._name):
-            while rest:
-                rest = rest[os.write(self._file.fileno(), rest) :]
+        self.output.write(data)
         self._position += len(data)
+
+
+def _header(name: str, kind: bytes, mode: int | None, size: int) -> tarfile.TarInfo:
+    """Returns the header of a member that is made here."""
+    if not tar_reader.is_usable_name(name):
+        text = f"{name[:200]!r} has '..' or NUL or is too long: give another name"
+        raise ArchiveError(text)
+    header = tarfile.TarInfo(tar_reader.normal_name(name))
+    header.type = kind
+    header.size = size
+    header.mode = 0o644
+    if kind == tarfile.DIRTYPE:
+        header.mode = 0o755
+    if mode is not None:
+        header.mode = mode
+    return header
+
+
+def _are_same(one: _Stored, other: _Stored) -> bool:
+    if (one.kind, one.target) != (other.kind, other.target):
+        return False
+    if one.source is None or other.source is None:
+        return True
+    return sources.have_same_content(one.source, other.source)
+
+
+def _padding(position: int) -> bytes:
+    """Returns what moves the data behind a header to a multiple of the alignment.
+
+    That is an extended header (POSIX pax) with one record, a comment of blanks.
+
+    Args:
+        position: where the data would begin without it, in bytes.
+    """
+    data_position = position + 2 * tarfile.BLOCKSIZE
+    size = tarfile.BLOCKSIZE + -data_position % _ALIGNMENT
+    padding = tarfile.TarInfo('@PaxHeader')
+    padding.type = tarfile.XHDTYPE
+    padding.size = size
+    record = (b'%d comment=' % size).ljust(size - 1) + b'\n'
+    return padding.tobuf(tarfile.USTAR_FORMAT) + record

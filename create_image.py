@@ -1,45 +1,61 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Assembles a container image archive from parts that a build already has."""
+"""Assembles a container image archive, which `docker load` reads, from parts.
 
-import contextlib
-import errno
-import json
+Example:
+    create_image.py --output=image.tar --config=config.json --id=@config.sha256 \\
+        --layer=@layer.sha256=layer.tar --tag=example/app:1.0 --verify
+"""
+
 import os
-import re
-import signal
 import sys
-from collections.abc import Iterator, Sequence
 
-if __name__ == '__main__' and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # lest it ends the imports with a traceback
+if __name__ == '__main__':
+    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
+    import start
 
-from absl import app, flags, logging
+    start.prepare('create_image')
 
-import archive
-import utils
+import json
+from collections.abc import Sequence
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string('output', None, 'the archive to write; - is standard output')
-flags.DEFINE_string('id', None, 'the SHA-256 of the configuration, in hex or as @FILE')
-flags.DEFINE_string('config', None, 'the image configuration, a JSON file')
-flags.DEFINE_multi_string('layer', [], 'ID=FILE: a layer and its SHA-256; bottom layer first')
-flags.DEFINE_multi_string('tag', None, 'a tag of the image, repository:tag')
-flags.DEFINE_string('base', None, 'an image archive whose last image gives the layers below')
-flags.DEFINE_string('legacy_base', None, 'an image archive whose files are merged into the output')
-flags.DEFINE_string('legacy_id', None, 'a v1 identifier for the layer, in hex or as @FILE')
-flags.DEFINE_string('metadata', None, 'the v1 JSON of the layer of --legacy_id')
-flags.DEFINE_string('repository', None, 'the repository to name in `repositories`')
-flags.DEFINE_string('name', None, 'the tag to name in `repositories`')
-flags.DEFINE_boolean('verify', False, 'check the parts against each other before writing')
+from absl import flags, logging
 
-DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in each layer's folder
-# Not merged: written anew, or preferred to manifest.json by containerd and Docker 29 (seen).
-_REPLACED = ('top', 'repositories', 'manifest.json', 'index.json', 'oci-layout')
-# The grammar of github.com/distribution/reference, which Docker parses tags with.
-_HOST = r'[a-zA-Z0-9](-*[a-zA-Z0-9])*(\.[a-zA-Z0-9](-*[a-zA-Z0-9])*)*|\[[a-fA-F0-9:]+\]'
-_PATH = '[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*'
-_TAG = rf'(?P<name>(({_HOST})(:[0-9]+)?/)?{_PATH}(/{_PATH})*):[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}}'
+import arguments
+import command_line
+import names
+import verify
+from archive import TarFileWriter
+from command_line import Run, given
+from errors import ArgumentError, ProblemsError
+from image import ImageParts, Layer, OpenedImage, is_merged, open_image
+
+_OUTPUT = flags.DEFINE_string('output', None, 'required: the archive to write; - is stdout')
+_ID = flags.DEFINE_string(
+    'id', None, 'required: the SHA-256 of the configuration, in hex or as @FILE'
+)
+_CONFIG = flags.DEFINE_string('config', None, 'required: the image configuration, a JSON file')
+_LAYER = flags.DEFINE_multi_string(
+    'layer', [], 'ID=FILE: a layer and its SHA-256, in hex or as @FILE; bottom layer first'
+)
+_TAG = flags.DEFINE_multi_string('tag', None, 'a tag of the image, repository:tag')
+_BASE = flags.DEFINE_string(
+    'base', None, 'an image archive whose last image gives the layers below'
+)
+_LEGACY_BASE = flags.DEFINE_string(
+    'legacy_base', None, 'an image archive whose files are merged into the output'
+)
+_LEGACY_ID = flags.DEFINE_string(
+    'legacy_id', None, 'a v1 identifier for the layer, in hex or as @FILE'
+)
+_METADATA = flags.DEFINE_string('metadata', None, 'the v1 JSON of the layer of --legacy_id')
+_REPOSITORY = flags.DEFINE_string('repository', None, 'the repository to name in `repositories`')
+_NAME = flags.DEFINE_string('name', None, 'the tag to name in `repositories`')
+_VERIFY = flags.DEFINE_boolean(
+    'verify', False, 'read every byte, and write nothing if anything is wrong'
+)
+
+DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in the folder of each layer
 
 
 def create_image(
@@ -55,187 +71,204 @@ def create_image(
     name: str | None = None,
     repository: str | None = None,
 ) -> None:
-    """Writes an image archive (Docker image specification v1.2) at a path, or to stdout for '-'.
+    """Writes an image archive (Docker image specification v1.2).
 
-    identifier and metadata_id are the values of --id and --legacy_id, in hex; layers are
-    {'name': layer id, 'layer': path of the tarball}, bottom layer first; all else is as the
-    flags. Raises ValueError for arguments, OSError for files, TarFileWriter.Error for archives.
+    Args:
+        output: the path of the archive; '-' is standard output.
+        identifier: the image's identifier, the SHA-256 of its configuration in hex.
+        layers: {'name': diff ID in hex, 'layer': path of the tarball}, bottom layer first.
+        config: the path of the configuration, which is stored byte for byte.
+        tags: repository tags, stored as given.
+        base: the path of an image archive, whose last image gives the layers below.
+        legacy_base: the path of an archive whose files are merged.
+        metadata_id: the v1 identifier of the one layer, in hex.
+        metadata: the path of the v1 JSON of that layer.
+        name: the tag to name in `repositories`.
+        repository: the repository to name in `repositories`.
+
+    Raises:
+        ValueError: arguments are missing, or do not go together.
+        OSError: a file cannot be read or written.
+        TarFileWriter.Error: an archive is unsound, or no base image.
     """
-    identifiers = [('--id', identifier), ('--legacy_id', metadata_id)]
-    identifiers += [(f"--layer of '{layer['layer']}'", layer['name']) for layer in layers]
-    for flag, value in identifiers:
-        if value is not None and (value in ('', '.', '..') or '/' in value or '\0' in value):
-            raise ValueError(f'{flag}: {value!r} is not an identifier: give 64 hex digits or @FILE')
-    if metadata_id is not None and not (metadata and len(layers) == 1):
-        raise ValueError('--legacy_id: give --metadata and exactly one --layer with it')
-    if repository and not name:
-        raise ValueError('--repository: give --name with it')
-    paths = [layer['layer'] for layer in layers]
-    for path in [config, *paths, *filter(None, (base, legacy_base, metadata))]:
-        with utils.open_file(path):
-            pass
-    lower, parent = _read_base(base)
-    upper = [f'{identifier}/{layer["name"]}.tar' for layer in layers]
-    upper = upper if metadata_id is None else [f'{metadata_id}/layer.tar']
-    if taken := {*lower, *_REPLACED} & {*upper, identifier, f'{identifier}.json', metadata_id}:
-        raise ValueError(f'--id or --legacy_id: {min(taken)!r} is in --base or reserved: change it')
-    with archive.TarFileWriter(output) as tar:
-        if base and parent is None:
-            logging.warning('%r names no image: images on it load in Docker before 1.10 only', base)
-        tar.add_file(f'{identifier}.json', file_content=config)
-        if metadata_id is not None:
-            tar.add_file('top', content=metadata_id)
-            tar.add_file(f'{metadata_id}/VERSION', content=DATA_FORMAT_VERSION)
-        for member, path in dict.fromkeys(zip(upper, paths, strict=True)):
-            tar.add_file(member, file_content=path)
-        if metadata_id is not None:
-            tar.add_file(f'{metadata_id}/json', file_content=metadata)
-        if legacy_base:
-            tar.add_tar(legacy_base, lambda member: member.split('/')[0] not in _REPLACED)
-            lost = [member for member in lower if not utils.has_file(tar.members, member)]
-            if lost and base and os.path.samefile(base, legacy_base):
-                raise tar.Error(f"'{base}' lacks its layer '{lost[0]}': give a whole image")
-        manifest = {'Config': f'{identifier}.json', 'Layers': lower + upper}
-        manifest |= {'RepoTags': list(tags or [])} | ({'Parent': parent} if parent else {})
-        tar.add_file('manifest.json', content=json.dumps([manifest], sort_keys=True))
-        if repository:
-            repositories = {repository: {name: metadata_id or identifier}}
-            tar.add_file('repositories', content=json.dumps(repositories, indent=2))
+    parts = ImageParts(
+        identifier=names.normal_identifier(identifier),
+        config=config,
+        layers=tuple(
+            Layer(names.normal_identifier(layer['name']), layer['layer']) for layer in layers
+        ),
+        tags=tuple(tags or ()),
+        base=given(base),
+        legacy_base=given(legacy_base),
+        legacy_id=given(metadata_id and names.normal_identifier(metadata_id)),
+        metadata=given(metadata),
+        repository=given(repository),
+        name=given(name),
+    )
+    write_image(output, parts, command_line.silent_run('create_image'))
 
 
-def _read_base(path: str | None) -> tuple[list[str], str | None]:
-    """Returns the names of the base's layers, and its image ID or ''; None without an image."""
-    entry = utils.GetLatestManifestFromTar(path)
-    if not entry:
-        return [], None
-    # The Docker image specification's <id>.json, or as Docker since 25 or crane name it.
-    names = r'(.+)\.json|(?:blobs/sha256/|sha256:)([0-9a-f]{64})'
-    match = re.fullmatch(names, utils.member_name(entry['Config']))
-    layers = [utils.member_name(name) for name in entry.get('Layers') or ()]
-    return layers, f'sha256:{match[1] or match[2]}' if match else ''
+def write_image(output: str, parts: ImageParts, run: Run, verifies: bool = False) -> None:
+    """Writes the archive of an image, in the order of its members.
+
+    Args:
+        output: the path of the archive; '-' is standard output.
+        parts: what the image is made of.
+        run: what is shared by all that is done in this run.
+        verifies: whether every byte is checked first.
+
+    Raises:
+        ProblemsError: with verifies, the parts have problems.
+        ArgumentError, OSError, ArchiveError: as create_image().
+    """
+    arguments.check(output, parts)
+    with open_image(parts, output, verifies, run.progress) as image:
+        check_parts(image, verifies, run)
+        arguments.check_base_is_whole(image)
+        run.progress.begin('writing', bytes_to_write(image))
+        with TarFileWriter(output, run.partial_files, run.progress) as tar:
+            tar.add_file(f'{parts.identifier}.json', content=image.config)
+            if parts.legacy_id is None:
+                add_layers(tar, image)
+            else:
+                add_v1_layer(tar, image)
+            if image.legacy_base is not None:
+                tar.add_archive(image.legacy_base, is_merged)
+            tar.add_file('manifest.json', content=manifest(image))
+            if parts.repository is not None:
+                tar.add_file('repositories', content=repositories(parts))
 
 
-def _find_problems(identifier: str, layers: Sequence[dict[str, str]]) -> list[str]:
-    """Returns a line for each way in which what the flags name does not fit together."""
-    import hashlib  # here, for it would add to every start
-
-    problems: list[str] = []
-    parts = [('--id: the SHA-256', identifier, FLAGS.config)]
-    parts += [('--layer: the diff ID', layer['name'], layer['layer']) for layer in layers]
-    for what, name, path in dict.fromkeys(parts):
-        with _noting(problems), utils.open_archive(path) as reader:
-            digest = hashlib.sha256()
-            while block := reader.stream.read(utils.BLOCK_SIZE):
-                digest.update(block)
-            if (found := digest.hexdigest()) != name:
-                problems.append(f"{what} of '{path}' is {found}: correct the ID or the file")
-    lower, members = None, dict[str, bytes | str]()
-    with _noting(problems):
-        lower, _ = _read_base(FLAGS.base)
-    with _noting(problems):
-        if FLAGS.legacy_base:
-            with utils.open_archive(FLAGS.legacy_base) as reader:
-                for m in reader:  # of two with one name, the first is merged
-                    members.setdefault(utils.member_name(m.name), utils.kind_or_target(m))
-        if lost := ', '.join(repr(n) for n in lower or () if not utils.has_file(members, n)):
-            raise ValueError(f'--base: the output lacks {lost}: give a whole --legacy_base')
-    with _noting(problems), utils.open_file(FLAGS.config) as file:
-        config, own = f"--config: '{FLAGS.config}'", [f'sha256:{name}' for _, name, _ in parts[1:]]
-        try:  # int() refuses NaN and its like, which are not JSON
-            diff_ids = list(json.load(file, parse_constant=int)['rootfs']['diff_ids'] or ())
-        except (ValueError, RecursionError, LookupError, TypeError) as error:
-            raise ValueError(f'{config} is not JSON with rootfs.diff_ids: add them') from error
-        start = len(diff_ids) - len(own) if lower is None else len(lower)
-        if start > len(diff_ids) or diff_ids[start:] != own:
-            raise ValueError(f"{config}: rootfs.diff_ids must be the base's, then --layer's IDs")
-    for tag in FLAGS.tag or ():
-        if not _is_tag(tag):
-            problems.append(f'--tag: {tag!r}: give a lower-case [registry/]repository:tag')
-    return problems
+# What comes before.
 
 
-def _is_tag(tag: str) -> bool:
-    """Tells whether Docker takes the tag, the name in it as long as Docker completes it."""
-    host, slash, path = tag.partition('/')
-    if not slash or not (host == 'localhost' or '.' in host or ':' in host):
-        host, path = 'docker.io', tag
-    if host in ('docker.io', 'index.docker.io'):
-        host, path = 'docker.io', path if '/' in path else f'library/{path}'
-    match = re.fullmatch(_TAG, f'{host}/{path}')
-    return bool(match and len(match['name']) <= 255 and match['name'] != 'docker.io/library/sha256')
+def check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
+    """Warns of the problems of the parts, or ends with them where they are verified."""
+    if image.failures and not verifies:
+        raise image.failures[0]
+    if not image.failures:
+        arguments.check_opened(image)
+    errors = [line for failure in image.failures for line in command_line.describe(failure)]
+    for problem in verify.find_problems(image, verifies, run.progress):
+        if problem.is_error and verifies:
+            errors.append(problem.text)
+        else:
+            logging.warning('%s', problem.text)
+    if errors:
+        raise ProblemsError(errors)
 
 
-def _read_identifier(flag: str, value: str) -> str:
-    """Returns the identifier itself, or the first word of the file at @FILE."""
-    try:
-        text = utils.ExtractValue(value)
-        return text.split()[0] if value.startswith('@') else _text(value)
-    except (UnicodeDecodeError, IndexError) as error:
-        raise ValueError(f"{flag}: '{value[1:]}' has no identifier: give another file") from error
+def bytes_to_write(image: OpenedImage) -> int:
+    size = sum(opened.size for opened in image.layers.values())
+    if image.legacy_base is not None:
+        size += sum(member.size for member in image.legacy_base.members)
+    return size
 
 
-def _text(value: str | None) -> str:
-    """Returns the bytes of an argument read as UTF-8, whatever the locale."""
-    return os.fsencode(value or '').decode('utf-8', 'surrogateescape')
+# The parts of the archive.
 
 
-@contextlib.contextmanager
-def _noting(problems: list[str]) -> Iterator[None]:
-    """Adds what is raised to problems, as one line."""
-    try:
-        yield
-    except OSError as error:
-        advice = {errno.ENOSPC: 'make room', errno.EPIPE: 'read it all', errno.ESTALE: 'try again'}
-        text = advice.get(error.errno or 0, 'check the path, its permissions and limits')
-        problems.append(f"'{error.filename}': {error.strerror}: {text}")
-    except (flags.Error, ValueError, archive.TarFileWriter.Error) as error:
-        problems.append(str(error))
+def add_layers(tar: TarFileWriter, image: OpenedImage) -> None:
+    """Adds each layer once, in the image's folder."""
+    parts = image.parts
+    added: set[str] = set()
+    for name, layer in zip(parts.layer_names, parts.layers, strict=True):
+        if name not in added:
+            tar.add_input(name, image.layers[layer.path])
+        added.add(name)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
-    try:
-        return FLAGS(argv)
-    except (flags.Error, ValueError) as error:
-        sys.exit(f'create_image: {" ".join(str(error).split())}: see --help')
+def add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
+    """Adds the one layer as Docker before 1.10 reads it."""
+    (layer,) = image.parts.layers
+    folder = image.parts.legacy_id
+    tar.add_file('top', content=folder)
+    tar.add_file(f'{folder}/VERSION', content=DATA_FORMAT_VERSION)
+    tar.add_input(f'{folder}/layer.tar', image.layers[layer.path])
+    tar.add_file(f'{folder}/json', content=image.metadata)
 
 
-def _stop(number: int, _: object) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(archive.TarFileWriter.partial)
-    signal.signal(number, signal.SIG_DFL)
-    signal.raise_signal(number)  # to die of it, as the caller expects
+def manifest(image: OpenedImage) -> str:
+    """Returns the content of manifest.json."""
+    parts = image.parts
+    entry = {
+        'Config': f'{parts.identifier}.json',
+        'Layers': [*image.base_layers, *parts.layer_names],
+        'RepoTags': list(parts.tags),
+    }
+    if image.base is not None and image.base.parent is not None:
+        entry['Parent'] = image.base.parent
+    return json.dumps([entry], sort_keys=True)
 
 
-def main(argv: Sequence[str]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _stop)
-    problems: list[str] = []
-    with _noting(problems):
-        if len(argv) > 1:
-            raise ValueError(f'{argv[1]!r} is not a flag: begin every argument with --')
-        for flag in ('output', 'id', 'config'):
-            if not FLAGS[flag].value:
-                raise ValueError(f'--{flag} is missing: give {FLAGS[flag].help}')
-        identifier = _read_identifier('--id', FLAGS.id)
-        layers = []
-        for value in FLAGS.layer:
-            name, _, path = value.partition('=')
-            if not name or not path:
-                raise ValueError(f'--layer: {value!r} is not ID=FILE: give both')
-            layers.append({'name': _read_identifier('--layer', name), 'layer': path})
-        legacy_id = FLAGS.legacy_id and _read_identifier('--legacy_id', FLAGS.legacy_id)
-        if FLAGS.verify:
-            problems += _find_problems(identifier, layers)
-        if not problems:
-            name, repository, *tags = map(_text, (FLAGS.name, FLAGS.repository, *(FLAGS.tag or ())))
-            image = identifier, layers, FLAGS.config, tags, FLAGS.base, FLAGS.legacy_base, legacy_id
-            create_image(FLAGS.output, *image, FLAGS.metadata, name, repository)
-    if problems:
-        lines = (''.join(c if c.isprintable() else repr(c)[1:-1] for c in p) for p in problems)
-        sys.exit('\n'.join(f'create_image: {line}' for line in dict.fromkeys(lines)))
+def repositories(parts: ImageParts) -> str:
+    """Returns the content of `repositories`, by which Docker before 1.10 names an image."""
+    # With the image's identifier Docker's v1 loader says "invalid target ID".
+    identifier = parts.legacy_id or parts.identifier
+    return json.dumps({parts.repository: {parts.name: identifier}}, indent=2)
+
+
+# The flags.
+
+
+def parts_of_flags(notes: list[str]) -> ImageParts:
+    """Returns the parts that the flags name.
+
+    Args:
+        notes: gets a line for whatever is doubtful about how they are named.
+    """
+    origins: dict[str, str] = {}
+
+    def read_identifier(flag: str, value: str) -> str:
+        identifier = names.read_identifier(flag, value)
+        notes.extend(identifier.notes)
+        if identifier.origin:
+            origins[identifier.value] = identifier.origin
+        return identifier.value
+
+    identifier = read_identifier('--id', command_line.text_of_argument(_ID.value or ''))
+    layers = []
+    for value in command_line.all_given(_LAYER.value):
+        name, _, path = value.partition('=')
+        if not name or not path:
+            raise ArgumentError(f'--layer: {value!r} is not ID=FILE: give both')
+        layer_id = read_identifier('--layer', command_line.text_of_argument(name))
+        layers.append(Layer(layer_id, path))
+    legacy_id = command_line.given_text(_LEGACY_ID.value)
+    if legacy_id is not None:
+        legacy_id = read_identifier('--legacy_id', legacy_id)
+    tags = [command_line.text_of_argument(tag) for tag in command_line.all_given(_TAG.value)]
+    return ImageParts(
+        identifier=identifier,
+        config=_CONFIG.value or '',
+        layers=tuple(layers),
+        tags=tuple(tags),
+        base=given(_BASE.value),
+        legacy_base=given(_LEGACY_BASE.value),
+        legacy_id=legacy_id,
+        metadata=given(_METADATA.value),
+        repository=command_line.given_text(_REPOSITORY.value),
+        name=command_line.given_text(_NAME.value),
+        origins=origins,
+    )
+
+
+def main(run: Run) -> None:
+    for flag in (_OUTPUT, _ID, _CONFIG):
+        command_line.check_given(flag)
+    notes: list[str] = []
+    parts = parts_of_flags(notes)
+    if notes and _VERIFY.value:
+        raise ProblemsError(notes)
+    for note in notes:
+        logging.warning('%s', note)
+    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value)
+
+
+def run_main() -> None:
+    """Runs the program with the arguments of the command line."""
+    command_line.run('create_image', main, __doc__ or '')
 
 
 if __name__ == '__main__':
-    app.run(main, flags_parser=_parse_flags)
+    run_main()

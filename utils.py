@@ -1,220 +1,315 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what create_image is given: identifiers, compressed files, image archives."""
+"""Reads base images: the manifest of an archive, and what an image can be built on."""
 
-import bz2
-import contextlib
-import errno
-import functools
-import importlib
-import io
 import json
-import lzma
-import os
-import stat
-import sys
-import tarfile
-import zlib
+import re
 from collections.abc import Iterator
-from typing import IO, Any, cast
+from typing import Any, NamedTuple
 
-BLOCK_SIZE = 1 << 20  # bytes read at a time
-_HEADER_LIMIT = 16 << 10  # bytes of a member's headers: tarfile may take their square of memory
-# How compressed files begin (RFC 1952, RFC 8878, the bzip2 and xz formats), and what reads them.
-_HEAD = {b'\x1f\x8b': 'gzip', b'BZh': 'bz2', b'\xfd7zXZ': 'lzma', b'(\xb5/\xfd': 'compression.zstd'}
-# bz2.open() and lzma.open() take damage behind a stream for the end, and lzma's takes memory
-# without limit (xz -9: 65 MiB). The reader within both does neither, when it is given these.
-_XZ = functools.partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, 128 << 20)
-_STRICT = {'bz2': bz2.BZ2Decompressor, 'lzma': _XZ}
-_DAMAGE = (tarfile.TarError, ArithmeticError, RecursionError, EOFError, LookupError, ValueError)
+import image_config
+import sources
+import tar_reader
+from errors import ArchiveError
+from sources import Archive
+from tar_reader import Member
 
+MANIFEST = 'manifest.json'
+_MANIFEST_LIMIT = 4 << 20  # bytes
 
-class ArchiveError(Exception):
-    """An archive is unreadable or damaged, or holds what no image may hold."""
+# How the configuration is named: by the Docker image specification, and by Docker since 25
+# (blobs/sha256/<hex>) and crane (sha256:<hex>), which leave the .json out.
+_CONFIG_NAME = r'(?s:(.+))\.json|(?:blobs/sha256/|sha256:)([0-9a-f]{64})'
 
 
 def ExtractValue(value: str) -> str:
-    """Returns value, or for '@FILE' the UTF-8 text of the file; raises OSError or ValueError."""
-    if value.startswith('@'):
-        with open(value[1:], encoding='utf-8') as f:
-            return f.read()
-    return value
+    """Returns a value, or the text of the file that it names.
 
+    Args:
+        value: anything; '@FILE' names a file in UTF-8.
 
-def member_name(name: str) -> str:
-    """Returns a name without './', leading and doubled '/'; raises ArchiveError for a bad one."""
-    parts = [part for part in name.split('/') if part not in ('', '.')]
-    if '..' in parts or '\0' in name or len(parts) > 128 or len(name) > 4096:
-        raise ArchiveError(f"{name[:200]!r} has '..' or NUL or is too long: rename that member")
-    return '/'.join(parts)
+    Returns:
+        The text of the file where value starts with '@', else value.
 
-
-def kind_or_target(member: tarfile.TarInfo) -> bytes | str:
-    """Returns the type of a member; of a link, the normal name of what it leads to."""
-    if member.issym() or member.islnk():
-        folder = os.path.dirname(member.name) if member.issym() else ''
-        return os.path.normpath(os.path.join('/', folder, member.linkname)).lstrip('/')
-    return tarfile.REGTYPE if member.isreg() else member.type
-
-
-def has_file(members: dict[str, bytes | str], name: str, links: int = 16) -> bool:
-    """Tells whether a name is that of a file, or leads to one, among {name: kind_or_target()}."""
-    found = members.get(name) if links else None
-    if isinstance(found, str):
-        return has_file(members, found, links - 1)
-    return found == tarfile.REGTYPE
-
-
-@contextlib.contextmanager
-def open_file(path: str) -> Iterator[io.BufferedReader]:
-    """Opens a regular file for reading; raises OSError, also if it changes meanwhile."""
-    before = os.stat(path)
-    if not stat.S_ISREG(before.st_mode):
-        raise OSError(errno.EINVAL, 'Not a regular file', path)
-    try:
-        with open(path, 'rb') as file:
-            yield file
-            after = os.fstat(file.fileno())
-        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise OSError(errno.ESTALE, 'it changed while it was read')
-    except EOFError as error:
-        raise OSError(errno.ESTALE, 'it ends early', path) from error
-    except OSError as error:
-        error.filename = error.filename or path
-        raise
-
-
-@contextlib.contextmanager
-def open_archive(path: str) -> Iterator['TarReader']:
-    """Opens an archive as open_file() does; whatever is wrong with it raises ArchiveError."""
-    reader: Any = TarReader  # for its attributes, until there is one
-    with open_file(path) as file:
-        try:
-            yield (reader := TarReader(file))
-        except ArchiveError as error:
-            raise ArchiveError(f"'{path}': {error}") from error
-        except (OSError, ImportError, zlib.error, lzma.LZMAError, reader.error, *_DAMAGE) as error:
-            if isinstance(error, OSError) and error.errno:  # the system's own
-                raise
-            if isinstance(error, ImportError):
-                raise ArchiveError(f"'{path}' is zstd: unpack it, or use Python 3.14") from error
-            state = 'cut off' if reader.is_cut or isinstance(error, EOFError) else 'damaged'
-            if isinstance(error, lzma.LZMAError):
-                state = f'unreadable ({error})'
-            raise ArchiveError(f"'{path}' is {state} {reader.place}: replace it") from error
-
-
-class TarReader:
-    """A tar archive, plain or compressed, read once from front to back.
-
-    tarfile reads through it, for it takes a damaged header for the end, goes back where a size
-    says so, and reads headers of any length. `stream` is decompressed; `file` is set if plain.
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not UTF-8.
     """
-
-    place, is_cut, error = 'or not a tar archive', False, EOFError
-    _position, _budget, _last_read = 0, _HEADER_LIMIT, b''
-
-    def __init__(self, file: io.BufferedReader) -> None:
-        self.stream: IO[bytes] = file
-        inner = getattr(lzma, '_compression', None) or getattr(lzma, '_streams', None)
-        for magic, name in _HEAD.items():
-            if file.peek(8).startswith(magic):
-                self.stream = importlib.import_module(name).open(file)
-                self.error = getattr(sys.modules[name], 'ZstdError', EOFError)
-                if inner and name in _STRICT:
-                    self.stream = io.BufferedReader(inner.DecompressReader(file, _STRICT[name]))
-        self.file = file if self.stream is file else None
-
-    def __iter__(self) -> Iterator[tarfile.TarInfo]:
-        """Yields each member, and reads on behind the last, to the end of the file."""
-        self.tar = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding='utf-8')
-        while (member := self.tar.next()) is not None:
-            self._budget = sys.maxsize  # for its content
-            self.place = f'in or after member {member.name[:200]!r}'
-            # tarfile comes to no end with a sparse map in disorder, nor soon with a petabyte.
-            sparse = cast(Any, member).sparse or ()
-            ends = [0, *(x for at, n in sparse if n for x in (at, at + n)), member.size]
-            if ends != sorted(ends) or (member.isreg() and member.size > 1 << 40):
-                raise ValueError('bad size')
-            yield member
-            self._budget = _HEADER_LIMIT
-            cast(Any, self.tar).members.clear()  # tarfile would keep them all
-            pax = self.tar.pax_headers  # and what it makes no use of in global headers
-            self.tar.pax_headers = {key: pax[key] for key in pax if key in tarfile.PAX_FIELDS}
-        # tarfile stops alike at the end and at a damaged header: the block where it stopped
-        # tells. An archive may end with two zero blocks, with one, or without.
-        if any(self._last_read) or not self.tar.offset:
-            raise ValueError('bad header')
-        self.has_end = bool(self._last_read)
-        while block := self.stream.read(BLOCK_SIZE):
-            if block.count(0) != len(block):
-                raise ValueError('data behind a zero block')
-
-    def read(self, size: int) -> bytes:
-        self._budget -= size
-        if size < 0 or self._budget < 0:
-            raise ValueError('a header too long')
-        self._last_read = self.stream.read(size)
-        self.is_cut = len(self._last_read) < size
-        self._position += len(self._last_read)
-        return self._last_read
-
-    def seek(self, position: int) -> None:
-        if position < self._position:
-            raise ValueError('a size leads backwards')
-        if self.file:
-            self._position = self.file.seek(position)
-        while block := self.stream.read(min(position - self._position, BLOCK_SIZE)):
-            self._position += len(block)
-
-    def tell(self) -> int:
-        return self._position
+    if not value.startswith('@'):
+        return value
+    with open(value[1:], encoding='utf-8') as file:
+        return file.read()
 
 
-def GetTarFile(f: str, name: str, limit: int | None = None, links: int = 0) -> bytes | None:
-    """Returns the bytes of the member name of the archive at path f, or None without one.
+def GetTarFile(f: str, name: str) -> bytes | None:
+    """Reads one file of an archive, plain or compressed, through links.
 
-    Looks for name, then ./name, then /name, and follows links. Raises OSError if it cannot
-    be read, ArchiveError if it is unsound, has over limit bytes, or a link leads nowhere.
+    Args:
+        f: the path of the archive.
+        name: the name of the member; './name' and '/name' are looked for in its place.
+
+    Returns:
+        The content, of the last member of that name; None if there is none.
+
+    Raises:
+        OSError: the archive cannot be read.
+        ArchiveError: it is no sound archive, or the member is a link that leads to no file.
     """
-    found: dict[str, bytes | str] = {}
-    spellings = name, f'./{name}', f'/{name}'
-    with open_archive(f) as reader:
-        for member in (member for member in reader if member.name in spellings):
-            if limit is not None and member.size > limit:
-                raise ArchiveError(f"'{name}' has over {limit} bytes: replace it")
-            if member.isreg():
-                found[member.name] = tarfile.ExFileObject(reader.tar, member).read()
-            elif isinstance(target := kind_or_target(member), str):
-                found[member.name] = target
-    content = next((found[spelling] for spelling in spellings if spelling in found), None)
-    if isinstance(content, str):
-        content = GetTarFile(f, content, limit, links + 1) if links < 16 else None
-        if content is None:
-            raise ArchiveError(f"'{f}': '{name}' is a link that leads to no file: replace it")
-    if content is None and limit and not reader.has_end:
-        raise ArchiveError(f"'{f}' is cut off and lacks '{name}': replace it")
+    with sources.open_archive(f) as archive:
+        return _read_spelled(archive, name)
+
+
+def _read_spelled(archive: Archive, name: str) -> bytes | None:
+    for spelling in (name, f'./{name}', f'/{name}'):
+        found = None
+        for member in archive.members:
+            if member.name == spelling and (member.is_file or member.is_link):
+                found = member
+        if found is not None:
+            return _read_through_links(archive, found)
+    return None
+
+
+def _read_through_links(archive: Archive, member: Member) -> bytes:
+    if member.is_file:
+        return archive.read(member, limit=None)
+    target = sources.target_name(tar_reader.normal_name(member.name), member)
+    content = archive.read_file(target, limit=None)
+    if content is None:
+        raise _dangling(archive, member.name)
     return content
 
 
+def _dangling(archive: Archive, name: str) -> ArchiveError:
+    return ArchiveError(f'{archive.path!r}: {name!r} is a link that leads to no file: replace it')
+
+
 def GetManifestFromTar(f: str | None = None) -> list[Any]:
-    """Returns the list in manifest.json of the archive at path f, or []; raises as GetTarFile."""
-    content = GetTarFile(f, 'manifest.json', 4 << 20) if f else None
-    with contextlib.suppress(ValueError, RecursionError):
-        if isinstance(manifest := json.loads(b'[]' if content is None else content), list):
-            return manifest
-    raise ArchiveError(f"'{f}': manifest.json is not a JSON list: replace it")
+    """Reads the manifest of an image archive.
+
+    Args:
+        f: the path of the archive; nothing where it is None or empty.
+
+    Returns:
+        The list in manifest.json, or [] without a file or without that member.
+
+    Raises:
+        OSError: the archive cannot be read.
+        ArchiveError: it is no sound archive, or its manifest.json is not a JSON list.
+    """
+    if not f:
+        return []
+    with sources.open_archive(f, keep_all=False) as archive:
+        return read_manifest(archive) or []
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
-    """Returns the last entry of the manifest.json of the archive at path f, or None.
+    """Reads the last entry of the manifest of an image archive.
 
-    Raises as GetManifestFromTar does, and ArchiveError over a bad Config or Layers.
+    Args:
+        f: the path of the archive; nothing where it is None or empty.
+
+    Returns:
+        The entry, which has a string as Config and a list of strings or null as Layers; None
+        without one.
+
+    Raises:
+        OSError: the archive cannot be read.
+        ArchiveError: as GetManifestFromTar(), and where the entry has no such Config and Layers.
     """
-    for entry in GetManifestFromTar(f)[-1:]:
-        with contextlib.suppress(ArchiveError, AttributeError, LookupError, TypeError):
-            layers = entry.get('Layers')
-            for name in [entry['Config']] + ([] if layers is None else layers):
-                member_name(name)
-            return cast(dict[str, Any], entry)
-        raise ArchiveError(f"'{f}': manifest.json lacks a valid Config or Layers: replace it")
-    return None
+    manifest = GetManifestFromTar(f)
+    if not manifest:
+        return None
+    return check_entry(f or '', manifest[-1])
+
+
+def read_manifest(archive: Archive) -> list[Any] | None:
+    """Returns the list in manifest.json, or None without that member.
+
+    Raises:
+        ArchiveError: it is no list, or a link that leads to no file.
+    """
+    content = archive.read_file(MANIFEST, _MANIFEST_LIMIT)
+    if content is None:
+        if any(tar_reader.normal_name(m.name) == MANIFEST and m.is_link for m in archive.members):
+            raise _dangling(archive, MANIFEST)
+        if not archive.has_end:
+            raise ArchiveError(f'{archive.path!r} is cut off and lacks {MANIFEST!r}: replace it')
+        return None
+    try:
+        manifest = json.loads(content)
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, list):
+        raise ArchiveError(f'{archive.path!r}: {MANIFEST} is not a JSON list: replace it')
+    return manifest
+
+
+def check_entry(path: str, entry: Any) -> dict[str, Any]:
+    """Returns an entry of the manifest of the archive at a path, if it is one of an image.
+
+    Raises:
+        ArchiveError: Config is no string, Layers no list of strings, or one of them no name.
+    """
+    error = ArchiveError(f'{path!r}: {MANIFEST} lacks a valid Config or Layers: replace it')
+    if not isinstance(entry, dict):
+        raise error
+    layers = entry.get('Layers')
+    if layers is None:
+        layers = []
+    if not isinstance(layers, list):
+        raise error
+    for name in [entry.get('Config'), *layers]:
+        if not isinstance(name, str) or not tar_reader.is_usable_name(name):
+            raise error
+    return entry
+
+
+class BaseImage(NamedTuple):
+    """The last image of an archive, which other images are built on.
+
+    Attributes:
+        archive: the archive, open.
+        is_v1: whether it is of before Docker 1.10; it then adds no layers and has no parent.
+        images: the number of images in the archive.
+        config_name: the normal name of the configuration.
+        config: the configuration; None where it is missing or no JSON object.
+        layers: the normal names of the layers, bottom layer first.
+        parent: the image's ID as `sha256:<hex>`; None where its name does not tell.
+    """
+
+    archive: Archive
+    is_v1: bool = False
+    images: int = 0
+    config_name: str = ''
+    config: dict[str, Any] | None = None
+    layers: tuple[str, ...] = ()
+    parent: str | None = None
+
+    @property
+    def diff_ids(self) -> list[str] | None:
+        """The diff IDs in the configuration; None where they cannot be known."""
+        if self.config is None:
+            return None
+        return image_config.diff_ids(self.config)
+
+
+def read_base(archive: Archive) -> BaseImage:
+    """Reads the image that an archive holds; the last one, where it holds several.
+
+    Raises:
+        ArchiveError: it holds no image, or one that clients would read otherwise each.
+    """
+    check_twice(archive, [MANIFEST])
+    manifest = read_manifest(archive)
+    if not manifest and not (manifest is None and _is_v1(archive)):
+        what, advice = _describe(archive, manifest)
+        raise ArchiveError(f'{archive.path!r} is no base image: it {what}: {advice}')
+    if not manifest:
+        return BaseImage(archive, is_v1=True)
+    entry = check_entry(archive.path, manifest[-1])
+    config_name = tar_reader.normal_name(entry['Config'])
+    layers = tuple(tar_reader.normal_name(name) for name in entry.get('Layers') or ())
+    check_twice(archive, [config_name, *layers])
+    return BaseImage(
+        archive=archive,
+        images=len(manifest),
+        config_name=config_name,
+        config=_read_config(archive, config_name),
+        layers=layers,
+        parent=image_id(config_name),
+    )
+
+
+def image_id(config_name: str) -> str | None:
+    """Returns `sha256:` and what the name of a configuration says of its digest, or None."""
+    match = re.fullmatch(_CONFIG_NAME, config_name)
+    if match is None:
+        return None
+    return f'sha256:{match[1] or match[2]}'
+
+
+def _read_config(archive: Archive, name: str) -> dict[str, Any] | None:
+    content = archive.read_file(name)
+    if content is None:
+        return None
+    try:
+        return image_config.parse(content)
+    except image_config.ConfigError:
+        return None
+
+
+def check_twice(archive: Archive, names: list[str]) -> None:
+    """Raises ArchiveError if a member that counts is there twice with different content.
+
+    Docker takes the last of two members of a name, Podman and Skopeo the first.
+
+    Args:
+        archive: the archive.
+        names: the normal names of what counts; what they lead to counts, too.
+    """
+    counting = set(names)
+    for name in names:
+        counting |= set(_names_behind(archive, name))
+    first: dict[str, Member] = {}
+    for member in archive.members:
+        name = tar_reader.normal_name(member.name)
+        if name not in counting:
+            continue
+        if name in first and not are_equal(archive, first[name], archive, member):
+            text = f'{archive.path!r}: {name!r} comes twice with different content: replace it'
+            raise ArchiveError(text)
+        first.setdefault(name, member)
+
+
+def _names_behind(archive: Archive, name: str) -> Iterator[str]:
+    """Yields the names that a name leads to, one link after the other."""
+    links = {
+        tar_reader.normal_name(member.name): member for member in archive.members if member.is_link
+    }
+    for _ in links:
+        if name not in links:
+            break
+        name = sources.target_name(name, links[name])
+        yield name
+
+
+def are_equal(archive: Archive, one: Member, other_archive: Archive, other: Member) -> bool:
+    """Tells whether two members are the same: files by their content, links by their target."""
+    if one.kind != other.kind:
+        return False
+    if not one.is_file:
+        return one.target == other.target
+    if one.size != other.size:
+        return False
+    if archive.has_content(one) and other_archive.has_content(other):
+        return sources.have_same_content(archive.source(one), other_archive.source(other))
+    with sources.open_archive(archive.path) as whole:
+        return are_equal(whole, one, whole, other)
+
+
+def _is_v1(archive: Archive) -> bool:
+    """Tells whether an archive was written by Docker before 1.10."""
+    names = {tar_reader.normal_name(member.name) for member in archive.members}
+    if any(name.endswith(f'/{MANIFEST}') for name in names):
+        return False
+    folders = {name.partition('/')[0] for name in names}
+    return any({f'{folder}/json', f'{folder}/layer.tar'} <= names for folder in folders)
+
+
+def _describe(archive: Archive, manifest: list[Any] | None) -> tuple[str, str]:
+    """Returns what an archive without an image is, and what to do."""
+    names = {tar_reader.normal_name(member.name) for member in archive.members}
+    if manifest is not None:
+        return f'has an empty {MANIFEST}', 'save it again, with an image'
+    if not names:
+        return 'has no members', 'give what `docker save` writes'
+    if {'index.json', 'oci-layout'} <= names:
+        command = f'skopeo copy oci-archive:{archive.path} docker-archive:base.tar:name:tag'
+        return f'is an OCI image layout without {MANIFEST}', f'convert it by `{command}`'
+    for name in sorted(names):
+        folder, _, rest = name.rpartition('/')
+        if rest == MANIFEST:
+            return f'has its image in a folder, {folder!r}', 'pack what is in that folder'
+    if '.dockerenv' in names:
+        return 'has the files of a container, as `docker export` writes them', 'use `docker save`'
+    return f'has no {MANIFEST}, as a layer has none', 'give what `docker save` writes'

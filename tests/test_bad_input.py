@@ -223,7 +223,7 @@ NO_ARCHIVES = {
     'cut xz': (cut(lzma.compress, 900), "' is cut off"),
     'bad gzip': (b'\x1f\x8b' + bytes(1000), "' is damaged or not a tar archive: "),
     'bad bzip2': (b'BZh9' + bytes(1000), "' is damaged or not a tar archive: "),
-    'bad xz': (b'\xfd7zXZ\0' + bytes(1000), '(Corrupt input data) or not a tar archive: '),
+    'bad xz': (b'\xfd7zXZ\0' + bytes(1000), "' is damaged or not a tar archive: "),
     'bad zstd': (b'\x28\xb5\x2f\xfd' + bytes(1000), ZSTD),
 }
 
@@ -284,7 +284,7 @@ DEEP = 'a/' * 128 + 'b'
 MEMBERS = {
     '..': (member('a/../b'), "'..'"),
     'outside': (member('../b'), "'..'"),
-    'hard link outside': (bad(kind=HARD, link='../c'), "'..'"),
+    'hard link outside': (bad(kind=HARD, link='../c'), 'hard link'),
     'hard link to nothing': (bad(kind=HARD, link='c'), 'hard link'),
     'hard link to itself': (bad(kind=HARD, link='second'), 'hard link'),
     'device': (bad(kind=tarfile.CHRTYPE), 'not a file, directory or link'),
@@ -292,7 +292,7 @@ MEMBERS = {
     'FIFO': (bad(kind=tarfile.FIFOTYPE), 'not a file, directory or link'),
     'unknown type': (bad(kind=b'Z'), 'not a file, directory or link'),
     'below a file': (member('first/below'), 'not a directory'),
-    'no name': (member('/'), 'no name'),
+    'no name': (member(''), 'no name'),
     '129 parts': (member(DEEP), 'is too long'),
     '4097 bytes': (member('n' * 4097), 'is too long'),
 }

@@ -17,6 +17,7 @@ from helpers import (
     names,
     on_fixture,
     problems,
+    python_reads_zstd,
     sha256,
     uncompressed,
     warns,
@@ -125,7 +126,14 @@ def test_merged_members(tmp_path, base):
 @pytest.mark.parametrize('base', MODERN)
 def test_nothing_is_wrong_with_it(tmp_path, base):
     image = on_fixture(tmp_path, base)
-    assert problems(*image.flags, '--tag=example/derived:2.0') == []
+    warnings = []
+    if base == 'docker-29-zstd.tar' and not python_reads_zstd():
+        text = 'is zstd, which this Python cannot read: its content was not checked'
+        warnings = [
+            f"layer '{layer}' of '{image.base}' {text}: use Python 3.14"
+            for layer in manifest(image.base)['Layers']
+        ]
+    assert problems(*image.flags, '--tag=example/derived:2.0', warnings=warnings) == []
     assert image.output.exists()
 
 

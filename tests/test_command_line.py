@@ -56,7 +56,7 @@ def test_text_that_is_not_utf_8_keeps_its_bytes(parts):
 def test_the_log_is_silent_but_at_verbosity_0(parts):
     assert run(*parts.flags).stderr == b''
     lines = run(*parts.flags, '--verbosity=0').stderr.decode().splitlines()
-    assert [line.partition('] ')[2] for line in lines] == [
+    assert [line.removeprefix('create_image: ') for line in lines] == [
         f"'{parts.id}.json': {parts.config.stat().st_size} bytes",
         f"'{parts.id}': 0 bytes",
         f"'{parts.id}/{parts.layers[0][0]}.tar': 10240 bytes",

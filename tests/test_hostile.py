@@ -35,13 +35,13 @@ from helpers import (
     LONG_NAME,
     Parts,
     base_diff_ids,
-    environment,
     headers,
     measure,
     member,
     members,
     messages,
     pax,
+    python_reads_zstd,
     run,
     sha256,
     sparse,
@@ -257,7 +257,7 @@ REFUSED_FIELDS = {
     'type': (b'3', 'not a file, directory or link'),
     'type of nothing': ({'type': b'Z'}, 'not a file, directory or link'),
     'linkname': ({'type': HARD, 'linkname': b'nothing'}, 'hard link to nothing'),
-    'prefix': (b'..', "has '..'"),
+    'prefix': ({'prefix': b'..', 'magic': b'ustar\x0000'}, "has '..'"),
 }
 TAKEN_FIELDS = {
     'name': (b'./m//', 'name', 'm'),
@@ -269,7 +269,8 @@ TAKEN_FIELDS = {
     'uname': (b'someone', 'uname', 'someone'),
     'gname': (b'some', 'gname', 'some'),
     'devmajor': (b'0000007', 'devmajor', 0),
-    'prefix': (b'folder', 'name', 'folder/l'),
+    'prefix': ({'prefix': b'folder', 'magic': b'ustar\x0000'}, 'name', 'folder/l'),
+    'prefix of old GNU tar': ({'prefix': b'12345670123'}, 'name', 'l'),
 }
 
 
@@ -398,7 +399,8 @@ HOSTILE = {
 @pytest.mark.parametrize('case', DAMAGED)
 def test_damaged(target, case):
     line = target.run(GOOD + DAMAGED[case])
-    assert re.search("' is (cut off|damaged) in or after member '", line), line
+    states = 'is cut off|is damaged|has a header of over 1 MiB|has a sparse map of over 1,000,000'
+    assert re.search(f"' ({states})( pieces)? in or after member '", line), line
 
 
 @pytest.mark.parametrize('case', HOSTILE)
@@ -410,7 +412,7 @@ def test_hostile(target, case):
 ZEROS = bytes(16 << 20)
 ONES = tarfile.itn(1, 12, tarfile.GNU_FORMAT) * 42
 BOMBS = {
-    'a manifest': lambda: [(member('manifest.json', size=3 << 30), 1), (ZEROS, 192)],
+    'a manifest': lambda: [(member('manifest.json', size=1 << 30), 1), (ZEROS, 64)],
     'a long name': lambda: [(GOOD + member('n', kind=LONG_NAME, size=3 << 30), 1), (ZEROS, 192)],
     'a header': lambda: [(GOOD + member('x', kind=EXTENDED, size=3 << 30), 1), (ZEROS, 192)],
     'many headers': lambda: [
@@ -469,13 +471,13 @@ TOP = member('top', size=256 << 20)
 
 def test_an_xz_dictionary_of_gigabytes(target):
     line = target.run(xz_that_asks_for_gigabytes(GOOD + TOP, *[ZEROS] * 16))
-    assert '(Memory usage limit exceeded)' in line
+    assert line == f"'{target.image.base}' is xz that takes over 128 MiB: unpack it"
 
 
 def test_an_xz_dictionary_of_gigabytes_in_the_second_stream(target):
     first = lzma.compress(GOOD + TOP)
     line = target.run(first + xz_that_asks_for_gigabytes(*[ZEROS] * 16))
-    assert '(Memory usage limit exceeded) in or after member' in line
+    assert line == f"'{target.image.base}' is xz that takes over 128 MiB: unpack it"
 
 
 @pytest.mark.parametrize('pack', PACK)
@@ -492,19 +494,12 @@ def test_damage_behind_the_first_stream_is_not_taken_for_the_end(target, pack):
     assert target.run(one + two[:-1])
 
 
-def test_a_damaged_zstd_archive(target, tmp_path_factory):
-    """With a module in the place of Python 3.14's, which raises what that does."""
-    folder = tmp_path_factory.mktemp('modules')
-    (folder / 'compression').mkdir()
-    (folder / 'compression' / 'zstd.py').write_text(
-        'class ZstdError(Exception): pass\n'
-        'class ZstdFile:\n'
-        '    def read(self, size): raise ZstdError("damaged")\n'
-        'def open(file): return ZstdFile()\n'
-    )
-    modules = f'{folder}:{os.environ.get("PYTHONPATH", folder)}'
-    line = target.run(b'\x28\xb5\x2f\xfd' + bytes(1000), env=environment(PYTHONPATH=modules))
-    assert line == f"'{target.image.base}' is damaged or not a tar archive: replace it"
+def test_a_damaged_zstd_archive(target):
+    line = target.run(b'\x28\xb5\x2f\xfd' + bytes(1000))
+    text = 'is zstd: unpack it, or use Python 3.14'
+    if python_reads_zstd():
+        text = 'is damaged or not a tar archive: replace it'
+    assert line == f"'{target.image.base}' {text}"
 
 
 def test_what_xz_writes_at_its_best_is_read(target):
@@ -517,7 +512,7 @@ def test_a_name_cannot_write_to_the_terminal(target):
     name = 'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b'
     line = target.run(GOOD + member(f'{name}/../c'))
     assert r"'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b/../c'" in line
-    target.prepare(GOOD + member(name) * 2)
+    target.prepare(GOOD + member(name) + member(name, b'x'))
     done = run(*target.image.flags, '--verbosity=0')
     assert done.returncode == 0
     lines = [line for line in done.stderr.decode().splitlines() if '[31m' in line]

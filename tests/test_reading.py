@@ -216,7 +216,7 @@ def test_a_base_without_layers(tmp_path, layers):
 def test_a_base_before_docker_1_10(tmp_path):
     image = on_fixture(tmp_path, BEFORE_1_10)
     (line,) = warns(*image.flags)
-    assert 'load in Docker before 1.10 only' in line
+    assert 'is of before Docker 1.10: images on it load in such a Docker only' in line
     assert BEFORE_1_10 in line
     entry = manifest(image.output)
     assert 'Parent' not in entry

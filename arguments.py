@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of create_image that make no image, whatever the checks that were asked for."""
+
+import files
+import names
+from errors import ArchiveError, ArgumentError
+from image import REPLACED, ImageParts, Layer, OpenedImage
+
+
+def check(output: str, parts: ImageParts) -> None:
+    """Checks what can be checked before a file is opened.
+
+    Args:
+        output: the path of the archive; '-' is standard output.
+        parts: what the image is made of.
+
+    Raises:
+        ArgumentError: an identifier is no name, or arguments do not go together.
+        OSError: the folder of the output is missing.
+    """
+    names.check_is_name('--id', parts.identifier, parts.origins.get(parts.identifier, ''))
+    for layer in parts.layers:
+        origin = parts.origins.get(layer.identifier, '')
+        names.check_is_name(f'--layer of {layer.path!r}', layer.identifier, origin)
+    if parts.legacy_id is not None:
+        names.check_is_name('--legacy_id', parts.legacy_id)
+        if parts.metadata is None or len(parts.layers) != 1:
+            raise ArgumentError('--legacy_id: give --metadata and exactly one --layer with it')
+    if parts.repository is not None and parts.name is None:
+        raise ArgumentError('--repository: give --name with it')
+    check_output(output, parts)
+
+
+def check_output(output: str, parts: ImageParts) -> None:
+    """Raises ArgumentError if the output would replace a part; it may replace the base."""
+    if not files.is_replaced(output):
+        return
+    files.check_folder(output)
+    used = {'--config': [parts.config], '--layer': [layer.path for layer in parts.layers]}
+    if parts.metadata is not None:
+        used['--metadata'] = [parts.metadata]
+    for flag, paths in used.items():
+        if any(files.have_same_place(output, path) for path in paths):
+            text = f'--output: {output!r} is what {flag} names: give another path'
+            raise ArgumentError(text)
+
+
+def check_opened(image: OpenedImage) -> None:
+    """Raises ArgumentError if an identifier would stand for two things in the archive."""
+    check_names(image)
+    check_layers_of_one_id(image)
+
+
+def check_base_is_whole(image: OpenedImage) -> None:
+    """Raises ArchiveError if what is merged is the base, and lacks its own layers."""
+    if image.base is not None and image.is_on_itself:
+        missing = image.missing_layers()
+        if missing:
+            raise ArchiveError(lacks_layer(image.base.archive.path, missing[0]))
+
+
+def lacks_layer(path: str, layer: str) -> str:
+    return f'{path!r} lacks its layer {layer!r}: give a whole image'
+
+
+def check_names(image: OpenedImage) -> None:
+    """Raises ArgumentError if a name of the image is one of its base, or reserved."""
+    parts = image.parts
+    own_names = {*parts.layer_names, parts.identifier, f'{parts.identifier}.json'}
+    if parts.legacy_id is not None:
+        own_names.add(parts.legacy_id)
+    taken = own_names.intersection([*image.base_layers, *REPLACED])
+    if taken:
+        text = f'{min(taken)!r} is in --base or reserved: change it'
+        raise ArgumentError(f'--id or --legacy_id: {text}')
+
+
+def check_layers_of_one_id(image: OpenedImage) -> None:
+    """Raises ArgumentError for two different files under one identifier."""
+    first: dict[str, Layer] = {}
+    for layer in image.parts.layers:
+        other = first.setdefault(layer.identifier, layer)
+        if other.path != layer.path and not image.have_same_content(other, layer):
+            both = f'{other.path!r} and {layer.path!r} differ, and both are {layer.identifier!r}'
+            raise ArgumentError(f'--layer: {both}: correct an ID')

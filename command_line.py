@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the programs share: flags, messages of one line, exit statuses, signals and progress."""
+
+import errno
+import logging as standard_logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, NamedTuple, TextIO
+
+from absl import app, flags, logging
+
+import files
+from errors import ArchiveError, ArgumentError, ProblemsError
+from progress import Progress
+from version import VERSION
+
+FAILURES = (OSError, ArgumentError, ArchiveError)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
+_ADVICE = {
+    errno.ENOSPC: 'make room',
+    errno.EPIPE: 'read it all',
+    errno.ESTALE: 'try again',
+    errno.ESPIPE: 'write it to a file first',
+}
+
+
+class Run(NamedTuple):
+    """One run of a program.
+
+    Attributes:
+        program: the name of the program.
+        partial_files: the temporary files that a signal removes.
+        progress: what shows how far it is.
+    """
+
+    program: str
+    partial_files: files.PartialFiles
+    progress: Progress
+
+
+def silent_run(program: str) -> Run:
+    """Returns what a caller from Python has in place of a run of a program."""
+    return Run(program, files.PartialFiles(), Progress())
+
+
+def run(program: str, main: Callable[[Run], None], description: str) -> None:
+    """Runs a program to its end.
+
+    Args:
+        program: its name.
+        main: is called once the flags are parsed; it raises one of FAILURES for bad input.
+        description: what help begins with; behind a line `Example:` comes what it ends with.
+    """
+    progress = Progress(program, _terminal())
+    this_run = Run(program, files.PartialFiles(), progress)
+    _handle_signals(this_run)
+    _format_messages(this_run)
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        return _parse_flags(program, argv, description)
+
+    def guarded_main(argv: Sequence[str]) -> None:
+        try:
+            if len(argv) > 1:
+                raise ArgumentError(f'{argv[1]!r} is not a flag: begin every argument with --')
+            main(this_run)
+        except FAILURES as error:
+            lines = [f'{program}: {printable(line)}' for line in describe(error)]
+            progress.clear()
+            sys.exit('\n'.join(dict.fromkeys(lines)))
+        progress.clear()
+
+    app.run(guarded_main, flags_parser=parse)
+
+
+def describe(error: Exception) -> list[str]:
+    """Returns the lines that tell a user of one of FAILURES."""
+    if isinstance(error, ProblemsError):
+        return error.problems
+    if isinstance(error, OSError):
+        default = 'check the path, its permissions and limits'
+        advice = _ADVICE.get(error.errno or 0, default)
+        return [f'{error.filename!r}: {error.strerror}: {advice}']
+    return [str(error)]
+
+
+def printable(text: str) -> str:
+    """Returns a text with what is not printable escaped: it stays one line."""
+    return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def text_of_argument(value: str) -> str:
+    """Returns the bytes of an argument read as UTF-8, whatever the locale."""
+    return os.fsencode(value).decode('utf-8', 'surrogateescape')
+
+
+def given(value: str | None) -> str | None:
+    """Returns the value of an optional flag, None for an empty one: it counts as not given."""
+    return value or None
+
+
+def given_text(value: str | None) -> str | None:
+    """Returns what given() does, as UTF-8 whatever the locale."""
+    if not value:
+        return None
+    return text_of_argument(value)
+
+
+def all_given(values: Sequence[str] | None) -> list[str]:
+    """Returns the values of a flag that may come again, without empty ones."""
+    return [value for value in values or () if value]
+
+
+def check_given(flag: flags.FlagHolder[Any]) -> None:
+    """Raises ArgumentError for a required flag without a value."""
+    if not flag.value:
+        what = flags.FLAGS[flag.name].help.removeprefix('required: ')
+        raise ArgumentError(f'--{flag.name} is missing: give {what}')
+
+
+def _terminal() -> TextIO | None:
+    if sys.stderr is not None and sys.stderr.isatty():
+        return sys.stderr
+    return None
+
+
+def _handle_signals(this_run: Run) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
+        this_run.partial_files.discard_all()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)  # to die of it, as the caller expects
+
+    for number in _SIGNALS:
+        # nohup, and a shell for its background jobs, have some ignored.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+class _Formatter(standard_logging.Formatter):
+    """Formats what is logged like the errors: the program's name, and one line."""
+
+    def __init__(self, this_run: Run) -> None:
+        super().__init__()
+        self._run = this_run
+
+    def format(self, record: standard_logging.LogRecord) -> str:
+        self._run.progress.clear()
+        text = printable(record.getMessage())
+        if record.levelno >= standard_logging.WARNING:
+            return f'{self._run.program}: warning: {text}'
+        return f'{self._run.program}: {text}'
+
+
+def _format_messages(this_run: Run) -> None:
+    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(_Formatter(this_run))
+
+
+def _parse_flags(program: str, argv: Sequence[str], description: str) -> list[str]:
+    if any(argument in _HELP_FLAGS for argument in argv[1:]):
+        _print_and_exit(_help_text(description))
+    if any(argument in ('-version', '--version') for argument in argv[1:]):
+        _print_and_exit(f'{program} {VERSION}\n')
+    flags.FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, ValueError) as error:
+        text = ' '.join(str(error).split())
+        sys.exit(f'{program}: {printable(text)}: see --help')
+
+
+def _help_text(description: str) -> str:
+    """Returns the description, the program's own flags, and the example."""
+    about, _, example = description.partition('Example:')
+    module = flags.FLAGS.find_module_defining_flag('output')
+    own_flags = flags.FLAGS.module_help(module)
+    own_flags = own_flags[own_flags.index('  -') :]  # without the name of the module
+    more = '--helpfull lists the flags of absl, --flagfile and --verbosity among them.'
+    return f'{about.strip()}\n\nFlags:\n{own_flags}\n\n{more}\n\nExample:{example.rstrip()}\n'
+
+
+def _print_and_exit(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, AttributeError):  # nobody reads it, or there is no standard output
+        pass
+    sys.exit(0)

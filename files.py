@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a run: those it is given, opened once, and those it makes, whole or not at all."""
+
+import contextlib
+import errno
+import io
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from types import TracebackType
+
+from errors import ArgumentError
+
+_TEXT_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
+
+
+@contextlib.contextmanager
+def errors_name(path: str) -> Iterator[None]:
+    """Has the system's errors name the file as the caller knows it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        error.filename2 = None
+        raise
+
+
+def read_whole(path: str) -> bytes:
+    """Reads a small file, which may be a pipe.
+
+    Args:
+        path: the path, /dev/stdin and a shell's /dev/fd/N among them.
+
+    Returns:
+        All its bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ArgumentError: it has over 64 MiB.
+    """
+    with errors_name(path), open(path, 'rb') as file:
+        data = file.read(_TEXT_LIMIT + 1)
+    if len(data) > _TEXT_LIMIT:
+        raise ArgumentError(f'{path!r} has over {_TEXT_LIMIT >> 20} MiB: give a smaller file')
+    return data
+
+
+class InputFile:
+    """A regular file that is opened once, however often it is read.
+
+    Attributes:
+        path: the path as the user gave it.
+        file: the file, open for reading.
+        size: its size in bytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Opens the file.
+
+        Args:
+            path: the path of a regular file.
+
+        Raises:
+            OSError: it is missing, no regular file, or cannot be opened.
+        """
+        self.path = path
+        with errors_name(path):
+            # Asked first, for to open a FIFO waits for its writer.
+            kind = os.stat(path).st_mode
+            if stat.S_ISDIR(kind):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(kind):
+                raise OSError(errno.ESPIPE, 'Not a regular file')
+            self.file = open(path, 'rb')
+            self._status = os.fstat(self.file.fileno())
+        self.size = self._status.st_size
+
+    def is_same(self, path: str) -> bool:
+        """Tells whether a path leads to this file."""
+        try:
+            return os.path.samestat(os.stat(path), self._status)
+        except OSError:
+            return False
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if the file, or what its path leads to, is another than at first."""
+        with errors_name(self.path):
+            for now in (os.fstat(self.file.fileno()), os.stat(self.path)):
+                if _identity(now) != _identity(self._status):
+                    raise OSError(errno.ESTALE, 'it changed while it was read')
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class PartialFiles:
+    """The temporary files of a run, for a signal handler to remove."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+
+    def add(self, path: str) -> None:
+        self._paths.add(path)
+
+    def discard(self, path: str) -> None:
+        """Removes a file, which need not be there."""
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+        self._paths.discard(path)
+
+    def forget(self, path: str) -> None:
+        """Leaves a file to whoever put it in its place."""
+        self._paths.discard(path)
+
+    def discard_all(self) -> None:
+        for path in list(self._paths):
+            self.discard(path)
+
+
+class OutputFile:
+    """A file that appears at its path whole, or not at all; a context manager.
+
+    It is written beside its path, and put there by put_in_place(). Into a FIFO or a device, and
+    to standard output, it is written directly.
+
+    Attributes:
+        path: where it is to appear; '-' is standard output.
+        name: the path, or 'standard output', for messages.
+        file: the file, open for writing.
+    """
+
+    def __init__(self, path: str, partial_files: PartialFiles | None = None) -> None:
+        """Opens the file for writing.
+
+        Args:
+            path: where it is to appear; '-' is standard output.
+            partial_files: where the temporary file is noted while there is one.
+
+        Raises:
+            OSError: the folder is missing or cannot be written.
+        """
+        self.path = path
+        self.name = 'standard output' if path == '-' else path
+        self._partial_files = partial_files or PartialFiles()
+        self._temporary: str | None = None
+        with errors_name(self.name):
+            if path == '-':
+                self.file: io.FileIO = open(os.dup(1), 'wb', buffering=0)
+            elif is_replaced(path):
+                self._open_beside(path)
+            else:
+                self.file = open(path, 'wb', buffering=0)
+
+    def _open_beside(self, path: str) -> None:
+        self._target = os.path.realpath(path)
+        if os.path.islink(self._target):
+            os.stat(self._target)  # raises ELOOP
+        if path.endswith('/'):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = os.path.dirname(self._target)
+        self._temporary = os.path.join(folder, f'.create_image-{os.urandom(8).hex()}.partial')
+        self._partial_files.add(self._temporary)
+        self.file = open(self._temporary, 'xb', buffering=0)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes all the bytes; raises OSError as the system does, naming the file."""
+        rest = memoryview(data)
+        with errors_name(self.name):
+            while rest:
+                count = os.write(self.file.fileno(), rest)
+                rest = rest[count:]
+
+    def close(self) -> None:
+        """Ends the file, which is not yet in its place."""
+        with errors_name(self.name):
+            self.file.close()
+
+    def put_in_place(self) -> None:
+        """Puts the file at its path, where it replaces what is there."""
+        self.close()
+        if self._temporary is None:
+            return
+        with errors_name(self.name):
+            os.replace(self._temporary, self._target)
+        self._partial_files.forget(self._temporary)
+        self._temporary = None
+
+    def discard(self) -> None:
+        """Removes what is not in its place."""
+        try:
+            self.file.close()
+        except (OSError, AttributeError):  # a full disk may tell at the end; or it never opened
+            pass
+        if self._temporary is not None:
+            self._partial_files.discard(self._temporary)
+            self._temporary = None
+
+    def __enter__(self) -> 'OutputFile':
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def __del__(self) -> None:
+        self.discard()
+
+
+def put_all_in_place(outputs: list[OutputFile]) -> None:
+    """Puts files in their places, all of them before a signal is heeded."""
+    for output in outputs:
+        output.close()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        for output in outputs:
+            output.put_in_place()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def is_replaced(path: str) -> bool:
+    """Tells whether a path has no file, or a regular one, which a new one replaces."""
+    return path != '-' and (os.path.isfile(path) or not os.path.exists(path))
+
+
+def folder_for_temporary(output: str) -> str | None:
+    """Returns the folder of an output, or None where that is no regular file.
+
+    What is inflated there needs as much room as the output, on the same file system, which may
+    share its blocks.
+    """
+    if not is_replaced(output):
+        return None
+    return os.path.dirname(os.path.realpath(output))
+
+
+def check_folder(output: str) -> None:
+    """Raises OSError if the folder of an output is missing, before work is done in vain."""
+    with errors_name(output):
+        os.stat(os.path.join(os.path.dirname(os.path.realpath(output)), ''))
+
+
+def have_same_place(one: str, other: str) -> bool:
+    """Tells whether what is put at one path replaces the file at the other."""
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Archives to read from: opened once, their members known, their data at hand in any order.
+
+A compressed archive is inflated once, strictly to its end, into a file without a name. Every room
+above then sees a plain archive, whose data the kernel copies.
+"""
+
+import contextlib
+import errno
+import posixpath
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import IO, NamedTuple, Protocol
+
+from absl import logging
+
+import files
+import streams
+import tar_reader
+from errors import ArchiveError
+from progress import Progress
+from tar_reader import Member
+
+_KEPT_SIZE = 4 << 20  # bytes; a file with more is no manifest and no configuration
+_MEMBERS_LIMIT = 1_000_000
+_LINKS_LIMIT = 16  # from one to the next
+
+
+class RandomAccess(Protocol):
+    """A file that can be read at any place."""
+
+    def seek(self, offset: int, /) -> object: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Source(NamedTuple):
+    """Content to copy.
+
+    Attributes:
+        name: what errors name: the path of the file.
+        file: a file that can be read at any place.
+        size: the bytes of the content.
+        pieces: (offset in the content, offset in the file, bytes) of each piece of data; there are
+            zeros between them.
+    """
+
+    name: str
+    file: RandomAccess
+    size: int
+    pieces: list[tuple[int, int, int]]
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yields the content in blocks of at most BLOCK_SIZE bytes.
+
+        Raises:
+            OSError: the file cannot be read, or is shorter than it was.
+        """
+        position = 0
+        for offset, place, size in self.pieces:
+            yield from zeros(offset - position)
+            yield from self.read_piece(place, size)
+            position = offset + size
+        yield from zeros(self.size - position)
+
+    def head(self) -> bytes:
+        """Returns the first bytes of the content, from which its compression is told."""
+        if not self.pieces or self.pieces[0][0] > 0:
+            return bytes(min(self.size, streams.HEAD_SIZE))
+        _, place, size = self.pieces[0]
+        return b''.join(self.read_piece(place, min(size, streams.HEAD_SIZE)))
+
+    def read_piece(self, place: int, size: int) -> Iterator[bytes]:
+        """Yields so many bytes from a place in the file; raises as blocks()."""
+        end = place + size
+        while place < end:
+            with files.errors_name(self.name):
+                self.file.seek(place)
+                block = self.file.read(min(end - place, streams.BLOCK_SIZE))
+                if not block:
+                    raise OSError(errno.ESTALE, 'it ends early')
+            yield block
+            place += len(block)
+
+
+class ReopenedFile:
+    """A file that was closed, and is opened again each time that it is read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._position = 0
+
+    def seek(self, offset: int, /) -> None:
+        self._position = offset
+
+    def read(self, size: int, /) -> bytes:
+        with open(self._path, 'rb') as file:
+            file.seek(self._position)
+            return file.read(size)
+
+
+def whole_file(name: str, file: RandomAccess, size: int) -> Source:
+    """Returns the first size bytes of a file as a source."""
+    return Source(name, file, size, [(0, 0, size)])
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    """Yields so many zeros, in blocks."""
+    block = bytes(min(size, streams.BLOCK_SIZE))
+    while size > 0:
+        yield block[:size]
+        size -= len(block)
+
+
+def have_same_content(one: Source, other: Source) -> bool:
+    """Tells whether two sources have the same bytes; reads them only as far as they agree."""
+    if one.size != other.size:
+        return False
+    left = tar_reader.BlockStream(one.blocks())
+    right = tar_reader.BlockStream(other.blocks())
+    while block := left.read(streams.BLOCK_SIZE):
+        if block != right.read(streams.BLOCK_SIZE):
+            return False
+    return True
+
+
+class _PlainStream:
+    """A plain archive, whose data are passed over without being read."""
+
+    def __init__(self, opened: files.InputFile) -> None:
+        self._opened = opened
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        with files.errors_name(self._opened.path):
+            data = self._opened.file.read(size)
+        self.position += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        self.position += size
+        if self.position > self._opened.size:
+            return False
+        self._opened.file.seek(self.position)
+        return True
+
+
+class _KeepingStream(tar_reader.BlockStream):
+    """An inflated archive, of which a file keeps what is read later, at the same places.
+
+    The data of large members are kept only where that is asked for; else there are holes.
+    """
+
+    def __init__(
+        self, blocks: Iterator[bytes], copy: IO[bytes], copy_name: str, keep_all: bool
+    ) -> None:
+        """Begins to read.
+
+        Args:
+            blocks: the content of the archive.
+            copy: the file that keeps what is read later.
+            copy_name: what errors name in place of that file, which has no name.
+            keep_all: whether the data of large members are kept.
+        """
+        super().__init__(blocks)
+        self._copy = copy
+        self._copy_name = copy_name
+        self._keep_all = keep_all
+
+    def read(self, size: int) -> bytes:
+        place = self.position
+        data = super().read(size)
+        self._keep(place, data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        kept = min(size, streams.HEAD_SIZE)
+        if self._keep_all or size <= _KEPT_SIZE:
+            kept = size
+        return self._copy_some(kept) and super().skip(size - kept)
+
+    def _copy_some(self, size: int) -> bool:
+        while size:
+            place = self.position
+            data = self.read_some(size)
+            if not data:
+                return False
+            self._keep(place, data)
+            size -= len(data)
+        return True
+
+    def _keep(self, place: int, data: bytes | memoryview) -> None:
+        with files.errors_name(self._copy_name):
+            self._copy.seek(place)
+            self._copy.write(data)
+
+
+class Archive:
+    """An archive that is open.
+
+    Attributes:
+        path: its path as the user gave it.
+        members: all members, in their order.
+        has_end: whether the archive ended in zeros.
+        compression: as streams.detect() tells it.
+    """
+
+    def __init__(
+        self,
+        opened: files.InputFile,
+        data: IO[bytes],
+        members: list[Member],
+        has_end: bool,
+        compression_name: str | None,
+        keeps_all: bool,
+    ) -> None:
+        self.path = opened.path
+        self.members = members
+        self.has_end = has_end
+        self.compression = compression_name
+        self._input = opened
+        self._data = data
+        self._keeps_all = keeps_all
+        self._by_name = first_members(members)
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if the file was changed since it was opened."""
+        self._input.check_unchanged()
+
+    def is_same(self, path: str) -> bool:
+        """Tells whether a path leads to the file of this archive."""
+        return self._input.is_same(path)
+
+    def find(self, name: str) -> Member | None:
+        """Returns the file of a normal name, through links; None if there is none."""
+        return find_file(self._by_name, name)
+
+    def has_content(self, member: Member) -> bool:
+        """Tells whether the data of a member are at hand."""
+        return self._keeps_all or member.size <= _KEPT_SIZE
+
+    def source(self, member: Member) -> Source:
+        """Returns the content of a file of this archive."""
+        if not self.has_content(member):
+            raise AssertionError(f'{member.name!r} was not kept')
+        return self._source(member)
+
+    def head(self, member: Member) -> bytes:
+        """Returns the first bytes of a file of this archive, which are always at hand."""
+        return self._source(member).head()
+
+    def _source(self, member: Member) -> Source:
+        if member.pieces is None:
+            pieces = [(0, member.offset, member.size)]
+            return Source(self.path, self._data, member.size, pieces)
+        pieces = []
+        place = member.offset
+        for index in range(0, len(member.pieces), 2):
+            offset, size = member.pieces[index], member.pieces[index + 1]
+            pieces.append((offset, place, size))
+            place += size
+        return Source(self.path, self._data, member.size, pieces)
+
+    def read(self, member: Member, limit: int | None = _KEPT_SIZE) -> bytes:
+        """Returns the bytes of a file of this archive.
+
+        Raises:
+            ArchiveError: it has more bytes than the limit.
+            OSError: it cannot be read.
+        """
+        if limit is not None and member.size > limit:
+            text = f'{self.path!r}: {member.name!r} has over {limit} bytes: replace it'
+            raise ArchiveError(text)
+        return b''.join(self.source(member).blocks())
+
+    def read_file(self, name: str, limit: int | None = _KEPT_SIZE) -> bytes | None:
+        """Returns the bytes of the file of a normal name, or None; raises as read() does."""
+        member = self.find(name)
+        if member is None:
+            return None
+        return self.read(member, limit)
+
+
+def first_members(members: Iterable[Member]) -> dict[str, Member]:
+    """Returns members by their normal names: of two with one name, the first counts."""
+    by_name: dict[str, Member] = {}
+    for member in members:
+        by_name.setdefault(tar_reader.normal_name(member.name), member)
+    return by_name
+
+
+def find_file(members: Mapping[str, Member], name: str) -> Member | None:
+    """Returns the file of a normal name among members by name, through links, or None."""
+    for _ in range(_LINKS_LIMIT):
+        member = members.get(name)
+        if member is None or not member.is_link:
+            break
+        name = target_name(name, member)
+    if member is not None and member.is_file:
+        return member
+    return None
+
+
+def target_name(name: str, link: Member) -> str:
+    """Returns the normal name of what a link leads to.
+
+    Args:
+        name: the normal name of the link.
+        link: the link. The target of a symbolic one is relative to its folder, that of a hard
+            one is not (POSIX ustar).
+    """
+    folder = ''
+    if link.kind == tarfile.SYMTYPE:
+        folder = posixpath.dirname(name)
+    path = posixpath.normpath(posixpath.join('/', folder, link.target))
+    return path.lstrip('/')
+
+
+@contextlib.contextmanager
+def open_archive(
+    path: str, keep_all: bool = True, beside: str = '-', progress: Progress | None = None
+) -> Iterator[Archive]:
+    """Opens an archive, plain or compressed, and reads what its members are.
+
+    Args:
+        path: the path of a regular file.
+        keep_all: whether the data of large members will be read; not asked of a plain archive.
+        beside: the path of a file that is being made, beside which a compressed archive is
+            inflated; for '-' in the system's folder for temporary files.
+        progress: is told of the bytes that are read of a compressed file.
+
+    Yields:
+        The archive, which is open as long as the context lasts.
+
+    Raises:
+        OSError: the file is missing, no regular file, or cannot be read.
+        ArchiveError: it is not a sound archive.
+    """
+    opened = files.InputFile(path)
+    with contextlib.closing(opened), contextlib.ExitStack() as stack:
+        with files.errors_name(path):
+            head = opened.file.peek(streams.HEAD_SIZE)[: streams.HEAD_SIZE]
+        name = streams.detect(head)
+        data: IO[bytes] = opened.file
+        stream: tar_reader.Stream = _PlainStream(opened)
+        if name is not None:
+            data, data_name = _temporary_file(beside)
+            stack.enter_context(data)
+            counted = CountedFile(opened, progress or Progress())
+            blocks = streams.inflate(counted, name)
+            stream = _KeepingStream(blocks, data, data_name, keep_all)
+        reader = tar_reader.TarReader(stream, repr(path))
+        members = _list_members(reader, path)
+        yield Archive(opened, data, members, reader.has_end, name, keep_all or name is None)
+
+
+def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
+    """Makes a file without a name; returns it and what errors name in its place."""
+    folder = files.folder_for_temporary(beside)
+    name = beside
+    if folder is None:
+        name = tempfile.gettempdir()
+    with files.errors_name(name):
+        return tempfile.TemporaryFile(dir=folder), name
+
+
+def _list_members(reader: tar_reader.TarReader, path: str) -> list[Member]:
+    members = []
+    for member in reader:
+        members.append(member)
+        if len(members) > _MEMBERS_LIMIT:
+            raise ArchiveError(f'{path!r} has over {_MEMBERS_LIMIT:,} members: give a smaller one')
+    if reader.has_more:
+        logging.warning('%r: what lies behind the end of the archive is passed over', path)
+    return members
+
+
+class CountedFile:
+    """The file of a compressed archive, whose reading is counted."""
+
+    def __init__(self, opened: files.InputFile, progress: Progress) -> None:
+        self._opened = opened
+        self._progress = progress
+        progress.begin(f'reading {opened.path!r}', opened.size)
+
+    def read(self, size: int) -> bytes:
+        with files.errors_name(self._opened.path):
+            data = self._opened.file.read(size)
+        self._progress.advance(len(data))
+        return data

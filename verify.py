@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with the parts of an image: a small function for each clause of what is checked.
+
+The cheap ones read no layer, and always run. The others read every byte.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import image_config
+import names
+import sources
+import streams
+import tar_reader
+import utils
+from arguments import lacks_layer
+from errors import ArchiveError
+from hashing import new_sha256, sha256
+from image import Layer, OpenedImage, merged_files
+from progress import Progress
+
+_MOST_LAYERS = 125  # that Docker's older image store takes ("max depth exceeded")
+# containerd, and Docker with its image store, do not read these (seen with containerd 2.1).
+_SELDOM_READ = ('bzip2', 'xz')
+_LAYER_DIGEST_PREFIX = 'blobs/sha256/'
+
+
+class Problem(NamedTuple):
+    """Something that is wrong with an image.
+
+    Attributes:
+        text: a line for the user: what is wrong, and what to do.
+        is_error: whether no image is made with it when it was asked for checks; otherwise it is
+            only a warning.
+    """
+
+    text: str
+    is_error: bool = True
+
+
+Problems = Iterator[Problem]
+
+
+def find_problems(
+    image: OpenedImage, reads_everything: bool = False, progress: Progress | None = None
+) -> list[Problem]:
+    """Looks for what is wrong with an image.
+
+    Args:
+        image: the parts of the image, open.
+        reads_everything: whether to read every byte of the layers, and to hold what is missing
+            from a partial image against it.
+        progress: is told of the bytes that are read.
+
+    Returns:
+        The problems, in the order of the flags that they are about.
+
+    Raises:
+        OSError: a file that is open cannot be read.
+    """
+    digests: dict[str, str] = {}
+    problems = list(identifier_problems(image))
+    if reads_everything:
+        (progress or Progress()).begin('checking', _bytes_to_check(image))
+        problems += config_digest_problems(image)
+        problems += layer_digest_problems(image, digests, progress or Progress())
+    problems += layer_compression_problems(image)
+    problems += base_problems(image)
+    problems += base_compression_problems(image)
+    if reads_everything:
+        problems += base_layer_digest_problems(image, progress or Progress())
+        problems += missing_layer_problems(image)
+    problems += layer_count_problems(image)
+    problems += config_problems(image, digests)
+    problems += tag_problems(image.parts.tags)
+    return problems
+
+
+# Identifiers.
+
+
+def identifier_problems(image: OpenedImage) -> Problems:
+    """Every identifier is 64 hex digits."""
+    parts = image.parts
+    flags = [('--id', parts.identifier)]
+    flags += [(f'--layer of {layer.path!r}', layer.identifier) for layer in parts.layers]
+    if parts.legacy_id is not None:
+        flags.append(('--legacy_id', parts.legacy_id))
+    for flag, identifier in dict.fromkeys(flags):
+        if not names.is_hex_id(identifier):
+            origin = parts.origins.get(identifier, '')
+            advice = 'give a SHA-256'
+            yield Problem(f'{flag}: {identifier!r}{origin} is not 64 hex digits: {advice}')
+
+
+def config_digest_problems(image: OpenedImage) -> Problems:
+    """The SHA-256 of the configuration is the image's identifier."""
+    parts = image.parts
+    if image.config is None or not names.is_hex_id(parts.identifier):
+        return
+    found = sha256(image.config)
+    if found != parts.identifier:
+        yield Problem(
+            f'--id: the SHA-256 of {parts.config!r} is {found}, not {parts.identifier}'
+            f'{parts.origins.get(parts.identifier, "")}: correct the ID or the file'
+        )
+
+
+# Layers.
+
+
+def layer_digest_problems(
+    image: OpenedImage, digests: dict[str, str], progress: Progress
+) -> Problems:
+    """Each layer is a tar archive, and the SHA-256 of its content is its identifier.
+
+    Args:
+        image: the image.
+        digests: gets the SHA-256 of the content of each layer, in hex, by path.
+        progress: is told of the bytes that are read.
+    """
+    for layer in dict.fromkeys(image.parts.layers):
+        opened = image.layers.get(layer.path)
+        if opened is None:
+            continue
+        name = image.compression_of(layer)
+        if name is not None and not streams.can_inflate(name):
+            yield _not_read(repr(layer.path))
+            continue
+        source = sources.whole_file(layer.path, opened.file, opened.size)
+        if layer.path not in digests:
+            try:
+                digests[layer.path] = diff_id_of(source, repr(layer.path), progress)
+            except ArchiveError as error:
+                yield Problem(str(error))
+                continue
+        found = digests[layer.path]
+        if names.is_hex_id(layer.identifier) and found != layer.identifier:
+            yield Problem(
+                f'--layer: the diff ID of {layer.path!r} is {found}, not {layer.identifier}'
+                f'{image.parts.origins.get(layer.identifier, "")}: correct the ID or the file'
+            )
+
+
+def diff_id_of(source: sources.Source, label: str, progress: Progress) -> str:
+    """Reads a layer, plain or compressed, as the tar archive that it must be.
+
+    Args:
+        source: the layer as it is stored.
+        label: what errors call it.
+        progress: is told of the bytes that are read.
+
+    Returns:
+        The SHA-256 of its uncompressed content, in hex.
+
+    Raises:
+        ArchiveError: it is cut off, damaged or no tar archive.
+        OSError: it cannot be read.
+    """
+    digest = new_sha256()
+    blocks = _counted(source.blocks(), progress)
+    name = streams.detect(source.head())
+    if name is not None:
+        stream = _BlockFile(blocks)
+        blocks = streams.inflate(stream, name)
+    reader = tar_reader.TarReader(tar_reader.BlockStream(_hashed(blocks, digest)), label)
+    for _ in reader:
+        pass
+    return str(digest.hexdigest())
+
+
+class _BlockFile:
+    """Blocks, to be read as from a file."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._stream = tar_reader.BlockStream(blocks)
+
+    def read(self, size: int, /) -> bytes:
+        return bytes(self._stream.read_some(size))
+
+
+def _counted(blocks: Iterator[bytes], progress: Progress) -> Iterator[bytes]:
+    for block in blocks:
+        progress.advance(len(block))
+        yield block
+
+
+def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for block in blocks:
+        digest.update(block)
+        yield block
+
+
+def _not_read(label: str) -> Problem:
+    text = f'{label} is zstd, which this Python cannot read: its content was not checked'
+    return Problem(f'{text}: use Python 3.14', is_error=False)
+
+
+def layer_compression_problems(image: OpenedImage) -> Problems:
+    """No layer has a compression that some clients do not read."""
+    for layer in dict.fromkeys(image.parts.layers):
+        if layer.path in image.layers:
+            name = image.compression_of(layer)
+            if name in _SELDOM_READ:
+                yield _seldom_read(repr(layer.path), name)
+
+
+def base_compression_problems(image: OpenedImage) -> Problems:
+    """Nor has a layer of the base."""
+    for label, archive, member, _ in _base_layer_members(image):
+        name = streams.detect(archive.head(member))
+        if name in _SELDOM_READ:
+            yield _seldom_read(label, name)
+
+
+def _seldom_read(label: str, name: str) -> Problem:
+    text = f'{label} is compressed by {name}, which containerd and Docker 29 do not read'
+    return Problem(f'{text}: use gzip', is_error=False)
+
+
+def layer_count_problems(image: OpenedImage) -> Problems:
+    """There are no more layers than all clients take."""
+    count = len(image.base_layers) + len(image.parts.layers)
+    if count > _MOST_LAYERS:
+        text = f'the image has {count} layers, and some Dockers take {_MOST_LAYERS}: merge some'
+        yield Problem(f'--layer: {text}', is_error=False)
+
+
+# The base.
+
+
+def base_problems(image: OpenedImage) -> Problems:
+    """The base has a configuration and layers, which fit together."""
+    base = image.base
+    if base is None:
+        return
+    path = repr(base.archive.path)
+    if base.is_v1:
+        text = f'{path} is of before Docker 1.10: images on it load in such a Docker only'
+        yield Problem(f'--base: {text}', is_error=False)
+        return
+    if base.archive.find(base.config_name) is None:
+        yield Problem(f'--base: {path} lacks its configuration {base.config_name!r}: replace it')
+    elif base.diff_ids is None:
+        text = f'{path} has a configuration without diff IDs, {base.config_name!r}'
+        yield Problem(f'--base: {text}: replace it')
+    elif len(base.diff_ids) != len(base.layers):
+        text = f'{path} has {len(base.layers)} layers and {len(base.diff_ids)} diff IDs'
+        yield Problem(f'--base: {text}: replace it')
+    if image.is_on_itself or image.parts.oci:
+        return  # said where the image is made
+    lost = [name for name in base.layers if base.archive.find(name) is None]
+    if lost:
+        yield Problem(f'--base: {lacks_layer(base.archive.path, lost[0])}')
+
+
+def _base_layer_members(
+    image: OpenedImage,
+) -> Iterator[tuple[str, sources.Archive, tar_reader.Member, str | None]]:
+    """Yields the layers of the base: how to call each, where it is, and its diff ID.
+
+    They are those of the archive that is merged, and without one those of the base.
+    """
+    base = image.base
+    if base is None:
+        return
+    archive = image.legacy_base or base.archive
+    members = merged_files(archive)
+    for index, name in enumerate(base.layers):
+        member = sources.find_file(members, name)
+        if member is None or name in base.layers[:index]:
+            continue
+        diff_id = None
+        if base.diff_ids is not None and len(base.diff_ids) == len(base.layers):
+            diff_id = base.diff_ids[index]
+        yield f'layer {name!r} of {archive.path!r}', archive, member, diff_id
+
+
+def base_layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
+    """Each layer of the base that is there is what the base's configuration says."""
+    for label, archive, member, diff_id in _base_layer_members(image):
+        if not archive.has_content(member):
+            continue
+        source = archive.source(member)
+        yield from stored_layer_problems(source, label, member.name, diff_id, progress)
+
+
+def stored_layer_problems(
+    source: sources.Source, label: str, name: str, diff_id: str | None, progress: Progress
+) -> Problems:
+    """A layer in an archive has its diff ID, as far as it can be read.
+
+    Args:
+        source: the layer.
+        label: what messages call it.
+        name: its name in the archive, which may tell its digest.
+        diff_id: `sha256:` and 64 hex digits; None where it is not known.
+        progress: is told of the bytes that are read.
+    """
+    compression_name = streams.detect(source.head())
+    if compression_name is not None and not streams.can_inflate(compression_name):
+        yield from _name_problems(source, label, name, progress)
+        yield _not_read(label)
+        return
+    try:
+        found = f'sha256:{diff_id_of(source, label, progress)}'
+    except ArchiveError as error:
+        yield Problem(str(error))
+        return
+    if diff_id is not None and found != diff_id:
+        yield Problem(f'{label} has the diff ID {found}, not {diff_id}: replace the base')
+
+
+def _name_problems(source: sources.Source, label: str, name: str, progress: Progress) -> Problems:
+    """A layer that is named by its digest has that digest."""
+    expected = tar_reader.normal_name(name).removeprefix(_LAYER_DIGEST_PREFIX)
+    if not names.is_hex_id(expected):
+        return
+    digest = new_sha256()
+    for block in _counted(source.blocks(), progress):
+        digest.update(block)
+    if digest.hexdigest() != expected:
+        yield Problem(f'{label} has the digest {digest.hexdigest()}: replace the base')
+
+
+def missing_layer_problems(image: OpenedImage) -> Problems:
+    """Every layer is in the archive; a partial OCI layout says itself what is not."""
+    missing = image.missing_layers()
+    if missing and image.base is not None and image.is_on_itself:
+        yield Problem(lacks_layer(image.base.archive.path, missing[0]))
+    elif missing and not image.parts.oci:
+        listed = ', '.join(repr(name) for name in missing)
+        yield Problem(f'--base: the output lacks {listed}: give a whole --legacy_base')
+
+
+def _bytes_to_check(image: OpenedImage) -> int:
+    own = sum(opened.size for opened in image.layers.values())
+    below = sum(member.size for _, _, member, _ in _base_layer_members(image))
+    return own + below
+
+
+# The configuration.
+
+
+def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
+    """The configuration is one, and fits the layers."""
+    if image.config is None:
+        return
+    flag = f'--config: {image.parts.config!r}'
+    try:
+        config = image_config.parse(image.config)
+    except image_config.ConfigError as error:
+        yield Problem(f'{flag} {error}')
+        return
+    yield from config_type_problems(flag, config)
+    diff_ids = image_config.diff_ids(config)
+    if diff_ids is not None:
+        yield from diff_id_problems(flag, diff_ids, image, digests)
+        yield from history_problems(flag, config, len(diff_ids))
+
+
+def config_type_problems(flag: str, config: dict[str, Any]) -> Problems:
+    """The configuration has the keys and the types that the image specification gives it."""
+    texts = image_config.type_problems(config)
+    texts += image_config.platform_problems(config)
+    texts += image_config.rootfs_problems(config)
+    for text in texts:
+        yield Problem(f'{flag}: {text}: mend it')
+
+
+def diff_id_problems(
+    flag: str, diff_ids: list[str], image: OpenedImage, digests: dict[str, str]
+) -> Problems:
+    """The diff IDs are those of the base, then those of the layers that the image adds."""
+    base = image.base
+    own = image.parts.layers
+    own_start = len(diff_ids) - len(own)
+    if image.parts.base is None or (base is not None and not base.is_v1):
+        own_start = len(image.base_layers)
+    if own_start < 0 or len(diff_ids) != own_start + len(own):
+        layers = len(image.base_layers) + len(own)
+        advice = "name the base's, then those of --layer"
+        text = f'rootfs.diff_ids has {len(diff_ids)} entries for {layers} layers: {advice}'
+        yield Problem(f'{flag}: {text}{_which_image(base)}')
+        return
+    if base is not None and base.diff_ids is not None and len(base.diff_ids) == own_start:
+        for index, expected in enumerate(base.diff_ids):
+            if diff_ids[index] != expected:
+                text = f'rootfs.diff_ids[{index}] is {diff_ids[index]!r}'
+                there = f'{base.archive.path!r} has {expected}'
+                advice = 'derive the configuration from this base'
+                yield Problem(f'{flag}: {text}, but {there}: {advice}{_which_image(base)}')
+                return
+    for index, layer in enumerate(own, own_start):
+        if not _is_diff_id(diff_ids[index], layer, digests):
+            text = f'rootfs.diff_ids[{index}] is {diff_ids[index]!r}'
+            advice = "name the base's, then those of --layer"
+            yield Problem(f'{flag}: {text}, but --layer has {layer.identifier}: {advice}')
+            return
+
+
+def _is_diff_id(diff_id: str, layer: Layer, digests: dict[str, str]) -> bool:
+    """Tells whether a diff ID is a layer's; where its identifier is wrong, by its content."""
+    if not names.is_hex_id(layer.identifier) and layer.path not in digests:
+        return True  # the identifier is blamed, not the configuration
+    return diff_id in (f'sha256:{layer.identifier}', f'sha256:{digests.get(layer.path)}')
+
+
+def _which_image(base: utils.BaseImage | None) -> str:
+    if base is None or base.images < 2:
+        return ''
+    return f' (of its {base.images} images the last one counts)'
+
+
+def history_problems(flag: str, config: dict[str, Any], layers: int) -> Problems:
+    """A history tells of as many layers as there are."""
+    count = image_config.layers_in_history(config)
+    if count is not None and count != layers:
+        text = f'history has {count} entries without empty_layer for {layers} layers'
+        yield Problem(f'{flag}: {text}: add or mark entries')
+
+
+# Tags.
+
+
+def tag_problems(tags: tuple[str, ...]) -> Problems:
+    """Docker takes every tag."""
+    for tag in tags:
+        if names.parse_tag(tag) is None:
+            yield Problem(f'--tag: {tag!r}: give a lower-case [registry/]repository:tag')
