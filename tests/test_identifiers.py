@@ -3,10 +3,35 @@
 
 import pytest
 
-from helpers import build, content, environment, fails, make_tar, manifest, names
+from helpers import (
+    build,
+    configuration,
+    content,
+    environment,
+    fails,
+    make_tar,
+    manifest,
+    names,
+    problems,
+    warns,
+)
 
-# What a file may hold around an identifier.
-FILES = ['{}', '{}\n', '\n {}\t', '{}  layer.tar\n', '{} *a b\n']
+# What a file may hold around an identifier, as programs write it.
+FILES = [
+    '{}',
+    '{}\n',
+    '\n {}\t',
+    '\ufeff{}\r\n',
+    'sha256:{}\n',
+    '{}  layer.tar\n',  # sha256sum
+    '{} *a b\n',  # sha256sum --binary
+    '\\{}  a\\nb.tar\n',  # sha256sum, of a name with a newline
+    'SHA256 (layer.tar) = {}\n',  # the BSDs, sha256sum --tag
+    'SHA256(a (1).tar)= {}\n',  # openssl 1
+    'SHA2-256(layer.tar)= {}\n',  # openssl 3
+    'SHA256 hash of layer.tar:\r\n{}\r\nCertUtil: -hashfile command completed.\r\n',
+    '{0}  layer.tar\n{0}  copy.tar\n',
+]
 
 
 @pytest.mark.parametrize('text', FILES)
@@ -19,6 +44,64 @@ def test_from_files(parts, text):
     flags = ['--id=@id', f'--layer=@layer_id={layer}']
     build(*parts.without('id', 'layer'), *flags, cwd=parts.folder)
     assert parts.output.read_bytes() == direct
+
+
+@pytest.mark.parametrize('change', [str.upper, 'sha256:{}'.format])
+def test_are_made_normal(parts, change):
+    """The same archive comes of capitals and of a prefix, on the command line and in a file."""
+    (layer_id, layer) = parts.layers[0]
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    (parts.folder / 'id').write_text(change(parts.id))
+    for identifier in (change(parts.id), f'@{parts.folder}/id'):
+        flags = [f'--id={identifier}', f'--layer={change(layer_id)}={layer}', '--verify']
+        build(*parts.without('id', 'layer'), *flags)
+        assert parts.output.read_bytes() == expected
+
+
+def test_in_utf_16(parts):
+    """As PowerShell's > writes a file."""
+    (parts.folder / 'id').write_bytes(f'{parts.id}\r\n'.encode('utf-16'))
+    build(*parts.without('id'), '--id=@id', '--verify', cwd=parts.folder)
+
+
+def test_a_file_with_several_digests(parts):
+    identifier, layer = parts.layers[0]
+    (parts.folder / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
+    flags = [*parts.without('layer'), f'--layer=@SHA256SUMS={layer}']
+    line = "--layer: 'SHA256SUMS' has 2 digests, and the first counts: give one"
+    assert warns(*flags, cwd=parts.folder) == [line]
+    assert names(parts.output)[2] == f'{parts.id}/{identifier}.tar'
+    assert problems(*flags, cwd=parts.folder) == [line]
+
+
+@pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
+def test_what_is_not_hex_is_said_with_where_it_was_read(parts, flag):
+    """And nothing else is blamed for it."""
+    (parts.folder / 'words').write_text('some words\n')
+    flags = bad_flags(parts, flag, '@words')
+    told = [
+        line
+        for line in warns(*flags, cwd=parts.folder)
+        if "'some' in 'words' is not 64 hex digits: give a SHA-256" in line
+    ]
+    assert len(told) == 1
+    assert told[0].startswith(flag)
+    parts.output.unlink()
+    assert told[0] in problems(*flags, cwd=parts.folder)
+    assert not parts.output.exists()
+
+
+@pytest.mark.parametrize('flag', ['--id', '--layer'])
+def test_when_an_identifier_is_wrong_nothing_right_is_blamed(parts, flag):
+    """That is: not the configuration, which names the layer by its digest."""
+    layer = parts.layers[0][1]
+    flags = [*parts.without('id'), f'--id={"a" * 64}']
+    if flag == '--layer':
+        flags = [*parts.without('layer'), f'--layer={"a" * 64}={layer}']
+    (line,) = problems(*flags)
+    assert line.startswith(f'{flag}: the ')
+    assert f', not {"a" * 64}: ' in line
 
 
 @pytest.mark.parametrize('text', FILES)
@@ -59,6 +142,27 @@ def test_a_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
     assert content(parts.output, 'top') == b'\xff'
     assert '\udcff/layer.tar' in names(parts.output)
     assert manifest(parts.output)['Layers'] == ['\udcff/layer.tar']
+
+
+def test_two_files_under_one_identifier(parts):
+    identifier, layer = parts.layers[0]
+    other = make_tar(parts.folder / 'other.tar', {'other': b''})
+    flags = [*parts.flags, f'--layer={identifier}={other}']
+    line = f"--layer: '{layer}' and '{other}' differ, and both are '{identifier}': correct an ID"
+    assert fails(*flags) == line
+    assert not parts.output.exists()
+
+
+def test_two_files_with_the_same_content(parts):
+    identifier, layer = parts.layers[0]
+    copy = parts.folder / 'copy.tar'
+    copy.write_bytes(layer.read_bytes())
+    parts.layers.append((identifier, copy))
+    parts.configure(configuration(parts.diff_ids))
+    build(*parts.flags, '--verify')
+    name = f'{parts.id}/{identifier}.tar'
+    assert names(parts.output).count(name) == 1
+    assert manifest(parts.output)['Layers'] == [name, name]
 
 
 # What a file holds, or the flag itself, and how the error names it.
