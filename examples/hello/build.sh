@@ -4,13 +4,17 @@
 # PYTHON names a Python that has absl-py; python3 by default.
 set -eu
 umask 022
-cd "$(dirname "$0")"
 python=${PYTHON:-python3}
+case $python in
+    /*) ;;
+    */*) python=$PWD/$python ;; # the path was given from the folder that is left here
+esac
+cd "$(dirname "$0")"
 
 # The layer: the same files give the same bytes, whoever packs them and when.
 mkdir -p root
 "$python" make_hello.py root/hello
-tar --create --file=layer.tar --format=ustar --sort=name --mtime=@0 \
+tar --create --file=layer.tar --format=gnu --sort=name --mtime=@0 \
     --owner=0 --group=0 --numeric-owner --mode=0755 --directory=root hello
 sha256sum layer.tar > layer.sha256
 
