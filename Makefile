@@ -6,7 +6,7 @@ VENV ?= .venv
 # The recipes take both from the environment: the shell quotes any path, and make quotes none.
 export PYTHON VENV
 
-.PHONY: image test bench clean environment test-environment
+.PHONY: image test bench dist clean environment test-environment
 
 image: environment
 	@PYTHON="$$VENV/bin/python3" examples/hello/build.sh
@@ -21,8 +21,11 @@ test: test-environment
 bench: environment
 	@"$$VENV/bin/python3" tests/bench.py
 
+dist: environment
+	@"$$VENV/bin/python3" tools/make_dist.py
+
 clean:
-	rm -rf -- "$$VENV"
+	rm -rf -- "$$VENV" dist
 
 environment:
 	@tools/make_environment.sh run

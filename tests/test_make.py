@@ -36,7 +36,7 @@ case "$1 $2" in
 esac
 """
 OLD = [
-    path
+    str(path)
     for version in ('2.7', '3.6', '3.9')
     for path in pathlib.Path.home().glob(f'.pyenv/versions/{version}.*/bin/python')
 ]
@@ -192,10 +192,14 @@ def test_the_folder_of_the_environment(checkout, absolute):
     assert not path.exists()
 
 
-@pytest.mark.parametrize('python', OLD, ids=lambda path: path.parent.parent.name)
+@pytest.mark.parametrize('python', ['claims to be', *OLD])
 def test_an_old_python(checkout, python):
+    if python == 'claims to be':
+        python = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
+        version = '3.9.18'
+    else:
+        version = pathlib.Path(python).parent.parent.name
     line = checkout.fails('image', python=python)
-    version = python.parent.parent.name
     reason = f'is Python {version}, and 3.10 or later is needed'
     advice = 'give another, as in make PYTHON=python3.12'
     assert line == f'create_image: PYTHON={python} {reason}: {advice}'
@@ -205,7 +209,7 @@ def test_an_old_python(checkout, python):
 def test_an_old_python_leaves_the_environment_of_another(checkout):
     checkout.makes('image')
     old = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
-    for target in ('image', 'test'):
+    for target in ('image', 'test', 'dist'):
         line = checkout.fails(target, python=old)
         assert line.startswith(f'create_image: PYTHON={old} is Python 3.9.18, and 3.10 or later')
     checkout.makes('image')
@@ -249,6 +253,15 @@ def test_an_empty_folder_becomes_the_environment(checkout):
 def test_no_folder_is_no_system_folder(checkout):
     line = checkout.fails('image', 'VENV=')
     assert line == 'create_image: VENV= is empty: give a folder'
+
+
+def test_the_programs_on_their_own(checkout):
+    checkout.makes('dist')
+    dist = checkout.folder / 'dist'
+    done = subprocess.run([dist / 'create_image'], capture_output=True, check=False)
+    assert done.stderr.startswith(b'create_image: ')
+    checkout.makes('clean')
+    assert not dist.exists()
 
 
 def test_the_real_venv_and_pip(checkout):
