@@ -11,6 +11,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent))
 
 from helpers import Parts
 
+pytest_plugins = ['clients']
+
 
 @pytest.fixture
 def parts(tmp_path):
