@@ -72,11 +72,13 @@ class Docker:
 
     Attributes:
         store: What the daemon keeps its images in: 'graphdriver' or 'containerd'.
+        version: The daemon's, of which the first number counts.
     """
 
     def __init__(self, folder, store):
         self.folder = folder
         self.store = store
+        self.version = None
         self.command = ['docker', '-H', f'unix://{folder}/docker.sock']
 
     @contextlib.contextmanager
@@ -92,6 +94,7 @@ class Docker:
         command += ['--exec-root', self.folder / 'exec', '--pidfile', self.folder / 'pid']
         command += ['--iptables=false', '--bridge=none']
         with daemon(self.folder, command, [*self.command, 'version']):
+            self.version = int(self('version', '--format={{.Server.Version}}').split('.')[0])
             yield
 
     def __call__(self, *arguments, **options):
