@@ -7,5 +7,8 @@ import sys
 import pytest
 
 FOLDER = pathlib.Path(__file__).absolute().parent
+FILES = [str(FOLDER / name) for name in sys.argv[1:]]
 
-sys.exit(pytest.main(['-p', 'no:cacheprovider', *(str(FOLDER / name) for name in sys.argv[1:])]))
+# The modules that the tests share: Bazel 7 keeps a program's folder out of the path.
+sys.path.insert(0, str(FOLDER))
+sys.exit(pytest.main(['-p', 'no:cacheprovider', *FILES]))
