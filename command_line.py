@@ -98,6 +98,11 @@ def text_of_argument(value: str) -> str:
     return os.fsencode(value).decode('utf-8', 'surrogateescape')
 
 
+def argument_of_text(text: str) -> str:
+    """Returns what text_of_argument() was given: the path of a file that an argument names."""
+    return os.fsdecode(text.encode('utf-8', 'surrogateescape'))
+
+
 def given(value: str | None) -> str | None:
     """Returns the value of an optional flag, None for an empty one: it counts as not given."""
     return value or None

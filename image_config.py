@@ -8,8 +8,9 @@ all clients use. It takes keys in any case, and null for whatever is absent.
 
 import codecs
 import json
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -45,7 +46,7 @@ def parse(data: bytes) -> dict[str, Any]:
         raise ConfigError('is not in UTF-8: write it so') from error
     try:
         # NaN and its like are not JSON, though Python's reader takes them.
-        config = json.loads(text, parse_constant=_refuse_constant)
+        config = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ConfigError('is not JSON: mend it') from error
     if not isinstance(config, dict):
@@ -55,6 +56,13 @@ def parse(data: bytes) -> dict[str, Any]:
 
 def _refuse_constant(text: str) -> None:
     raise ValueError(f'{text} is not JSON')
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f'{text} is too large')
+    return number
 
 
 def is_time(text: str) -> bool:
@@ -160,65 +168,63 @@ _HEALTHCHECK = _object(
         'Retries': _integer,
     }
 )
-_CONTAINER = _object(
-    {
-        'Hostname': _string,
-        'Domainname': _string,
-        'User': _string,
-        'AttachStdin': _boolean,
-        'AttachStdout': _boolean,
-        'AttachStderr': _boolean,
-        'ExposedPorts': _object_values,
-        'Tty': _boolean,
-        'OpenStdin': _boolean,
-        'StdinOnce': _boolean,
-        'Env': _strings,
-        'Cmd': _strings,
-        'Healthcheck': _HEALTHCHECK,
-        'ArgsEscaped': _boolean,
-        'Image': _string,
-        'Volumes': _object_values,
-        'WorkingDir': _string,
-        'Entrypoint': _strings,
-        'NetworkDisabled': _boolean,
-        'MacAddress': _string,
-        'OnBuild': _strings,
-        'Labels': _string_values,
-        'StopSignal': _string,
-        'StopTimeout': _integer,
-        'Shell': _strings,
-    }
-)
-_HISTORY_ENTRY = _object(
-    {
-        'created': _time,
-        'created_by': _string,
-        'author': _string,
-        'comment': _string,
-        'empty_layer': _boolean,
-    }
-)
-_CONFIGURATION = _object(
-    {
-        'id': _string,
-        'parent': _string,
-        'comment': _string,
-        'created': _time,
-        'container': _string,
-        'container_config': _CONTAINER,
-        'docker_version': _string,
-        'author': _string,
-        'config': _CONTAINER,
-        'architecture': _string,
-        'variant': _string,
-        'os': _string,
-        'os.version': _string,
-        'os.features': _strings,
-        'size': _integer,
-        'rootfs': _object({'diff_ids': _strings}),
-        'history': _list_of(_HISTORY_ENTRY),
-    }
-)
+_CONTAINER_KEYS: dict[str, _Check] = {
+    'Hostname': _string,
+    'Domainname': _string,
+    'User': _string,
+    'AttachStdin': _boolean,
+    'AttachStdout': _boolean,
+    'AttachStderr': _boolean,
+    'ExposedPorts': _object_values,
+    'Tty': _boolean,
+    'OpenStdin': _boolean,
+    'StdinOnce': _boolean,
+    'Env': _strings,
+    'Cmd': _strings,
+    'Healthcheck': _HEALTHCHECK,
+    'ArgsEscaped': _boolean,
+    'Image': _string,
+    'Volumes': _object_values,
+    'WorkingDir': _string,
+    'Entrypoint': _strings,
+    'NetworkDisabled': _boolean,
+    'MacAddress': _string,
+    'OnBuild': _strings,
+    'Labels': _string_values,
+    'StopSignal': _string,
+    'StopTimeout': _integer,
+    'Shell': _strings,
+}
+_CONTAINER = _object(_CONTAINER_KEYS)
+_HISTORY_KEYS: dict[str, _Check] = {
+    'created': _time,
+    'created_by': _string,
+    'author': _string,
+    'comment': _string,
+    'empty_layer': _boolean,
+}
+_HISTORY_ENTRY = _object(_HISTORY_KEYS)
+_ROOTFS_KEYS: dict[str, _Check] = {'diff_ids': _strings}
+_CONFIGURATION_KEYS: dict[str, _Check] = {
+    'id': _string,
+    'parent': _string,
+    'comment': _string,
+    'created': _time,
+    'container': _string,
+    'container_config': _CONTAINER,
+    'docker_version': _string,
+    'author': _string,
+    'config': _CONTAINER,
+    'architecture': _string,
+    'variant': _string,
+    'os': _string,
+    'os.version': _string,
+    'os.features': _strings,
+    'size': _integer,
+    'rootfs': _object(_ROOTFS_KEYS),
+    'history': _list_of(_HISTORY_ENTRY),
+}
+_CONFIGURATION = _object(_CONFIGURATION_KEYS)
 
 
 def type_problems(config: dict[str, Any]) -> list[str]:
@@ -228,6 +234,27 @@ def type_problems(config: dict[str, Any]) -> list[str]:
     rootfs_problems().
     """
     return [f'{where} must be {what}' for where, what in _CONFIGURATION('', config)]
+
+
+def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a configuration whose known keys are spelled as the specification spells them.
+
+    Args:
+        config: a configuration without type_problems(); of two spellings of a key the last counts,
+            as in Go's decoder.
+    """
+    usual = _with_keys(config, _CONFIGURATION_KEYS)
+    for name, keys in (('config', _CONTAINER_KEYS), ('rootfs', {**_ROOTFS_KEYS, 'type': _layers})):
+        if usual.get(name) is not None:
+            usual[name] = _with_keys(usual[name], keys)
+    if usual.get('history') is not None:
+        usual['history'] = [_with_keys(entry or {}, _HISTORY_KEYS) for entry in usual['history']]
+    return usual
+
+
+def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    spellings = {key.lower(): key for key in keys}
+    return {spellings.get(key.lower(), key): item for key, item in value.items()}
 
 
 def platform_problems(config: dict[str, Any]) -> list[str]:
