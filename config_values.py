@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values of a configuration, from what people write for them: variables, ports, paths, times."""
 
-import datetime
 import re
+import time
 from collections.abc import Mapping, Sequence
 
 import image_config
@@ -10,12 +10,14 @@ from errors import ArgumentError
 
 DEFAULT_TIME = '1970-01-01T00:00:00Z'
 _PROTOCOLS = ('tcp', 'udp', 'sctp')
-_PORT = re.compile('([0-9]{1,5})(?:/(.*))?', re.DOTALL)
 _MOST_PORTS = 65535
-_SECONDS = re.compile('-?[0-9]{1,15}')
-_ABSOLUTE_ON_WINDOWS = re.compile(r'([A-Za-z]:)?[/\\]')
+# Compiled where they are needed: that takes time at every start.
+_PORT = '(?s:([0-9]{1,5})(?:/(.*))?)'
+_SECONDS = '-?[0-9]{1,12}'
+_LAST_YEAR = 9999  # that RFC 3339 can write
+_ABSOLUTE_ON_WINDOWS = r'([A-Za-z]:)?[/\\]'
 # \$, $NAME or ${NAME}.
-_VARIABLE = re.compile(r'\\\$|\$(?:(\w+)|\{([^{}]*)\})', re.ASCII)
+_VARIABLE = r'(?a:\\\$|\$(?:(\w+)|\{([^{}]*)\}))'
 
 
 def with_variables(
@@ -44,7 +46,7 @@ def Resolve(value: str, environment: Mapping[str, str]) -> str:
             return '$'
         return environment.get(match[1] or match[2], match[0])
 
-    return _VARIABLE.sub(replacement, value)
+    return re.sub(_VARIABLE, replacement, value)
 
 
 def normal_port(port: str) -> str:
@@ -53,7 +55,7 @@ def normal_port(port: str) -> str:
     Raises:
         ArgumentError: it is no number, or its protocol is unknown.
     """
-    match = _PORT.fullmatch(port)
+    match = re.fullmatch(_PORT, port)
     if match is None or not 1 <= int(match[1]) <= _MOST_PORTS:
         advice = f'give a number from 1 to {_MOST_PORTS}, one for each port'
         raise ArgumentError(f'--ports: {port!r} is not a port: {advice}')
@@ -72,7 +74,7 @@ def check_volumes(volumes: Sequence[str]) -> None:
 def check_workdir(workdir: str, system: str) -> None:
     is_absolute = workdir.startswith('/')
     if system == 'windows':
-        is_absolute = _ABSOLUTE_ON_WINDOWS.match(workdir) is not None
+        is_absolute = re.match(_ABSOLUTE_ON_WINDOWS, workdir) is not None
     if not is_absolute:
         raise ArgumentError(f'--workdir: {workdir!r} is not an absolute path: give one')
 
@@ -88,11 +90,9 @@ def time_of(text: str) -> str:
     """
     if image_config.is_time(text):
         return text
-    error = ArgumentError(f'--created: {text!r} is not a time: give seconds or {DEFAULT_TIME}')
-    if _SECONDS.fullmatch(text) is None:
-        raise error
-    try:
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(text))
-    except OverflowError:
-        raise error from None
-    return f'{moment.isoformat()}Z'
+    if re.fullmatch(_SECONDS, text) is not None:
+        moment = time.gmtime(int(text))
+        if 0 <= moment.tm_year <= _LAST_YEAR:
+            day = f'{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}'
+            return f'{day}T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}Z'
+    raise ArgumentError(f'--created: {text[:100]!r} is not a time: give seconds or {DEFAULT_TIME}')

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import command_line
 from errors import ArgumentError
 
+_SHOWN = 200  # characters of a value, in messages
+
 
 def text_of(flag: str, value: str) -> str:
     """Returns the text of an argument, whatever the locale.
@@ -29,9 +31,9 @@ def check_text(flag: str, text: str) -> None:
     try:
         text.encode('utf-8')
     except UnicodeEncodeError as error:
-        raise ArgumentError(f'{flag}: {text!r} is not UTF-8: write it so') from error
+        raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} is not UTF-8: write it so') from error
     if '\0' in text:
-        raise ArgumentError(f'{flag}: {text!r} has a NUL: leave it out')
+        raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} has a NUL: leave it out')
 
 
 def items_of(flag: str, values: Sequence[str]) -> list[str] | None:
@@ -65,9 +67,11 @@ def _items_of_json(flag: str, text: str) -> list[str]:
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(f'{flag}: {text!r} begins with [ but is not JSON: mend it') from error
+        raise ArgumentError(
+            f'{flag}: {text[:_SHOWN]!r} begins with [ but is not JSON: mend it'
+        ) from error
     if not all(isinstance(item, str) for item in items):
-        raise ArgumentError(f'{flag}: {text!r} holds more than strings: quote each item')
+        raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} holds more than strings: quote each item')
     for item in items:
         check_text(flag, item)
     return list(items)
@@ -80,7 +84,7 @@ def _items_between_commas(flag: str, text: str) -> list[str]:
             rows = list(csv.reader([text], strict=True))
         except csv.Error as error:
             advice = 'quote the whole item, double quotes inside it, or give a JSON list'
-            raise ArgumentError(f'{flag}: {text!r} has a quote amiss: {advice}') from error
+            raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} has a quote amiss: {advice}') from error
     return [item.strip() for row in rows for item in row]
 
 
@@ -88,5 +92,7 @@ def split_pair(flag: str, pair: str) -> tuple[str, str]:
     """Splits NAME=VALUE at the first `=`; raises ArgumentError for what is none."""
     name, equals, value = pair.partition('=')
     if not name or not equals:
-        raise ArgumentError(f'{flag}: {pair!r} is not NAME=VALUE: give a name, = and the value')
+        raise ArgumentError(
+            f'{flag}: {pair[:_SHOWN]!r} is not NAME=VALUE: give a name, = and the value'
+        )
     return name, value

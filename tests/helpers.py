@@ -413,6 +413,26 @@ def write_base(path, *images, position=0, entries=None, more=()):
     return write_tar(path, *(member(name, files[name]) for name in order), *more)
 
 
+def write_base_of(path, data=None, layers=2, **keys):
+    """Writes an archive of one image of so many layers.
+
+    Args:
+        path: Where.
+        data: The bytes of its configuration; None for one with which nothing is wrong.
+        layers: The number of its layers.
+        **keys: Keys of that configuration to replace.
+    """
+    names = [f'{number}/layer.tar' for number in range(layers)]
+    files = {name: tar_of(member('file', name.encode())) for name in names}
+    if data is None:
+        diff_ids = ['sha256:' + sha256(layer) for layer in files.values()]
+        data = json.dumps({**configuration(diff_ids), **keys}).encode()
+    files['config.json'] = data
+    entry = {'Config': 'config.json', 'RepoTags': None, 'Layers': names}
+    files['manifest.json'] = json.dumps([entry]).encode()
+    return make_tar(path, files)
+
+
 # Images to build.
 
 
