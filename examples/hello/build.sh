@@ -18,9 +18,12 @@ tar --create --file=layer.tar --format=gnu --sort=name --mtime=@0 \
     --owner=0 --group=0 --numeric-owner --mode=0755 --directory=root hello
 sha256sum layer.tar > layer.sha256
 
-# The configuration; the layer's identifier is its diff ID.
-read -r diff_id _ < layer.sha256
-sed "s/@LAYER@/$diff_id/" config.json.in > config.json
+# The configuration; its SHA-256 is the image's identifier.
+"$python" ../../create_image_config.py \
+    --output=config.json \
+    --layer=@layer.sha256 \
+    --command=/hello \
+    --created_by=create_image
 sha256sum config.json > config.sha256
 
 "$python" ../../create_image.py \
