@@ -351,6 +351,7 @@ PLATFORMS = [
     ({}, [], ('amd64', None, 'linux', None)),
     ({'architecture': '', 'os': '', 'variant': ''}, [], ('amd64', None, 'linux', None)),
     ({'architecture': None, 'os': None, 'variant': 'v8'}, [], ('amd64', None, 'linux', None)),
+    ({'variant': ''}, [], ('amd64', None, 'linux', None)),
     (PLATFORM, [], ('arm64', 'v8', 'windows', '10.0')),
     (PLATFORM, ['--architecture=amd64'], ('amd64', None, 'windows', '10.0')),
     (PLATFORM, ['--architecture=arm64'], ('arm64', 'v8', 'windows', '10.0')),
