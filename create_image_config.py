@@ -199,10 +199,12 @@ def usual_config(data: dict[str, Any]) -> dict[str, Any]:
 def set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
     """Sets what an image runs on; what told of another platform goes."""
     architecture = options.architecture or config.get('architecture') or _DEFAULT_ARCHITECTURE
-    if architecture != config.get('architecture') or not config.get('variant'):
-        config.pop('variant', None)
-    if options.variant:
-        config['variant'] = options.variant
+    variant = options.variant
+    if not variant and architecture == config.get('architecture'):
+        variant = config.get('variant')
+    config.pop('variant', None)
+    if variant:
+        config['variant'] = variant
     system = options.os or config.get('os') or _DEFAULT_OS
     if system != config.get('os'):
         config.pop('os.version', None)
