@@ -310,7 +310,7 @@ def test_what_no_flag_names_stays(output, base):
 
 
 def test_flags_replace_and_add(output, base):
-    flags = ['--user=u', '--workdir=/w', '--stop_signal=SIGINT', '--author=New', '--ports=80,81']
+    flags = ['--user=u', '--workdir=/w', '--stop_signal=SIGINT', '--author=New', '--ports=81']
     flags += ['--labels=b=3,c=4', '--volumes=/x', '--env=B=1', '--entrypoint=/new', '--command=c']
     config = written(output, base(**BASE_KEYS), *flags)
     assert config['author'] == 'New'
