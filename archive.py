@@ -140,6 +140,19 @@ class TarFileWriter:
         header = _header(name, tarfile.REGTYPE, None, opened.size)
         self._add_opened(header, opened, opened.file)
 
+    def add_source(self, name: str, source: Source) -> None:
+        """Adds one member, as add_file() does, from a source that is open until close().
+
+        Args:
+            name: its name.
+            source: its content.
+
+        Raises:
+            OSError: the source cannot be read, or the archive not written.
+            ArchiveError: the name is none that a member may have.
+        """
+        self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
+
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges an archive, plain or compressed.
 

@@ -7,12 +7,13 @@ from errors import ArchiveError, ArgumentError
 from image import REPLACED, ImageParts, Layer, OpenedImage
 
 
-def check(output: str, parts: ImageParts) -> None:
+def check(output: str, parts: ImageParts, digest_file: str | None = None) -> None:
     """Checks what can be checked before a file is opened.
 
     Args:
         output: the path of the archive; '-' is standard output.
         parts: what the image is made of.
+        digest_file: the path of the file for the digest of the OCI manifest.
 
     Raises:
         ArgumentError: an identifier is no name, or arguments do not go together.
@@ -28,20 +29,41 @@ def check(output: str, parts: ImageParts) -> None:
             raise ArgumentError('--legacy_id: give --metadata and exactly one --layer with it')
     if parts.repository is not None and parts.name is None:
         raise ArgumentError('--repository: give --name with it')
-    check_output(output, parts)
-
-
-def check_output(output: str, parts: ImageParts) -> None:
-    """Raises ArgumentError if the output would replace a part; it may replace the base."""
-    if not files.is_replaced(output):
-        return
-    files.check_folder(output)
+    if parts.oci and parts.legacy_id is not None:
+        raise ArgumentError('--oci: no OCI layout has a v1 layer: leave --legacy_id out')
+    if digest_file is not None and not parts.oci:
+        raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
     used = {'--config': [parts.config], '--layer': [layer.path for layer in parts.layers]}
     if parts.metadata is not None:
         used['--metadata'] = [parts.metadata]
-    for flag, paths in used.items():
-        if any(files.have_same_place(output, path) for path in paths):
-            text = f'--output: {output!r} is what {flag} names: give another path'
+    check_output('--output', output, used)  # which may replace the base
+    if digest_file is not None:
+        if files.are_one_output(digest_file, output):
+            text = f'{digest_file!r} is what --output names: give another path'
+            raise ArgumentError(f'--digest_file: {text}')
+        used['--base'] = [parts.base or '']
+        used['--legacy_base'] = [parts.legacy_base or '']
+        check_output('--digest_file', digest_file, used)
+
+
+def check_output(flag: str, path: str, used: dict[str, list[str]]) -> None:
+    """Checks that what is written can be, and replaces nothing that is read.
+
+    Args:
+        flag: the flag that names what is written.
+        path: its path; '-' is standard output.
+        used: the paths that may not be replaced, by the flags that name them.
+
+    Raises:
+        ArgumentError: it would replace one of these.
+        OSError: its folder is missing.
+    """
+    if not files.is_replaced(path):
+        return
+    files.check_folder(path)
+    for other_flag, others in used.items():
+        if any(files.have_same_place(path, other) for other in others if other):
+            text = f'{flag}: {path!r} is what {other_flag} names: give another path'
             raise ArgumentError(text)
 
 
@@ -66,6 +88,8 @@ def lacks_layer(path: str, layer: str) -> str:
 def check_names(image: OpenedImage) -> None:
     """Raises ArgumentError if a name of the image is one of its base, or reserved."""
     parts = image.parts
+    if parts.oci:  # whose blobs are named by their digests
+        return
     own_names = {*parts.layer_names, parts.identifier, f'{parts.identifier}.json'}
     if parts.legacy_id is not None:
         own_names.add(parts.legacy_id)

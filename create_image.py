@@ -16,19 +16,27 @@ if __name__ == '__main__':
 
     start.prepare('create_image')
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import flags, logging
 
 import arguments
 import command_line
+import files
+import image_config
+import layout
 import names
+import oci
 import verify
 from archive import TarFileWriter
 from command_line import Run, given
 from errors import ArgumentError, ProblemsError
+from files import OutputFile
 from image import ImageParts, Layer, OpenedImage, is_merged, open_image
+from layout import Layout
+from oci import Descriptor
 
 _OUTPUT = flags.DEFINE_string('output', None, 'required: the archive to write; - is stdout')
 _ID = flags.DEFINE_string(
@@ -51,6 +59,10 @@ _LEGACY_ID = flags.DEFINE_string(
 _METADATA = flags.DEFINE_string('metadata', None, 'the v1 JSON of the layer of --legacy_id')
 _REPOSITORY = flags.DEFINE_string('repository', None, 'the repository to name in `repositories`')
 _NAME = flags.DEFINE_string('name', None, 'the tag to name in `repositories`')
+_OCI = flags.DEFINE_boolean('oci', False, 'write an OCI image layout as well, in the same archive')
+_DIGEST_FILE = flags.DEFINE_string(
+    'digest_file', None, 'with --oci: where to write the digest of the manifest'
+)
 _VERIFY = flags.DEFINE_boolean(
     'verify', False, 'read every byte, and write nothing if anything is wrong'
 )
@@ -108,59 +120,119 @@ def create_image(
     write_image(output, parts, command_line.silent_run('create_image'))
 
 
-def write_image(output: str, parts: ImageParts, run: Run, verifies: bool = False) -> None:
-    """Writes the archive of an image, in the order of its members.
+def write_image(
+    output: str, parts: ImageParts, run: Run, verifies: bool = False, digest_file: str | None = None
+) -> None:
+    """Writes the archive of an image, and the file with the digest of its OCI manifest.
 
     Args:
         output: the path of the archive; '-' is standard output.
         parts: what the image is made of.
         run: what is shared by all that is done in this run.
         verifies: whether every byte is checked first.
+        digest_file: the path of the file for the digest.
 
     Raises:
         ProblemsError: with verifies, the parts have problems.
         ArgumentError, OSError, ArchiveError: as create_image().
     """
-    arguments.check(output, parts)
-    with open_image(parts, output, verifies, run.progress) as image:
+    arguments.check(output, parts, digest_file)
+    # The layers of a base that is not merged are read to be checked, or for their digests.
+    reads_layers = verifies or parts.oci
+    with open_image(parts, output, reads_layers, run.progress) as image:
         check_parts(image, verifies, run)
         arguments.check_base_is_whole(image)
-        run.progress.begin('writing', bytes_to_write(image))
-        with TarFileWriter(output, run.partial_files, run.progress) as tar:
-            tar.add_file(f'{parts.identifier}.json', content=image.config)
-            if parts.legacy_id is None:
-                add_layers(tar, image)
-            else:
-                add_v1_layer(tar, image)
-            if image.legacy_base is not None:
-                tar.add_archive(image.legacy_base, is_merged)
-            tar.add_file('manifest.json', content=manifest(image))
-            if parts.repository is not None:
-                tar.add_file('repositories', content=repositories(parts))
+        if parts.oci:
+            write_oci_layout(output, image, run, digest_file)
+        else:
+            write_docker_archive(output, image, run)
+
+
+def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
+    """Writes an archive as Docker before 25 saves it, in the order of its members."""
+    parts = image.parts
+    run.progress.begin('writing', bytes_to_write(image))
+    with TarFileWriter(output, run.partial_files, run.progress) as tar:
+        config_name = f'{parts.identifier}.json'
+        tar.add_file(config_name, content=image.config)
+        if parts.legacy_id is None:
+            add_layers(tar, image)
+        else:
+            add_v1_layer(tar, image)
+        if image.legacy_base is not None:
+            tar.add_archive(image.legacy_base, is_merged)
+        layer_names = [*image.base_layers, *parts.layer_names]
+        tar.add_file('manifest.json', content=manifest(image, config_name, layer_names))
+        if parts.repository is not None:
+            tar.add_file('repositories', content=repositories(parts))
+
+
+def write_oci_layout(output: str, image: OpenedImage, run: Run, digest_file: str | None) -> None:
+    """Writes an archive that is an OCI image layout, too, in the order of its members."""
+    blobs = layout.find_layout(image, run.progress)
+    oci_manifest = oci.manifest(blobs.config, blobs.layers)
+    descriptor = oci.describe_manifest(oci_manifest)
+    run.progress.begin('writing', bytes_to_write(image))
+    with (
+        TarFileWriter(output, run.partial_files, run.progress) as tar,
+        open_digest_file(digest_file, run) as digest_output,
+    ):
+        config_name = oci.blob_name(blobs.config.digest)
+        tar.add_file(config_name, content=image.config)
+        add_blobs_of_layers(tar, image, blobs)
+        add_blobs_of_base(tar, image, blobs)
+        tar.add_file(oci.blob_name(descriptor.digest), content=oci_manifest)
+        tar.add_file('index.json', content=index(image, descriptor))
+        tar.add_file('oci-layout', content=oci.LAYOUT)
+        layer_names = [oci.blob_name(layer.digest) for layer in blobs.layers]
+        tar.add_file('manifest.json', content=manifest(image, config_name, layer_names))
+        if image.parts.repository is not None:
+            tar.add_file('repositories', content=repositories(image.parts))
+        tar.end()
+        outputs = [tar.output]
+        if digest_output is not None:
+            digest_output.write(f'{descriptor.digest}\n'.encode())
+            outputs.append(digest_output)
+        files.put_all_in_place(outputs)
+
+
+@contextlib.contextmanager
+def open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
+    """Opens the file for the digest, where there is to be one."""
+    if path is None:
+        yield None
+        return
+    with OutputFile(path, run.partial_files) as output:
+        yield output
 
 
 # What comes before.
 
 
 def check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
-    """Warns of the problems of the parts, or ends with them where they are verified."""
+    """Warns of the problems of the parts, or ends with them where they are errors."""
     if image.failures and not verifies:
         raise image.failures[0]
     if not image.failures:
         arguments.check_opened(image)
     errors = [line for failure in image.failures for line in command_line.describe(failure)]
     for problem in verify.find_problems(image, verifies, run.progress):
-        if problem.is_error and verifies:
+        if problem.is_fatal or (problem.is_error and verifies):
             errors.append(problem.text)
         else:
             logging.warning('%s', problem.text)
-    if errors:
+    if errors and verifies:
         raise ProblemsError(errors)
+    if errors:
+        raise ArgumentError(errors[0])  # what follows may be its consequence
 
 
 def bytes_to_write(image: OpenedImage) -> int:
     size = sum(opened.size for opened in image.layers.values())
-    if image.legacy_base is not None:
+    if image.parts.oci:
+        places = [place for place in image.base_layer_places() if place is not None]
+        size += sum(p.member.size for p in places if p.archive is image.legacy_base)
+    elif image.legacy_base is not None:
         size += sum(member.size for member in image.legacy_base.members)
     return size
 
@@ -188,14 +260,37 @@ def add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
     tar.add_file(f'{folder}/json', content=image.metadata)
 
 
-def manifest(image: OpenedImage) -> str:
+def add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
+    """Adds each layer once, under its digest."""
+    added: set[str] = set()
+    for layer, descriptor in zip(image.parts.layers, blobs.own_layers, strict=True):
+        if descriptor.digest not in added:
+            tar.add_input(oci.blob_name(descriptor.digest), image.layers[layer.path])
+        added.add(descriptor.digest)
+
+
+def add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
+    """Adds each layer of the base that is merged, unless it is there."""
+    added = {descriptor.digest for descriptor in blobs.own_layers}
+    for layer in blobs.base_layers:
+        digest = layer.descriptor.digest
+        if layer.source is not None and digest not in added:
+            tar.add_source(oci.blob_name(digest), layer.source)
+            added.add(digest)
+    if image.legacy_base is not None:
+        image.legacy_base.check_unchanged()
+
+
+def index(image: OpenedImage, descriptor: Descriptor) -> bytes:
+    """Returns the content of index.json."""
+    tags = [names.parse_tag(tag) for tag in image.parts.tags]
+    platform = oci.platform(image_config.parse(image.config or b''))
+    return oci.index(descriptor, [tag for tag in tags if tag is not None], platform)
+
+
+def manifest(image: OpenedImage, config_name: str, layer_names: list[str]) -> str:
     """Returns the content of manifest.json."""
-    parts = image.parts
-    entry = {
-        'Config': f'{parts.identifier}.json',
-        'Layers': [*image.base_layers, *parts.layer_names],
-        'RepoTags': list(parts.tags),
-    }
+    entry = {'Config': config_name, 'Layers': layer_names, 'RepoTags': list(image.parts.tags)}
     if image.base is not None and image.base.parent is not None:
         entry['Parent'] = image.base.parent
     return json.dumps([entry], sort_keys=True)
@@ -249,6 +344,7 @@ def parts_of_flags(notes: list[str]) -> ImageParts:
         metadata=given(_METADATA.value),
         repository=command_line.given_text(_REPOSITORY.value),
         name=command_line.given_text(_NAME.value),
+        oci=_OCI.value,
         origins=origins,
     )
 
@@ -262,7 +358,7 @@ def main(run: Run) -> None:
         raise ProblemsError(notes)
     for note in notes:
         logging.warning('%s', note)
-    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value)
+    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value, given(_DIGEST_FILE.value))
 
 
 def run_main() -> None:

@@ -254,3 +254,19 @@ def check_folder(output: str) -> None:
 def have_same_place(one: str, other: str) -> bool:
     """Tells whether what is put at one path replaces the file at the other."""
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def are_one_output(one: str, other: str) -> bool:
+    """Tells whether two outputs would be one file; '-' is standard output."""
+    if have_same_place(one, other):
+        return True
+    try:
+        return os.path.samestat(_output_status(one), _output_status(other))
+    except OSError:  # one is not there yet
+        return False
+
+
+def _output_status(path: str) -> os.stat_result:
+    if path == '-':
+        return os.fstat(1)
+    return os.stat(path)

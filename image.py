@@ -3,7 +3,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ import streams
 import utils
 from errors import ArchiveError, ArgumentError
 from files import InputFile
+from hashing import new_sha256
 from progress import Progress
-from sources import Archive
+from sources import Archive, Source
 from tar_reader import Member
 from utils import BaseImage
 
@@ -92,6 +93,8 @@ class OpenedImage:
         base: the image that this one is built on.
         legacy_base: the archive that is merged; the base's own where both are the same file.
         failures: what is wrong with files that cannot be read.
+        stored_digests: the SHA-256 of compressed layers as they are stored, once one was read,
+            by the path of the file and the offset in it.
     """
 
     def __init__(self, parts: ImageParts) -> None:
@@ -102,6 +105,7 @@ class OpenedImage:
         self.base: BaseImage | None = None
         self.legacy_base: Archive | None = None
         self.failures: list[Exception] = []
+        self.stored_digests: dict[tuple[str, int], str] = {}
 
     @property
     def base_layers(self) -> tuple[str, ...]:
@@ -122,6 +126,40 @@ class OpenedImage:
         merged = merged_files(self.legacy_base)
         return [name for name in self.base_layers if sources.find_file(merged, name) is None]
 
+    def base_layer_places(self) -> list['Place | None']:
+        """Returns where each of the base's layers is: in what is merged, else in the base.
+
+        The members of a docker archive are merged under their names, so there a layer of another
+        name is none. To an OCI layout any layer does that is the same.
+        """
+        if self.base is None:
+            return []
+        places = _find_files(self.legacy_base or self.base.archive, self.base.layers)
+        diff_ids = self.base.diff_ids
+        if not self.parts.oci or self.legacy_base is None or self.is_on_itself:
+            return places
+        if diff_ids is None or len(diff_ids) != len(places):
+            return places
+        names = _layers_by_diff_id(self.legacy_base)
+        renamed = _find_files(self.legacy_base, [names.get(diff_id, '') for diff_id in diff_ids])
+        in_base = _find_files(self.base.archive, self.base.layers)
+        choices = zip(places, renamed, in_base, strict=True)
+        return [place or other or below for place, other, below in choices]
+
+    def stored_digest(self, source: Source, progress: Progress) -> str:
+        """Returns the SHA-256 of a compressed layer as it is stored; reads it unless it was."""
+        place = _place_in_file(source)
+        if place not in self.stored_digests:
+            digest = new_sha256()
+            for block in source.blocks():
+                digest.update(block)
+                progress.advance(len(block))
+            self.remember_digest(source, digest.hexdigest())
+        return self.stored_digests[place]
+
+    def remember_digest(self, source: Source, digest: str) -> None:
+        self.stored_digests[_place_in_file(source)] = digest
+
     def have_same_content(self, one: Layer, other: Layer) -> bool:
         """Tells whether two layers have the same bytes; reads them as far as they agree."""
         left, right = (
@@ -136,6 +174,45 @@ class OpenedImage:
         with files.errors_name(layer.path):
             opened.file.seek(0)
             return streams.detect(opened.file.read(streams.HEAD_SIZE))
+
+
+class Place(NamedTuple):
+    """Where a file is.
+
+    Attributes:
+        archive: the archive, open.
+        member: its member.
+    """
+
+    archive: Archive
+    member: Member
+
+
+def _find_files(archive: Archive, names: Sequence[str]) -> list[Place | None]:
+    """Returns where the files of normal names are among what is merged of an archive."""
+    merged = merged_files(archive)
+    places: list[Place | None] = []
+    for name in names:
+        member = sources.find_file(merged, name)
+        places.append(None if member is None else Place(archive, member))
+    return places
+
+
+def _layers_by_diff_id(archive: Archive) -> dict[str, str]:
+    """Returns the names of the layers of an archive's image by their diff IDs."""
+    try:
+        image = utils.read_base(archive)
+    except ArchiveError:  # any archive may be merged
+        return {}
+    diff_ids = image.diff_ids
+    if diff_ids is None or len(diff_ids) != len(image.layers):
+        return {}
+    return dict(zip(diff_ids, image.layers, strict=True))
+
+
+def _place_in_file(source: Source) -> tuple[str, int]:
+    _, place, _ = source.pieces[0]  # what is compressed begins with data
+    return source.name, place
 
 
 def merged_files(archive: Archive) -> dict[str, Member]:

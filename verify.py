@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import image_config
+import layout
 import names
 import sources
 import streams
 import tar_reader
 import utils
 from arguments import lacks_layer
-from errors import ArchiveError
+from errors import ArchiveError, ArgumentError
 from hashing import new_sha256, sha256
-from image import Layer, OpenedImage, merged_files
+from image import Layer, OpenedImage
 from progress import Progress
 
 _MOST_LAYERS = 125  # that Docker's older image store takes ("max depth exceeded")
@@ -32,10 +33,12 @@ class Problem(NamedTuple):
         text: a line for the user: what is wrong, and what to do.
         is_error: whether no image is made with it when it was asked for checks; otherwise it is
             only a warning.
+        is_fatal: whether no image is made with it in any case.
     """
 
     text: str
     is_error: bool = True
+    is_fatal: bool = False
 
 
 Problems = Iterator[Problem]
@@ -58,22 +61,33 @@ def find_problems(
     Raises:
         OSError: a file that is open cannot be read.
     """
+    progress = progress or Progress()
     digests: dict[str, str] = {}
-    problems = list(identifier_problems(image))
+    problems = _fatal_for_oci(image, identifier_problems(image))
+    if reads_everything or image.parts.oci:
+        problems += _fatal_for_oci(image, config_digest_problems(image))
     if reads_everything:
-        (progress or Progress()).begin('checking', _bytes_to_check(image))
-        problems += config_digest_problems(image)
-        problems += layer_digest_problems(image, digests, progress or Progress())
-    problems += layer_compression_problems(image)
-    problems += base_problems(image)
-    problems += base_compression_problems(image)
+        progress.begin('checking', _bytes_to_check(image))
+        problems += layer_digest_problems(image, digests, progress)
+    problems += _fatal_for_oci(image, layer_compression_problems(image))
+    problems += _fatal_for_oci(image, base_problems(image))
+    problems += _fatal_for_oci(image, base_compression_problems(image))
     if reads_everything:
-        problems += base_layer_digest_problems(image, progress or Progress())
+        problems += base_layer_digest_problems(image, progress)
         problems += missing_layer_problems(image)
     problems += layer_count_problems(image)
     problems += config_problems(image, digests)
-    problems += tag_problems(image.parts.tags)
+    problems += _fatal_for_oci(image, tag_problems(image.parts.tags))
+    if image.parts.oci and not image.failures and not any(item.is_fatal for item in problems):
+        problems += layout_problems(image, progress)
     return problems
+
+
+def _fatal_for_oci(image: OpenedImage, problems: Problems) -> list[Problem]:
+    """Returns problems, with which no OCI layout can be right."""
+    if not image.parts.oci:
+        return list(problems)
+    return [problem._replace(is_fatal=True) for problem in problems]
 
 
 # Identifiers.
@@ -130,7 +144,7 @@ def layer_digest_problems(
         source = sources.whole_file(layer.path, opened.file, opened.size)
         if layer.path not in digests:
             try:
-                digests[layer.path] = diff_id_of(source, repr(layer.path), progress)
+                digests[layer.path] = _read_diff_id(image, source, repr(layer.path), progress)
             except ArchiveError as error:
                 yield Problem(str(error))
                 continue
@@ -142,13 +156,32 @@ def layer_digest_problems(
             )
 
 
-def diff_id_of(source: sources.Source, label: str, progress: Progress) -> str:
+def _read_diff_id(
+    image: OpenedImage, source: sources.Source, label: str, progress: Progress
+) -> str:
+    """Does what diff_id_of() does, and remembers the digest that an OCI layout names."""
+    stored = _new_stored_digest(image, source)
+    diff_id = diff_id_of(source, label, progress, stored)
+    if stored is not None:
+        image.remember_digest(source, stored.hexdigest())
+    return diff_id
+
+
+def _new_stored_digest(image: OpenedImage, source: sources.Source) -> Any:
+    """Returns what is to be told of the stored bytes of a layer; None where nobody asks."""
+    if image.parts.oci and streams.detect(source.head()) is not None:
+        return new_sha256()
+    return None
+
+
+def diff_id_of(source: sources.Source, label: str, progress: Progress, stored: Any = None) -> str:
     """Reads a layer, plain or compressed, as the tar archive that it must be.
 
     Args:
         source: the layer as it is stored.
         label: what errors call it.
         progress: is told of the bytes that are read.
+        stored: a digest that gets the bytes as they are stored.
 
     Returns:
         The SHA-256 of its uncompressed content, in hex.
@@ -159,6 +192,8 @@ def diff_id_of(source: sources.Source, label: str, progress: Progress) -> str:
     """
     digest = new_sha256()
     blocks = _counted(source.blocks(), progress)
+    if stored is not None:
+        blocks = _hashed(blocks, stored)
     name = streams.detect(source.head())
     if name is not None:
         stream = _BlockFile(blocks)
@@ -235,6 +270,10 @@ def base_problems(image: OpenedImage) -> Problems:
     if base is None:
         return
     path = repr(base.archive.path)
+    if base.is_v1 and image.parts.oci:
+        text = f'{path} is of before Docker 1.10: load and save it with a Docker up to 28'
+        yield Problem(f'--base: {text}')
+        return
     if base.is_v1:
         text = f'{path} is of before Docker 1.10: images on it load in such a Docker only'
         yield Problem(f'--base: {text}', is_error=False)
@@ -257,19 +296,15 @@ def base_problems(image: OpenedImage) -> Problems:
 def _base_layer_members(
     image: OpenedImage,
 ) -> Iterator[tuple[str, sources.Archive, tar_reader.Member, str | None]]:
-    """Yields the layers of the base: how to call each, where it is, and its diff ID.
-
-    They are those of the archive that is merged, and without one those of the base.
-    """
+    """Yields the layers of the base: how to call each, where it is, and its diff ID."""
     base = image.base
     if base is None:
         return
-    archive = image.legacy_base or base.archive
-    members = merged_files(archive)
-    for index, name in enumerate(base.layers):
-        member = sources.find_file(members, name)
-        if member is None or name in base.layers[:index]:
+    for index, place in enumerate(image.base_layer_places()):
+        name = base.layers[index]
+        if place is None or name in base.layers[:index]:
             continue
+        archive, member = place
         diff_id = None
         if base.diff_ids is not None and len(base.diff_ids) == len(base.layers):
             diff_id = base.diff_ids[index]
@@ -282,11 +317,22 @@ def base_layer_digest_problems(image: OpenedImage, progress: Progress) -> Proble
         if not archive.has_content(member):
             continue
         source = archive.source(member)
-        yield from stored_layer_problems(source, label, member.name, diff_id, progress)
+        stored = _new_stored_digest(image, source)
+        problems = list(
+            stored_layer_problems(source, label, member.name, diff_id, progress, stored)
+        )
+        if stored is not None and not problems:
+            image.remember_digest(source, stored.hexdigest())
+        yield from problems
 
 
 def stored_layer_problems(
-    source: sources.Source, label: str, name: str, diff_id: str | None, progress: Progress
+    source: sources.Source,
+    label: str,
+    name: str,
+    diff_id: str | None,
+    progress: Progress,
+    stored: Any = None,
 ) -> Problems:
     """A layer in an archive has its diff ID, as far as it can be read.
 
@@ -296,6 +342,7 @@ def stored_layer_problems(
         name: its name in the archive, which may tell its digest.
         diff_id: `sha256:` and 64 hex digits; None where it is not known.
         progress: is told of the bytes that are read.
+        stored: as of diff_id_of(); it gets all bytes where there is no problem.
     """
     compression_name = streams.detect(source.head())
     if compression_name is not None and not streams.can_inflate(compression_name):
@@ -303,7 +350,7 @@ def stored_layer_problems(
         yield _not_read(label)
         return
     try:
-        found = f'sha256:{diff_id_of(source, label, progress)}'
+        found = f'sha256:{diff_id_of(source, label, progress, stored)}'
     except ArchiveError as error:
         yield Problem(str(error))
         return
@@ -350,7 +397,7 @@ def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
     try:
         config = image_config.parse(image.config)
     except image_config.ConfigError as error:
-        yield Problem(f'{flag} {error}')
+        yield Problem(f'{flag} {error}', is_fatal=image.parts.oci)
         return
     yield from config_type_problems(flag, config)
     diff_ids = image_config.diff_ids(config)
@@ -428,3 +475,14 @@ def tag_problems(tags: tuple[str, ...]) -> Problems:
     for tag in tags:
         if names.parse_tag(tag) is None:
             yield Problem(f'--tag: {tag!r}: give a lower-case [registry/]repository:tag')
+
+
+# The OCI layout.
+
+
+def layout_problems(image: OpenedImage, progress: Progress) -> Problems:
+    """The digest and size of each layer can be known, and the base does not contradict itself."""
+    try:
+        layout.find_layout(image, progress)
+    except (ArgumentError, ArchiveError) as error:
+        yield Problem(str(error), is_fatal=True)
