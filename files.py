@@ -134,6 +134,8 @@ class OutputFile:
         path: where it is to appear; '-' is standard output.
         name: the path, or 'standard output', for messages.
         file: the file, open for writing.
+        target: the path of the file that is replaced, without links; None for what is written
+            directly.
     """
 
     def __init__(self, path: str, partial_files: PartialFiles | None = None) -> None:
@@ -149,6 +151,7 @@ class OutputFile:
         self.path = path
         self.name = 'standard output' if path == '-' else path
         self._partial_files = partial_files or PartialFiles()
+        self.target: str | None = None
         self._temporary: str | None = None
         with errors_name(self.name):
             if path == '-':
@@ -159,15 +162,16 @@ class OutputFile:
                 self.file = open(path, 'wb', buffering=0)
 
     def _open_beside(self, path: str) -> None:
-        self._target = os.path.realpath(path)
-        if os.path.islink(self._target):
-            os.stat(self._target)  # raises ELOOP
+        target = os.path.realpath(path)
+        if os.path.islink(target):
+            os.stat(target)  # raises ELOOP
         if path.endswith('/'):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        folder = os.path.dirname(self._target)
-        self._temporary = os.path.join(folder, f'.create_image-{os.urandom(8).hex()}.partial')
+        folder = os.path.dirname(target)
+        self._temporary = _temporary_path(folder)
         self._partial_files.add(self._temporary)
         self.file = open(self._temporary, 'xb', buffering=0)
+        self.target = target
 
     def write(self, data: bytes | memoryview) -> None:
         """Writes all the bytes; raises OSError as the system does, naming the file."""
@@ -185,10 +189,10 @@ class OutputFile:
     def put_in_place(self) -> None:
         """Puts the file at its path, where it replaces what is there."""
         self.close()
-        if self._temporary is None:
+        if self._temporary is None or self.target is None:
             return
         with errors_name(self.name):
-            os.replace(self._temporary, self._target)
+            os.replace(self._temporary, self.target)
         self._partial_files.forget(self._temporary)
         self._temporary = None
 
@@ -217,16 +221,62 @@ class OutputFile:
         self.discard()
 
 
+def _temporary_path(folder: str) -> str:
+    return os.path.join(folder, f'.create_image-{os.urandom(8).hex()}.partial')
+
+
 def put_all_in_place(outputs: list[OutputFile]) -> None:
-    """Puts files in their places, all of them before a signal is heeded."""
+    """Puts files in their places, all of them before a signal is heeded.
+
+    Raises:
+        OSError: one cannot be put in its place; then those before it are not there either, and
+            the old files are again, where the file system gives a file a second name.
+    """
     for output in outputs:
         output.close()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        for output in outputs:
-            output.put_in_place()
+        with contextlib.ExitStack() as undone_on_errors:
+            for output in outputs[:-1]:
+                undone_on_errors.enter_context(_put_for_now(output))
+            outputs[-1].put_in_place()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _put_for_now(output: OutputFile) -> Iterator[None]:
+    """Puts a file in its place, and undoes that if an error ends the context."""
+    target = output.target
+    if target is None:
+        output.put_in_place()
+        yield
+        return
+    had_old = os.path.exists(target)
+    kept = _second_name(target)
+    try:
+        output.put_in_place()
+        try:
+            yield
+        except OSError:
+            if kept is not None:
+                os.replace(kept, target)
+            elif not had_old:
+                os.unlink(target)
+            raise
+    finally:
+        if kept is not None:
+            PartialFiles().discard(kept)
+
+
+def _second_name(path: str) -> str | None:
+    """Gives a file a second name beside it; None where that fails, or there is no file."""
+    name = _temporary_path(os.path.dirname(path))
+    try:
+        os.link(path, name)
+    except OSError:
+        return None
+    return name
 
 
 def is_replaced(path: str) -> bool:
