@@ -113,15 +113,23 @@ def zeros(size: int) -> Iterator[bytes]:
         size -= len(block)
 
 
-def have_same_content(one: Source, other: Source) -> bool:
-    """Tells whether two sources have the same bytes; reads them only as far as they agree."""
+def have_same_content(one: Source, other: Source, progress: Progress | None = None) -> bool:
+    """Tells whether two sources have the same bytes; reads them only as far as they agree.
+
+    Args:
+        one: a source.
+        other: another one.
+        progress: is told of the bytes that are compared.
+    """
     if one.size != other.size:
         return False
+    progress = progress or Progress()
     left = tar_reader.BlockStream(one.blocks())
     right = tar_reader.BlockStream(other.blocks())
     while block := left.read(streams.BLOCK_SIZE):
         if block != right.read(streams.BLOCK_SIZE):
             return False
+        progress.advance(len(block))
     return True
 
 

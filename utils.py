@@ -3,7 +3,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import image_config
@@ -193,18 +192,32 @@ class BaseImage(NamedTuple):
         return image_config.diff_ids(self.config)
 
 
+def read_image_manifest(archive: Archive, what: str) -> list[Any] | None:
+    """Returns the manifest of an archive of images; None for one of before Docker 1.10.
+
+    Args:
+        archive: the archive.
+        what: what the archive is taken for, for errors.
+
+    Raises:
+        ArchiveError: it holds no image, or its manifest comes twice with different content.
+    """
+    check_twice(archive, [MANIFEST])
+    manifest = read_manifest(archive)
+    if manifest or (manifest is None and _is_v1(archive)):
+        return manifest
+    state, advice = _describe(archive, manifest)
+    raise ArchiveError(f'{archive.path!r} is no {what}: it {state}: {advice}')
+
+
 def read_base(archive: Archive) -> BaseImage:
     """Reads the image that an archive holds; the last one, where it holds several.
 
     Raises:
         ArchiveError: it holds no image, or one that clients would read otherwise each.
     """
-    check_twice(archive, [MANIFEST])
-    manifest = read_manifest(archive)
-    if not manifest and not (manifest is None and _is_v1(archive)):
-        what, advice = _describe(archive, manifest)
-        raise ArchiveError(f'{archive.path!r} is no base image: it {what}: {advice}')
-    if not manifest:
+    manifest = read_image_manifest(archive, 'base image')
+    if manifest is None:
         return BaseImage(archive, is_v1=True)
     entry = check_entry(archive.path, manifest[-1])
     config_name = tar_reader.normal_name(entry['Config'])
@@ -247,9 +260,19 @@ def check_twice(archive: Archive, names: list[str]) -> None:
         archive: the archive.
         names: the normal names of what counts; what they lead to counts, too.
     """
+    links = {
+        tar_reader.normal_name(member.name): member for member in archive.members if member.is_link
+    }
     counting = set(names)
-    for name in names:
-        counting |= set(_names_behind(archive, name))
+    pending = list(counting)
+    while pending:
+        name = pending.pop()
+        if name not in links:
+            continue
+        target = sources.target_name(name, links[name])
+        if target not in counting:
+            counting.add(target)
+            pending.append(target)
     first: dict[str, Member] = {}
     for member in archive.members:
         name = tar_reader.normal_name(member.name)
@@ -259,18 +282,6 @@ def check_twice(archive: Archive, names: list[str]) -> None:
             text = f'{archive.path!r}: {name!r} comes twice with different content: replace it'
             raise ArchiveError(text)
         first.setdefault(name, member)
-
-
-def _names_behind(archive: Archive, name: str) -> Iterator[str]:
-    """Yields the names that a name leads to, one link after the other."""
-    links = {
-        tar_reader.normal_name(member.name): member for member in archive.members if member.is_link
-    }
-    for _ in links:
-        if name not in links:
-            break
-        name = sources.target_name(name, links[name])
-        yield name
 
 
 def are_equal(archive: Archive, one: Member, other_archive: Archive, other: Member) -> bool:
