@@ -4,7 +4,7 @@
 The cheap ones read no layer, and always run. The others read every byte.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import image_config
@@ -75,9 +75,10 @@ def find_problems(
     if reads_everything:
         problems += base_layer_digest_problems(image, progress)
         problems += missing_layer_problems(image)
-    problems += layer_count_problems(image)
+    layer_count = len(image.base_layers) + len(image.parts.layers)
+    problems += layer_count_problems('--layer', layer_count)
     problems += config_problems(image, digests)
-    problems += _fatal_for_oci(image, tag_problems(image.parts.tags))
+    problems += _fatal_for_oci(image, tag_problems('--tag', image.parts.tags))
     if image.parts.oci and not image.failures and not any(item.is_fatal for item in problems):
         problems += layout_problems(image, progress)
     return problems
@@ -139,7 +140,7 @@ def layer_digest_problems(
             continue
         name = image.compression_of(layer)
         if name is not None and not streams.can_inflate(name):
-            yield _not_read(repr(layer.path))
+            yield not_read(repr(layer.path))
             continue
         source = sources.whole_file(layer.path, opened.file, opened.size)
         if layer.path not in digests:
@@ -174,14 +175,16 @@ def _new_stored_digest(image: OpenedImage, source: sources.Source) -> Any:
     return None
 
 
-def diff_id_of(source: sources.Source, label: str, progress: Progress, stored: Any = None) -> str:
+def diff_id_of(
+    source: sources.Source, label: str, progress: Progress, file_digest: Any = None
+) -> str:
     """Reads a layer, plain or compressed, as the tar archive that it must be.
 
     Args:
         source: the layer as it is stored.
         label: what errors call it.
         progress: is told of the bytes that are read.
-        stored: a digest that gets the bytes as they are stored.
+        file_digest: is fed the bytes as they are stored, if it is given.
 
     Returns:
         The SHA-256 of its uncompressed content, in hex.
@@ -192,8 +195,8 @@ def diff_id_of(source: sources.Source, label: str, progress: Progress, stored: A
     """
     digest = new_sha256()
     blocks = _counted(source.blocks(), progress)
-    if stored is not None:
-        blocks = _hashed(blocks, stored)
+    if file_digest is not None:
+        blocks = _hashed(blocks, file_digest)
     name = streams.detect(source.head())
     if name is not None:
         stream = _BlockFile(blocks)
@@ -226,7 +229,8 @@ def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
         yield block
 
 
-def _not_read(label: str) -> Problem:
+def not_read(label: str) -> Problem:
+    """What is said of a layer whose content cannot be checked."""
     text = f'{label} is zstd, which this Python cannot read: its content was not checked'
     return Problem(f'{text}: use Python 3.14', is_error=False)
 
@@ -235,30 +239,27 @@ def layer_compression_problems(image: OpenedImage) -> Problems:
     """No layer has a compression that some clients do not read."""
     for layer in dict.fromkeys(image.parts.layers):
         if layer.path in image.layers:
-            name = image.compression_of(layer)
-            if name in _SELDOM_READ:
-                yield _seldom_read(repr(layer.path), name)
+            yield from compression_problems(repr(layer.path), image.compression_of(layer))
 
 
 def base_compression_problems(image: OpenedImage) -> Problems:
     """Nor has a layer of the base."""
     for label, archive, member, _ in _base_layer_members(image):
-        name = streams.detect(archive.head(member))
-        if name in _SELDOM_READ:
-            yield _seldom_read(label, name)
+        yield from compression_problems(label, streams.detect(archive.head(member)))
 
 
-def _seldom_read(label: str, name: str) -> Problem:
-    text = f'{label} is compressed by {name}, which containerd and Docker 29 do not read'
-    return Problem(f'{text}: use gzip', is_error=False)
+def compression_problems(label: str, name: str | None) -> Problems:
+    """A layer has no compression that some clients do not read."""
+    if name in _SELDOM_READ:
+        text = f'{label} is compressed by {name}, which containerd and Docker 29 do not read'
+        yield Problem(f'{text}: use gzip', is_error=False)
 
 
-def layer_count_problems(image: OpenedImage) -> Problems:
+def layer_count_problems(label: str, count: int) -> Problems:
     """There are no more layers than all clients take."""
-    count = len(image.base_layers) + len(image.parts.layers)
     if count > _MOST_LAYERS:
         text = f'the image has {count} layers, and some Dockers take {_MOST_LAYERS}: merge some'
-        yield Problem(f'--layer: {text}', is_error=False)
+        yield Problem(f'{label}: {text}', is_error=False)
 
 
 # The base.
@@ -347,7 +348,7 @@ def stored_layer_problems(
     compression_name = streams.detect(source.head())
     if compression_name is not None and not streams.can_inflate(compression_name):
         yield from _name_problems(source, label, name, progress)
-        yield _not_read(label)
+        yield not_read(label)
         return
     try:
         found = f'sha256:{diff_id_of(source, label, progress, stored)}'
@@ -470,11 +471,11 @@ def history_problems(flag: str, config: dict[str, Any], layers: int) -> Problems
 # Tags.
 
 
-def tag_problems(tags: tuple[str, ...]) -> Problems:
+def tag_problems(label: str, tags: Iterable[str]) -> Problems:
     """Docker takes every tag."""
     for tag in tags:
         if names.parse_tag(tag) is None:
-            yield Problem(f'--tag: {tag!r}: give a lower-case [registry/]repository:tag')
+            yield Problem(f'{label}: {tag!r}: give a lower-case [registry/]repository:tag')
 
 
 # The OCI layout.
