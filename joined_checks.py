@@ -152,6 +152,7 @@ def _content_problems(
     if diff_id is not None and diff_id != f'sha256:{content_digest}':
         text = f'{label} has the diff ID sha256:{content_digest}, not {diff_id}'
         yield Problem(f'{text}: replace the archive')
+        return
     digest = file_digest.hexdigest() if compression_name else content_digest
     yield from _digest_problems(found.name, label, digest)
 
