@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with images that are joined: a small function for each clause, as in verify.py."""
 
-import compression
 import image_config
 import names
+import streams
 import utils
 import verify
 from errors import ArchiveError
@@ -120,7 +120,7 @@ def layer_compression_problems(join: Join) -> Problems:
         found = join.files.find(name)
         if found is not None:
             label = _layer_label(join, name)
-            yield from verify.compression_problems(label, compression.detect(found.head()))
+            yield from verify.compression_problems(label, streams.detect(found.head()))
 
 
 def layer_content_problems(join: Join, progress: Progress) -> Problems:
@@ -136,8 +136,8 @@ def _content_problems(
     found: FoundFile, label: str, diff_id: str | None, progress: Progress
 ) -> Problems:
     source = found.source()
-    compression_name = compression.detect(source.head())
-    if compression_name is not None and not compression.can_inflate(compression_name):
+    compression_name = streams.detect(source.head())
+    if compression_name is not None and not streams.can_inflate(compression_name):
         yield from _blob_problems(found, label, progress)
         yield verify.not_read(label)
         return
