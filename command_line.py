@@ -42,26 +42,43 @@ class Run(NamedTuple):
     progress: Progress
 
 
+def new_flags() -> flags.FlagValues:
+    """Returns where a program defines its flags.
+
+    In the one place of absl a script that imports two of the programs would define some twice.
+    """
+    own_flags: flags.FlagValues = flags.FlagValues()  # type: ignore[no-untyped-call]
+    return own_flags
+
+
 def silent_run(program: str) -> Run:
     """Returns what a caller from Python has in place of a run of a program."""
     return Run(program, files.PartialFiles(), Progress())
 
 
-def run(program: str, main: Callable[[Run], None], description: str) -> None:
+def run(
+    program: str,
+    main: Callable[[Run], None],
+    description: str,
+    own_flags: flags.FlagValues = flags.FLAGS,
+) -> None:
     """Runs a program to its end.
 
     Args:
         program: its name.
         main: is called once the flags are parsed; it raises one of FAILURES for bad input.
         description: what help begins with; behind a line `Example:` comes what it ends with.
+        own_flags: where the program defined its flags.
     """
+    if own_flags is not flags.FLAGS:
+        flags.FLAGS.append_flag_values(own_flags)
     progress = Progress(program, _terminal())
     this_run = Run(program, files.PartialFiles(), progress)
     _handle_signals(this_run)
     _format_messages(this_run)
 
     def parse(argv: Sequence[str]) -> list[str]:
-        return _parse_flags(program, argv, description)
+        return _parse_flags(program, argv, description, own_flags)
 
     def guarded_main(argv: Sequence[str]) -> None:
         try:
@@ -165,12 +182,15 @@ def _format_messages(this_run: Run) -> None:
     logging.get_absl_handler().setFormatter(_Formatter(this_run))
 
 
-def _parse_flags(program: str, argv: Sequence[str], description: str) -> list[str]:
+def _parse_flags(
+    program: str, argv: Sequence[str], description: str, own_flags: flags.FlagValues
+) -> list[str]:
     if any(argument in _HELP_FLAGS for argument in argv[1:]):
-        _print_and_exit(_help_text(description))
+        _print_and_exit(_help_text(description, own_flags))
     if any(argument in ('-version', '--version') for argument in argv[1:]):
         _print_and_exit(f'{program} {VERSION}\n')
     flags.FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
+    own_flags.mark_as_parsed()
     try:
         return flags.FLAGS(argv)
     except (flags.Error, ValueError) as error:
@@ -178,14 +198,14 @@ def _parse_flags(program: str, argv: Sequence[str], description: str) -> list[st
         sys.exit(f'{program}: {printable(text)}: see --help')
 
 
-def _help_text(description: str) -> str:
+def _help_text(description: str, own_flags: flags.FlagValues) -> str:
     """Returns the description, the program's own flags, and the example."""
     about, _, example = description.partition('Example:')
-    module = flags.FLAGS.find_module_defining_flag('output')
-    own_flags = flags.FLAGS.module_help(module)
-    own_flags = own_flags[own_flags.index('  -') :]  # without the name of the module
+    module = own_flags.find_module_defining_flag('output')
+    flags_help = own_flags.module_help(module)
+    flags_help = flags_help[flags_help.index('  -') :]  # without the name of the module
     more = '--helpfull lists the flags of absl, --flagfile and --verbosity among them.'
-    return f'{about.strip()}\n\nFlags:\n{own_flags}\n\n{more}\n\nExample:{example.rstrip()}\n'
+    return f'{about.strip()}\n\nFlags:\n{flags_help}\n\n{more}\n\nExample:{example.rstrip()}\n'
 
 
 def _print_and_exit(text: str) -> None:
