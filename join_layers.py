@@ -40,19 +40,27 @@ from progress import Progress
 from sources import Archive
 from verify import Problem, Problems
 
-_OUTPUT = flags.DEFINE_string('output', None, 'required: the archive to write; - is stdout')
+_FLAGS = command_line.new_flags()
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
+)
 _LAYER = flags.DEFINE_multi_string(
-    'layer', [], 'required: an image archive; a base before what is built on it'
+    'layer', [], 'required: an image archive; a base before what is built on it', flag_values=_FLAGS
 )
 _ID = flags.DEFINE_string(
-    'id', None, 'the v1 identifier of the top layer, in hex or as @FILE, to write to `top`'
+    'id',
+    None,
+    'the v1 identifier of the top layer, in hex or as @FILE, to write to `top`',
+    flag_values=_FLAGS,
 )
 _REPOSITORY = flags.DEFINE_string(
-    'repository', None, 'with --id: the repository to add to `repositories`'
+    'repository', None, 'with --id: the repository to add to `repositories`', flag_values=_FLAGS
 )
-_NAME = flags.DEFINE_string('name', None, 'with --id: the tag to add to `repositories`')
+_NAME = flags.DEFINE_string(
+    'name', None, 'with --id: the tag to add to `repositories`', flag_values=_FLAGS
+)
 _VERIFY = flags.DEFINE_boolean(
-    'verify', False, 'read every byte, and write nothing if anything is wrong'
+    'verify', False, 'read every byte, and write nothing if anything is wrong', flag_values=_FLAGS
 )
 
 
@@ -278,7 +286,7 @@ def main(run: Run) -> None:
 
 def run_main() -> None:
     """Runs the program with the arguments of the command line."""
-    command_line.run('join_layers', main, __doc__ or '')
+    command_line.run('join_layers', main, __doc__ or '', _FLAGS)
 
 
 if __name__ == '__main__':

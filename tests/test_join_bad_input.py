@@ -252,3 +252,9 @@ def test_what_create_image_raises(tmp_path, two):
     with pytest.raises(archive.TarFileWriter.Error, match='no image archive'):
         join_layers.create_image(output, [path, str(bad)])
     assert not os.path.exists(output)
+
+
+def test_a_script_may_import_both_programs():
+    import create_image
+
+    assert create_image.create_image is not join_layers.create_image
