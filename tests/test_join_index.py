@@ -48,7 +48,8 @@ class Layout:
         self.blobs = {blob(data): data for data in [image.config, *stored, self.manifest]}
         self.descriptor = described(self.manifest, MANIFEST_TYPE)
         if tag is not None:
-            self.descriptor['annotations'] = {NAME: f'docker.io/library/{tag}', TAG: tag[-1]}
+            name = tag if '/' in tag else f'library/{tag}'
+            self.descriptor['annotations'] = {NAME: f'docker.io/{name}', TAG: tag[-1]}
         self.entry = {**image.entry, 'Config': blob(image.config), 'Layers': self.layers}
 
     def write(self, path, without=(), more=None, index=None):
