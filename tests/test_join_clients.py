@@ -168,7 +168,8 @@ def test_a_base_and_a_partial_image(request, tmp_path, store, built_on, joined_w
     by_skopeo(path, [base, image])
 
 
-# The names of the one image as Docker has them. Podman takes all of them for localhost's.
+# The names of the one image as Docker has them. Podman takes a name without a registry for
+# localhost's, and of two spellings of one name the first.
 IN_DOCKER = {'example/base:1.0', 'localhost/example/base:1.0'}
 
 
