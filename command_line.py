@@ -57,10 +57,7 @@ def silent_run(program: str) -> Run:
 
 
 def run(
-    program: str,
-    main: Callable[[Run], None],
-    description: str,
-    own_flags: flags.FlagValues = flags.FLAGS,
+    program: str, main: Callable[[Run], None], description: str, own_flags: flags.FlagValues
 ) -> None:
     """Runs a program to its end.
 
@@ -70,8 +67,7 @@ def run(
         description: what help begins with; behind a line `Example:` comes what it ends with.
         own_flags: where the program defined its flags.
     """
-    if own_flags is not flags.FLAGS:
-        flags.FLAGS.append_flag_values(own_flags)
+    flags.FLAGS.append_flag_values(own_flags)
     progress = Progress(program, _terminal())
     this_run = Run(program, files.PartialFiles(), progress)
     _handle_signals(this_run)

@@ -38,33 +38,52 @@ from image import ImageParts, Layer, OpenedImage, is_merged, open_image
 from layout import Layout
 from oci import Descriptor
 
-_OUTPUT = flags.DEFINE_string('output', None, 'required: the archive to write; - is stdout')
+_FLAGS = command_line.new_flags()
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
+)
 _ID = flags.DEFINE_string(
-    'id', None, 'required: the SHA-256 of the configuration, in hex or as @FILE'
+    'id', None, 'required: the SHA-256 of the configuration, in hex or as @FILE', flag_values=_FLAGS
 )
-_CONFIG = flags.DEFINE_string('config', None, 'required: the image configuration, a JSON file')
+_CONFIG = flags.DEFINE_string(
+    'config', None, 'required: the image configuration, a JSON file', flag_values=_FLAGS
+)
 _LAYER = flags.DEFINE_multi_string(
-    'layer', [], 'ID=FILE: a layer and its SHA-256, in hex or as @FILE; bottom layer first'
+    'layer',
+    [],
+    'ID=FILE: a layer and its SHA-256, in hex or as @FILE; bottom layer first',
+    flag_values=_FLAGS,
 )
-_TAG = flags.DEFINE_multi_string('tag', None, 'a tag of the image, repository:tag')
+_TAG = flags.DEFINE_multi_string(
+    'tag', None, 'a tag of the image, repository:tag', flag_values=_FLAGS
+)
 _BASE = flags.DEFINE_string(
-    'base', None, 'an image archive whose last image gives the layers below'
+    'base', None, 'an image archive whose last image gives the layers below', flag_values=_FLAGS
 )
 _LEGACY_BASE = flags.DEFINE_string(
-    'legacy_base', None, 'an image archive whose files are merged into the output'
+    'legacy_base',
+    None,
+    'an image archive whose files are merged into the output',
+    flag_values=_FLAGS,
 )
 _LEGACY_ID = flags.DEFINE_string(
-    'legacy_id', None, 'a v1 identifier for the layer, in hex or as @FILE'
+    'legacy_id', None, 'a v1 identifier for the layer, in hex or as @FILE', flag_values=_FLAGS
 )
-_METADATA = flags.DEFINE_string('metadata', None, 'the v1 JSON of the layer of --legacy_id')
-_REPOSITORY = flags.DEFINE_string('repository', None, 'the repository to name in `repositories`')
-_NAME = flags.DEFINE_string('name', None, 'the tag to name in `repositories`')
-_OCI = flags.DEFINE_boolean('oci', False, 'write an OCI image layout as well, in the same archive')
+_METADATA = flags.DEFINE_string(
+    'metadata', None, 'the v1 JSON of the layer of --legacy_id', flag_values=_FLAGS
+)
+_REPOSITORY = flags.DEFINE_string(
+    'repository', None, 'the repository to name in `repositories`', flag_values=_FLAGS
+)
+_NAME = flags.DEFINE_string('name', None, 'the tag to name in `repositories`', flag_values=_FLAGS)
+_OCI = flags.DEFINE_boolean(
+    'oci', False, 'write an OCI image layout as well, in the same archive', flag_values=_FLAGS
+)
 _DIGEST_FILE = flags.DEFINE_string(
-    'digest_file', None, 'with --oci: where to write the digest of the manifest'
+    'digest_file', None, 'with --oci: where to write the digest of the manifest', flag_values=_FLAGS
 )
 _VERIFY = flags.DEFINE_boolean(
-    'verify', False, 'read every byte, and write nothing if anything is wrong'
+    'verify', False, 'read every byte, and write nothing if anything is wrong', flag_values=_FLAGS
 )
 
 DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in the folder of each layer
@@ -173,10 +192,9 @@ def write_oci_layout(output: str, image: OpenedImage, run: Run, digest_file: str
     oci_manifest = oci.manifest(blobs.config, blobs.layers)
     descriptor = oci.describe_manifest(oci_manifest)
     run.progress.begin('writing', bytes_to_write(image))
-    with (
-        TarFileWriter(output, run.partial_files, run.progress) as tar,
-        open_digest_file(digest_file, run) as digest_output,
-    ):
+    with contextlib.ExitStack() as stack:
+        tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
+        digest_output = stack.enter_context(open_digest_file(digest_file, run))
         config_name = oci.blob_name(blobs.config.digest)
         tar.add_file(config_name, content=image.config)
         add_blobs_of_layers(tar, image, blobs)
@@ -363,7 +381,7 @@ def main(run: Run) -> None:
 
 def run_main() -> None:
     """Runs the program with the arguments of the command line."""
-    command_line.run('create_image', main, __doc__ or '')
+    command_line.run('create_image', main, __doc__ or '', _FLAGS)
 
 
 if __name__ == '__main__':

@@ -36,40 +36,80 @@ from config_values import Resolve as Resolve
 from errors import ArchiveError, ArgumentError
 from files import OutputFile
 
-_OUTPUT = flags.DEFINE_string('output', None, 'required: the configuration to write; - is stdout')
+_FLAGS = command_line.new_flags()
+_OUTPUT = flags.DEFINE_string(
+    'output', None, 'required: the configuration to write; - is stdout', flag_values=_FLAGS
+)
 _BASE = flags.DEFINE_string(
-    'base', None, 'an image archive whose last image has the configuration to begin with'
+    'base',
+    None,
+    'an image archive whose last image has the configuration to begin with',
+    flag_values=_FLAGS,
 )
 _LAYER = flags.DEFINE_multi_string(
-    'layer', [], 'the diff ID of a new layer, in hex or as @FILE, or ID=FILE; bottom layer first'
+    'layer',
+    [],
+    'the diff ID of a new layer, in hex or as @FILE, or ID=FILE; bottom layer first',
+    flag_values=_FLAGS,
 )
 _ENTRYPOINT = flags.DEFINE_multi_string(
-    'entrypoint', None, 'a list: the program that a container runs; [] for none'
+    'entrypoint', None, 'a list: the program that a container runs; [] for none', flag_values=_FLAGS
 )
 _COMMAND = flags.DEFINE_multi_string(
-    'command', None, 'a list: its arguments, or the program where there is no entrypoint'
+    'command',
+    None,
+    'a list: its arguments, or the program where there is no entrypoint',
+    flag_values=_FLAGS,
 )
 _ENV = flags.DEFINE_multi_string(
-    'env', None, 'a list of NAME=VALUE: variables, with $NAME and ${NAME} for those before'
+    'env',
+    None,
+    'a list of NAME=VALUE: variables, with $NAME and ${NAME} for those before',
+    flag_values=_FLAGS,
 )
 _LABELS = flags.DEFINE_multi_string(
-    'labels', None, 'a list of NAME=VALUE, or NAME=@FILE for the text of a file: labels'
+    'labels',
+    None,
+    'a list of NAME=VALUE, or NAME=@FILE for the text of a file: labels',
+    flag_values=_FLAGS,
 )
-_PORTS = flags.DEFINE_multi_string('ports', None, 'a list of ports, like 80, 80/tcp or 53/udp')
-_VOLUMES = flags.DEFINE_multi_string('volumes', None, 'a list of folders that are volumes')
-_USER = flags.DEFINE_string('user', None, 'whom a container runs as')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'the folder in which it begins, an absolute path')
+_PORTS = flags.DEFINE_multi_string(
+    'ports', None, 'a list of ports, like 80, 80/tcp or 53/udp', flag_values=_FLAGS
+)
+_VOLUMES = flags.DEFINE_multi_string(
+    'volumes', None, 'a list of folders that are volumes', flag_values=_FLAGS
+)
+_USER = flags.DEFINE_string('user', None, 'whom a container runs as', flag_values=_FLAGS)
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'the folder in which it begins, an absolute path', flag_values=_FLAGS
+)
 _ARCHITECTURE = flags.DEFINE_string(
-    'architecture', None, 'the architecture, as Go calls it; amd64 if the base has none'
+    'architecture',
+    None,
+    'the architecture, as Go calls it; amd64 if the base has none',
+    flag_values=_FLAGS,
 )
-_OS = flags.DEFINE_string('os', None, 'the system, as Go calls it; linux if the base has none')
-_VARIANT = flags.DEFINE_string('variant', None, 'the variant of the architecture, like v8')
+_OS = flags.DEFINE_string(
+    'os', None, 'the system, as Go calls it; linux if the base has none', flag_values=_FLAGS
+)
+_VARIANT = flags.DEFINE_string(
+    'variant', None, 'the variant of the architecture, like v8', flag_values=_FLAGS
+)
 _CREATED = flags.DEFINE_string(
-    'created', None, 'when, in RFC 3339 or in seconds since 1970, or @FILE; 1970 by default'
+    'created',
+    None,
+    'when, in RFC 3339 or in seconds since 1970, or @FILE; 1970 by default',
+    flag_values=_FLAGS,
 )
-_AUTHOR = flags.DEFINE_string('author', None, 'the author of the image and of its new history')
-_CREATED_BY = flags.DEFINE_string('created_by', None, 'the command, for the new history')
-_STOP_SIGNAL = flags.DEFINE_string('stop_signal', None, 'the signal that stops a container')
+_AUTHOR = flags.DEFINE_string(
+    'author', None, 'the author of the image and of its new history', flag_values=_FLAGS
+)
+_CREATED_BY = flags.DEFINE_string(
+    'created_by', None, 'the command, for the new history', flag_values=_FLAGS
+)
+_STOP_SIGNAL = flags.DEFINE_string(
+    'stop_signal', None, 'the signal that stops a container', flag_values=_FLAGS
+)
 
 _DEFAULT_ARCHITECTURE = 'amd64'
 _DEFAULT_OS = 'linux'
@@ -464,7 +504,7 @@ def main(run: Run) -> None:
 
 def run_main() -> None:
     """Runs the program with the arguments of the command line."""
-    command_line.run('create_image_config', main, __doc__ or '')
+    command_line.run('create_image_config', main, __doc__ or '', _FLAGS)
 
 
 if __name__ == '__main__':

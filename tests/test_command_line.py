@@ -30,6 +30,7 @@ from helpers import (
 from version import VERSION
 
 FLAGS = 'output id config layer tag base legacy_base legacy_id metadata repository name'.split()
+PROGRAMS = ['create_image', 'create_image_config', 'join_layers']
 REQUIRED = ['output', 'id', 'config']
 OPTIONAL = ['layer', 'tag', 'base', 'legacy_base', 'legacy_id', 'metadata', 'repository', 'name']
 OLD_PYTHON = """
@@ -88,7 +89,7 @@ def test_an_older_python(parts):
     assert not parts.output.exists()
 
 
-@pytest.mark.parametrize('name', ['create_image.py', 'start.py'])
+@pytest.mark.parametrize('name', ['start.py', *(f'{program}.py' for program in PROGRAMS)])
 def test_an_older_python_can_read_the_file(name):
     ast.parse((ROOT / name).read_text(), feature_version=(3, 6))
 

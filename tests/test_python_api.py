@@ -2,6 +2,8 @@
 """The public functions, as other build scripts call them (sections 1 and 9)."""
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ import archive
 import create_image
 import utils
 from archive import TarFileWriter
-from helpers import BEFORE_1_10, DATA, build, on_fixture
+from helpers import BEFORE_1_10, DATA, ROOT, build, on_fixture
 
 
 def parameters(function):
@@ -116,3 +118,16 @@ def test_errors(parts, case):
     with pytest.raises(error, match=words):
         create_image.create_image(**{**parts.arguments, **changes})
     assert not parts.output.exists()
+
+
+def test_a_script_may_import_all_programs():
+    """And define flags of its own under the same names."""
+    script = (
+        'import create_image, create_image_config, join_layers\n'
+        'from absl import flags\n'
+        'flags.DEFINE_string("output", None, "")\n'
+        'print(create_image.create_image.__module__, join_layers.create_image.__module__)\n'
+    )
+    command = [sys.executable, '-c', script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == b'create_image join_layers\n'
