@@ -150,6 +150,7 @@ BAD_KEYS = [
     ({'rootfs': []}, 'rootfs must be an object'),
     ({'rootfs': {'diff_ids': [1]}}, 'rootfs.diff_ids must be a list of strings'),
     ({'rootfs': {'type': 'layers+base', 'diff_ids': ['a', 'b']}}, 'rootfs.type must be "layers"'),
+    ({'rootfs': {'Type': 'layers+base', 'diff_ids': ['a', 'b']}}, 'rootfs.type must be "layers"'),
     ({'rootfs': None, 'history': []}, 'rootfs.diff_ids has 0 entries for 2 layers'),
     ({'rootfs': {'diff_ids': ['a']}, 'history': []}, 'rootfs.diff_ids has 1 entries for 2 layers'),
     ({'history': [TOLD] * 3}, 'history has 3 entries without empty_layer for 2 layers'),
