@@ -200,8 +200,8 @@ def write_oci_layout(output: str, image: OpenedImage, run: Run, digest_file: str
         add_blobs_of_layers(tar, image, blobs)
         add_blobs_of_base(tar, image, blobs)
         tar.add_file(oci.blob_name(descriptor.digest), content=oci_manifest)
-        tar.add_file('index.json', content=index(image, descriptor))
-        tar.add_file('oci-layout', content=oci.LAYOUT)
+        tar.add_file(oci.INDEX_NAME, content=index(image, descriptor))
+        tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
         layer_names = [oci.blob_name(layer.digest) for layer in blobs.layers]
         tar.add_file('manifest.json', content=manifest(image, config_name, layer_names))
         if image.parts.repository is not None:

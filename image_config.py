@@ -54,6 +54,14 @@ def parse(data: bytes) -> dict[str, Any]:
     return config
 
 
+def parse_or_none(data: bytes) -> dict[str, Any] | None:
+    """Does what parse() does; returns None for what is no configuration."""
+    try:
+        return parse(data)
+    except ConfigError:
+        return None
+
+
 def _refuse_constant(text: str) -> None:
     raise ValueError(f'{text} is not JSON')
 

@@ -29,6 +29,7 @@ import joined_images
 import joined_index
 import joined_names
 import names
+import oci
 import sources
 from archive import TarFileWriter
 from command_line import Run, all_given, given, given_text
@@ -133,8 +134,8 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
             for archive in join.archives:
                 add_new_members(tar, archive, join)
             if join.descriptors is not None:
-                tar.add_file(joined_index.INDEX, content=index(join))
-                tar.add_file(joined_index.LAYOUT_FILE, content=joined_index.LAYOUT)
+                tar.add_file(oci.INDEX_NAME, content=index(join))
+                tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
             if join.images:
                 tar.add_file('manifest.json', content=manifest(join))
             if parts.identifier is not None:

@@ -47,10 +47,12 @@ class JoinedImage:
     def __init__(self, first: StoredImage, content: bytes | None) -> None:
         self.stored = [first]
         self.content = content
-        self.config = _parse(content)
+        self.config: dict[str, Any] | None = None
         self.id = first.config_name if content is None else sha256(content)
         self.layers = list(first.layers)
         self.diff_ids: list[str] | None = None
+        if content is not None:
+            self.config = image_config.parse_or_none(content)
         if self.config is not None:
             self.diff_ids = image_config.diff_ids(self.config)
 
@@ -71,15 +73,6 @@ class JoinedImage:
         if self.diff_ids is None or len(self.diff_ids) != len(layers):
             return [None] * len(layers)
         return list(self.diff_ids)
-
-
-def _parse(content: bytes | None) -> dict[str, Any] | None:
-    if content is None:
-        return None
-    try:
-        return image_config.parse(content)
-    except image_config.ConfigError:
-        return None
 
 
 # The images of one archive, and of all.

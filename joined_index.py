@@ -4,19 +4,15 @@
 containerd and Docker 29 prefer it to manifest.json, so it is there only where it is as good.
 """
 
-import json
 import re
 from typing import Any, NamedTuple
 
+import oci
 import utils
 from errors import ArchiveError
 from joined_files import JoinedFiles
 from joined_images import JoinedImage, LayerTable
 from sources import Archive
-
-INDEX = 'index.json'
-LAYOUT_FILE = 'oci-layout'
-LAYOUT = '{"imageLayoutVersion": "1.0.0"}'
 
 _INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 _INDEX_TYPES = (_INDEX_TYPE, 'application/vnd.docker.distribution.manifest.list.v2+json')
@@ -51,25 +47,16 @@ def read_index(archive: Archive) -> list[dict[str, Any]] | None:
     Raises:
         ArchiveError: it is no index, or there twice with different content.
     """
-    utils.check_twice(archive, [INDEX])
-    content = archive.read_file(INDEX)
+    utils.check_twice(archive, [oci.INDEX_NAME])
+    content = archive.read_file(oci.INDEX_NAME)
     if content is None:
         return None
-    descriptors = _object(content).get('manifests')
+    descriptors = oci.read_object(content).get('manifests')
     if not isinstance(descriptors, list) or not all(map(_is_descriptor, descriptors)):
-        raise ArchiveError(f'{archive.path!r}: {INDEX} is not an OCI image index: replace it')
+        raise ArchiveError(
+            f'{archive.path!r}: {oci.INDEX_NAME} is not an OCI image index: replace it'
+        )
     return descriptors
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    """Returns a JSON object, an empty one for what is none."""
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return value
 
 
 def _list(value: Any) -> list[Any]:
@@ -159,12 +146,12 @@ def _blob(descriptor: dict[str, Any], diff_id: str | None) -> Blob:
 
 
 def _in_index(content: bytes | None) -> list[_Described]:
-    manifests = _list(_object(content or b'').get('manifests'))
+    manifests = _list(oci.read_object(content or b'').get('manifests'))
     return [(manifest, None) for manifest in manifests if _is_descriptor(manifest)]
 
 
 def _in_manifest(content: bytes | None, images_by_id: dict[str, JoinedImage]) -> list[_Described]:
-    manifest = _object(content or b'')
+    manifest = oci.read_object(content or b'')
     config = manifest.get('config')
     layers = _list(manifest.get('layers'))
     diff_ids: list[str | None] = [None] * len(layers)

@@ -4,7 +4,6 @@
 Those of a plain layer are known without reading it. A compressed one is read once.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -237,13 +236,7 @@ def _read_object(archive: Archive, name: str, digest: str | None = None) -> dict
     content = archive.read(member)
     if digest is not None and oci.digest_of(content) != digest:
         return {}
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return value
+    return oci.read_object(content)
 
 
 def _digest_of(descriptor: Any) -> str | None:

@@ -47,6 +47,17 @@ class Descriptor(NamedTuple):
     size: int
 
 
+def read_object(content: bytes) -> dict[str, Any]:
+    """Reads JSON that another program wrote; returns {} for what is no object."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return value
+
+
 def digest_of(content: bytes) -> str:
     """Returns the digest of bytes, as descriptors have it."""
     return _DIGEST_PREFIX + sha256(content)

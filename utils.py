@@ -245,10 +245,7 @@ def _read_config(archive: Archive, name: str) -> dict[str, Any] | None:
     content = archive.read_file(name)
     if content is None:
         return None
-    try:
-        return image_config.parse(content)
-    except image_config.ConfigError:
-        return None
+    return image_config.parse_or_none(content)
 
 
 def check_twice(archive: Archive, names: list[str]) -> None:

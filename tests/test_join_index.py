@@ -76,7 +76,7 @@ def test_both_have_one(tmp_path):
         'schemaVersion': 2,
     }
     assert content(joined, 'index.json').decode() == json.dumps(index, sort_keys=True)
-    assert content(joined, 'oci-layout') == b'{"imageLayoutVersion": "1.0.0"}'
+    assert content(joined, 'oci-layout') == b'{"imageLayoutVersion":"1.0.0"}'
     assert names(joined)[-3:] == ['index.json', 'oci-layout', 'manifest.json']
     assert {**app.blobs, **db.blobs}.keys() < set(names(joined))
 
