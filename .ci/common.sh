@@ -6,9 +6,10 @@ run=${CI_FOLDER:?run it by .ci/run}
 chroot=$run/chroot
 export DEBIAN_FRONTEND=noninteractive
 
-# The tests that need clients of containers or a mount: Python's version is all the same to them.
-OF_THE_SYSTEM='tests/test_clients*.py tests/test_filesystems.py'
-NOT_OF_THE_SYSTEM='--ignore-glob=*/test_clients* --ignore-glob=*/test_filesystems.py'
+# The tests with clients of containers or a mount: Python's version is all the same to them.
+OF_THE_SYSTEM=(clients config_builder config_clients filesystems join_clients loaders)
+OF_THE_SYSTEM=("${OF_THE_SYSTEM[@]/#/tests/test_}")
+OF_THE_SYSTEM=("${OF_THE_SYSTEM[@]/%/.py}")
 
 say() { echo "-- [$SECONDS s] $*"; }
 
