@@ -51,8 +51,13 @@ class Checkout:
         self.log = folder / 'log'
         self.environment = self.folder / '.venv'
         self.image = self.folder / 'examples' / 'hello' / 'hello.tar'
-        ignored = shutil.ignore_patterns('.*', '__pycache__', 'bazel-*', 'dist', 'tests', '*.tar')
-        shutil.copytree(ROOT, self.folder, ignore=ignored)
+        self.folder.mkdir()
+        for path in ROOT.iterdir():
+            if path.is_file():
+                shutil.copy(path, self.folder)
+        for name in ('examples', 'tools'):
+            shutil.copytree(ROOT / name, self.folder / name)
+        self.image.unlink(missing_ok=True)
         tests = self.folder / 'tests'
         tests.mkdir()
         skips = "import pytest\n\n\ndef test_it():\n    pytest.skip('for a reason')\n"
