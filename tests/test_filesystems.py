@@ -2,6 +2,7 @@
 """Real XFS and Btrfs in loop mounts: the same bytes as elsewhere, and shared blocks."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -227,3 +228,29 @@ def test_memory_stays_flat(folder, tmp_path):
         for number in range(10000):
             tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
     assert peak(*merge[:-1], f'--legacy_base={many}', f'--output={tmp_path}/image.tar') < 64 * MIB
+
+
+def test_two_oci_layouts_share_their_layers(folder):
+    """The base's blobs, too, which the second archive takes from the first."""
+    layers = [large_file(folder / 'one.tar', 64 * MIB), folder / 'two.tar']
+    layers[1].write_bytes(layers[0].read_bytes()[::-1])
+    digests = [hashlib.sha256(layer.read_bytes()).hexdigest() for layer in layers]
+    before = used(folder)
+    base = []
+    for count in (1, 2):
+        diff_ids = [f'sha256:{digest}' for digest in digests[:count]]
+        config = {'architecture': 'amd64', 'os': 'linux', 'rootfs': {'diff_ids': diff_ids}}
+        path = folder / f'{count}.json'
+        path.write_text(json.dumps(config))
+        identifier = hashlib.sha256(path.read_bytes()).hexdigest()
+        output = folder / f'{count}.tar'
+        flags = [f'--output={output}', f'--id={identifier}', f'--config={path}', *base]
+        flags.append(f'--layer={digests[count - 1]}={layers[count - 1]}')
+        build(*flags, '--oci', warnings=True)
+        base = [f'--base={output}', f'--legacy_base={output}']
+    assert used(folder) - before < SLACK
+    assert len(shared_extents(output)) >= 2
+    with tarfile.open(output) as tar:
+        for layer, digest in zip(layers, digests, strict=True):
+            stored = tar.extractfile(f'blobs/sha256/{digest}').read()
+            assert stored == layer.read_bytes()

@@ -991,3 +991,15 @@ def test_a_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path,
     done, _, count = measure(*second.flags, *flags)
     assert done.returncode == 0
     assert times == round(count / LARGE)
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+def test_a_large_layer_of_a_compressed_base_is_read_though_it_is_not_stored(tmp_path, flags):
+    first = large_layer(tmp_path)
+    path = first.layers[0][1]
+    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    write(first)
+    second = on(tmp_path, first.output)
+    _, digest = write(second)
+    first.output.write_bytes(gzip.compress(first.output.read_bytes(), 1))
+    assert write(second, *flags, partial=True)[1] == digest
