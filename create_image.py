@@ -289,12 +289,9 @@ def add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -
 
 def add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
     """Adds each layer of the base that is merged, unless it is there."""
-    added = {descriptor.digest for descriptor in blobs.own_layers}
     for layer in blobs.base_layers:
-        digest = layer.descriptor.digest
-        if layer.source is not None and digest not in added:
-            tar.add_source(oci.blob_name(digest), layer.source)
-            added.add(digest)
+        if layer.source is not None:
+            tar.add_source(oci.blob_name(layer.descriptor.digest), layer.source)
     if image.legacy_base is not None:
         image.legacy_base.check_unchanged()
 

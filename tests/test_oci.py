@@ -38,6 +38,7 @@ from helpers import (
     sha256,
     tar_of,
     uncompressed,
+    warns,
     write_base,
     write_tar,
 )
@@ -321,6 +322,15 @@ def test_a_layer_that_is_given_twice_and_is_in_the_base_is_stored_once(tmp_path)
     digests = [layer['digest'] for layer in layout.manifest['layers']]
     assert digests == [*base_diff_ids(), *image.diff_ids]
     assert len(layout.blobs) == 4
+
+
+def test_a_layer_under_the_digest_of_another_one_is_told(tmp_path):
+    """Which --verify refuses; the first one stays."""
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    image.layers = [(base_diff_ids()[0].removeprefix('sha256:'), image.layers[0][1])]
+    image.configure(configuration([*base_diff_ids(), *image.diff_ids]))
+    (warning,) = warns(*image.flags, '--oci')
+    assert 'comes twice' in warning
 
 
 @pytest.mark.parametrize('name', ['gzip', 'zstd'])
