@@ -138,7 +138,7 @@ def _content_problems(
     source = found.source()
     compression_name = streams.detect(source.head())
     if compression_name is not None and not streams.can_inflate(compression_name):
-        yield from _blob_problems(found, label, progress)
+        yield from _blob_problems(found.name, found, label, progress)
         yield verify.not_read(label)
         return
     file_digest = new_sha256()
@@ -178,17 +178,17 @@ def blob_problems(join: Join, progress: Progress) -> Problems:
         if blob.size is not None and blob.size != found.member.size:
             text = f'{label} has {found.member.size} bytes, not {blob.size}'
             yield Problem(f'{text}: replace the archive')
-        if found.name not in checked:
-            yield from _blob_problems(found, label, progress)
+        if blob.name != found.name or found.name not in checked:
+            yield from _blob_problems(blob.name, found, label, progress)
 
 
-def _blob_problems(found: FoundFile, label: str, progress: Progress) -> Problems:
-    """A file has the digest that its name tells."""
+def _blob_problems(name: str, found: FoundFile, label: str, progress: Progress) -> Problems:
+    """A file has the digest that its name, or that of a link to it, tells."""
     digest = new_sha256()
     for block in found.source().blocks():
         digest.update(block)
         progress.advance(len(block))
-    yield from _digest_problems(found.name, label, digest.hexdigest())
+    yield from _digest_problems(name, label, digest.hexdigest())
 
 
 def _digest_problems(name: str, label: str, digest: str) -> Problems:

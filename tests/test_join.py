@@ -6,18 +6,6 @@ import json
 import os
 
 import pytest
-from joins import (
-    FIXTURES,
-    PROGRAM,
-    SAME_IMAGE,
-    entries_of,
-    flags_for,
-    image_of,
-    join,
-    refuses,
-    repositories_of,
-    write,
-)
 
 from helpers import (
     BEFORE_1_10,
@@ -38,6 +26,18 @@ from helpers import (
     sha256,
     warns,
     write_tar,
+)
+from joins import (
+    FIXTURES,
+    PROGRAM,
+    SAME_IMAGE,
+    entries_of,
+    flags_for,
+    image_of,
+    join,
+    refuses,
+    repositories_of,
+    write,
 )
 
 V1_ID = 'c' * 64

@@ -6,11 +6,11 @@ import json
 import os
 
 import pytest
-from joins import PROGRAM, entries_of, image_of, join, refuses, write
 
 import archive
 import join_layers
 from helpers import environment, fails, member, run_program, tar_of, write_tar
+from joins import PROGRAM, entries_of, image_of, join, refuses, write
 
 IMAGE = image_of('a')
 FILES = [member(name, data) for name, data in IMAGE.files.items()]

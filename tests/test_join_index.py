@@ -3,11 +3,23 @@
 
 import gzip
 import json
+import posixpath
 
 import pytest
-from joins import FIXTURES, PROGRAM, SAME_IMAGE, entries_of, flags_for, image_of, join
 
-from helpers import content, manifest, member, names, problems, sha256, warns, write_tar
+from helpers import (
+    LINK,
+    content,
+    manifest,
+    member,
+    members,
+    names,
+    problems,
+    sha256,
+    warns,
+    write_tar,
+)
+from joins import FIXTURES, PROGRAM, SAME_IMAGE, entries_of, flags_for, image_of, join
 
 MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
@@ -238,6 +250,20 @@ def test_the_digests_of_blobs(tmp_path, which):
         f"{kind} '{name}' of '{path}' has the digest {sha256(image.blobs[name])}: "
         'replace the archive'
     ]
+
+
+def test_the_digest_of_a_blob_behind_a_link(tmp_path):
+    """A layer that is right under its own name may be none of the blobs."""
+    image = Layout('x', 'y', tag='app:1')
+    first, second = image.layers
+    del image.blobs[first]
+    path = image.write(tmp_path / 'one.tar')
+    kept = [member(m.name, data) for m, data in members(path)]
+    write_tar(path, *kept, member(first, kind=LINK, link=posixpath.basename(second)))
+    digest = posixpath.basename(second)
+    found = problems(*flags_for(tmp_path, [path]), **PROGRAM)
+    text = f"blob '{first}' of '{path}' has the digest {digest}: replace the archive"
+    assert text in found
 
 
 def test_the_sizes_of_blobs(tmp_path):

@@ -6,7 +6,6 @@ import gzip
 import json
 
 import pytest
-from joins import FIXTURES, PROGRAM, flags_for, image_of, join, write
 
 from helpers import (
     BASES,
@@ -21,6 +20,7 @@ from helpers import (
     warns,
     write_tar,
 )
+from joins import FIXTURES, PROGRAM, flags_for, image_of, join, write
 
 HEX = 'e' * 64
 
