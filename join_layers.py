@@ -149,7 +149,7 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
 def open_archives(
     paths: Sequence[str], beside: str, lists_failures: bool, progress: Progress
 ) -> Iterator[list[ImageArchive]]:
-    """Opens archives, each once, and reads what they say of their images.
+    """Opens archives and reads what they say of their images.
 
     Args:
         paths: their paths.
@@ -168,7 +168,7 @@ def open_archives(
     failures: list[str] = []
     with contextlib.ExitStack() as stack:
         archives = []
-        for path in dict.fromkeys(paths):
+        for path in paths:
             opening = sources.open_archive(path, beside=beside, progress=progress)
             try:
                 archives.append(read_archive(stack.enter_context(opening)))

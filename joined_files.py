@@ -97,8 +97,6 @@ def _are_same(
 
     Docker writes a link in place of a layer that is in the archive already under another name.
     """
-    if member.is_directory and other.is_directory:
-        return True
     file = _behind_links(archive, member)
     other_file = _behind_links(other_archive, other)
     if file is None or other_file is None:

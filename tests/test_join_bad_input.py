@@ -165,9 +165,10 @@ def test_the_output_is_an_archive_that_is_joined(tmp_path):
 
 
 def test_the_folder_of_the_output_is_missing(tmp_path):
-    path = write(tmp_path / 'one.tar', IMAGE)
-    line = fails(f'--output={tmp_path}/missing/out.tar', f'--layer={path}', **PROGRAM)
-    assert f"'{tmp_path}/missing/out.tar': No such file or directory" in line
+    """Which is said before an archive is opened."""
+    output = tmp_path / 'missing' / 'out.tar'
+    line = fails(f'--output={output}', f'--layer={tmp_path}/none.tar', **PROGRAM)
+    assert f"'{output}': No such file or directory" in line
 
 
 def test_the_previous_output_stays(tmp_path):

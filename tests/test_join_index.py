@@ -173,7 +173,7 @@ def test_a_manifest_that_is_in_no_archive(tmp_path):
 
 def has_no_index(folder, *archives):
     """Checks that a join has no index, and that it is whole all the same."""
-    joined = join(folder, *archives)
+    joined = join(folder, *archives, warnings=True)
     found = set(names(joined))
     assert not {'index.json', 'oci-layout'} & found
     for entry in entries_of(joined):
@@ -207,6 +207,22 @@ def test_a_layer_that_is_compressed_otherwise(tmp_path):
     image = Layout('x', 'y', tag='app:1', pack=gzip.compress)
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
     has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+
+
+def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
+    image = Layout('x', 'y', tag='app:1')
+    (lower, _) = image.layers
+    path = image.write(tmp_path / 'image.tar', without=[lower])
+    more = {
+        'c.json': b'{}',
+        f'folder/{posixpath.basename(lower)}.tar': image.blobs[lower],
+        'index.json': b'{"manifests": []}',
+        'manifest.json': json.dumps(
+            [{'Config': 'c.json', 'Layers': [f'folder/{posixpath.basename(lower)}.tar']}]
+        ).encode(),
+    }
+    base = write_tar(tmp_path / 'base.tar', *(member(name, data) for name, data in more.items()))
+    has_no_index(tmp_path, base, path)
 
 
 def test_a_configuration_under_another_name(tmp_path):
