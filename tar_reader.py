@@ -8,7 +8,8 @@ take for damage is an error.
 """
 
 import array
-import contextlib
+import re
+import sys
 import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -17,7 +18,8 @@ import streams
 from errors import ArchiveError
 
 BLOCK = tarfile.BLOCKSIZE
-_HEADER_LIMIT = 1 << 20  # bytes of the extended headers of one member
+_HEADER_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more
+_HEADERS_LIMIT = 4 << 20  # bytes of all extended headers of one member
 _SIZE_LIMIT = 1 << 40  # bytes of one member
 _OWNER_LIMIT = (1 << 56) - 1  # the largest number that a field of a header holds
 _PIECES_LIMIT = 1_000_000  # islands of data in one sparse member
@@ -191,60 +193,46 @@ class TarReader:
                 limit.
             OSError: it cannot be read.
         """
+        stored_size = 0
         while True:
             try:
+                self._skip_data(stored_size)
                 header = self._next_header()
                 if header is None:
                     self._read_to_the_end()
                     return
                 member, stored_size = self._read_member(header)
-            except _Damage as damage:
-                raise self._error(str(damage)) from damage
+            except (_Damage, streams.StreamError) as error:
+                text = f'{self._label} {error} {self._where}: replace it'
+                raise ArchiveError(text) from error
+            except streams.UnreadableError as error:
+                raise ArchiveError(f'{self._label} {error}') from error
             if member is not None:
                 yield member
-            self._skip_data(stored_size)
-
-    def _error(self, text: str) -> ArchiveError:
-        return ArchiveError(f'{self._label} {text} {self._where}: replace it')
-
-    @contextlib.contextmanager
-    def _errors_say_where(self) -> Iterator[None]:
-        try:
-            yield
-        except streams.StreamError as error:
-            raise self._error(str(error)) from error
-        except streams.UnreadableError as error:
-            raise ArchiveError(f'{self._label} {error}') from error
-
-    def _read(self, size: int) -> bytes:
-        with self._errors_say_where():
-            return self._stream.read(size)
 
     def _read_exactly(self, size: int) -> bytes:
-        data = self._read(size)
+        data = self._stream.read(size)
         if len(data) < size:
-            raise self._error('is cut off')
+            raise _Damage('is cut off')
         return data
 
     def _skip_data(self, size: int) -> None:
         """Passes over the data of a member, and what fills up their last block."""
-        with self._errors_say_where():
-            is_there = self._stream.skip(size + -size % BLOCK)
-        if not is_there:
-            raise self._error('is cut off')
+        if not self._stream.skip(size + -size % BLOCK):
+            raise _Damage('is cut off')
 
     def _next_header(self) -> bytes | None:
         """Returns the next block with a header, or None at the end of the archive."""
-        block = self._read(BLOCK)
+        block = self._stream.read(BLOCK)
         if not block and self._stream.position:
             return None
         if len(block) < BLOCK:
-            raise self._error('is cut off')
+            raise _Damage('is cut off')
         if any(block):
             return block
         self.has_end = True
         # POSIX: two blocks of zeros end an archive. Programs that stopped early wrote one.
-        second = self._read(BLOCK)
+        second = self._stream.read(BLOCK)
         if any(second):
             raise _Damage
         return None
@@ -252,7 +240,7 @@ class TarReader:
     def _read_to_the_end(self) -> None:
         """Reads on behind the end, where only compressed streams may tell of damage."""
         while True:
-            block = self._read(streams.BLOCK_SIZE)
+            block = self._stream.read(streams.BLOCK_SIZE)
             if not block:
                 return
             if block.count(0) != len(block):
@@ -264,29 +252,41 @@ class TarReader:
         Returns:
             The member, None for what is none (a volume label), and the bytes of its data.
         """
-        records = dict(self._global_records)
+        records: dict[str, str] = {}
         long_names: dict[bytes, str] = {}
-        sparse_pairs: list[str] = []
-        budget = _HEADER_LIMIT
-        while True:
-            header = _Header(block)
-            if header.kind not in _EXTENSIONS:
-                break
-            budget -= BLOCK + header.size
-            if budget < 0:
-                raise _Damage(f'has a header of over {_HEADER_LIMIT >> 20} MiB')
-            data = self._read_exactly(header.size + -header.size % BLOCK)[: header.size]
+        header = _Header(block)
+        total_size = 0
+        while header.kind in _EXTENSIONS:
+            total_size += BLOCK + header.size
+            data = self._read_extension(header.size, total_size)
             if header.kind in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-                records.update(_parse_records(data, sparse_pairs))
+                # Of several, GNU tar and Go's archive/tar take the last alone.
+                records = _parse_records(data)
             elif header.kind == tarfile.XGLTYPE:
-                self._global_records.update(_parse_records(data, []))
-                records = {**self._global_records, **records}
+                self._global_records.update(_parse_records(data))
             else:
                 long_names[header.kind] = _text(data)
-            block = self._read_exactly(BLOCK)
-        if sparse_pairs:
-            records['GNU.sparse.map'] = ','.join(sparse_pairs)
+            header = _Header(self._read_exactly(BLOCK))
+        if self._global_records:
+            records = {**self._global_records, **records}
+        # POSIX pax: an empty value takes a record back.
+        records = {key: value for key, value in records.items() if value}
         return self._make_member(header, records, long_names)
+
+    def _read_extension(self, size: int, total_size: int) -> bytes:
+        """Reads the data of an extended header.
+
+        Args:
+            size: the bytes of them.
+            total_size: the bytes of all extended headers of this member so far.
+        """
+        if size < 0:
+            raise _Damage
+        if size > _HEADER_LIMIT:
+            raise _Damage(f'has a header of over {_HEADER_LIMIT >> 20} MiB')
+        if total_size > _HEADERS_LIMIT:
+            raise _Damage(f'has headers of over {_HEADERS_LIMIT >> 20} MiB')
+        return self._read_exactly(size + -size % BLOCK)[:size]
 
     def _make_member(
         self, header: '_Header', records: dict[str, str], long_names: dict[bytes, str]
@@ -297,31 +297,31 @@ class TarReader:
         self._where = f'in or after member {name[:200]!r}'
         kind = _kind(header.kind, name)
         stored_size = _number(records, 'size', header.size)
-        if kind in _KINDS_WITHOUT_DATA and header.kind != _GNU_DUMPDIR:
+        if header.kind in _KINDS_WITHOUT_DATA:
             stored_size = 0
-        offset = self._stream.position
         size = stored_size if kind == tarfile.REGTYPE else 0
         pieces = None
         if header.kind == tarfile.GNUTYPE_SPARSE:
-            pieces = self._read_old_gnu_map(header.block)
-            offset = self._stream.position
             size = header.real_size
-        elif kind == tarfile.REGTYPE and records.get('GNU.sparse.major', '0') != '0':
+            pieces = self._read_old_gnu_map(header.block)
+        elif records.get('GNU.sparse.major', '0') != '0':
+            size = _real_size(records, stored_size)
+            before = self._stream.position
             pieces = self._read_map_in_data(stored_size)
-            stored_size -= self._stream.position - offset
-            offset = self._stream.position
-            size = _number(records, 'GNU.sparse.realsize', 0)
-        elif kind == tarfile.REGTYPE and 'GNU.sparse.map' in records:
-            pieces = _sparse_map(records['GNU.sparse.map'].split(','))
-            size = _number(records, 'GNU.sparse.size', 0)
-        if not 0 <= size <= _SIZE_LIMIT or not 0 <= stored_size <= _SIZE_LIMIT:
-            raise _Damage
+            stored_size -= self._stream.position - before
+        elif 'GNU.sparse.map' in records:
+            size = _real_size(records, stored_size)
+            pieces = _sparse_map(records)
+        _check_size(size)
+        _check_size(stored_size)
+        if pieces is not None:
+            if kind != tarfile.REGTYPE:
+                raise _Damage
+            _check_map(pieces, size, stored_size)
         uid = _number(records, 'uid', header.uid)
         gid = _number(records, 'gid', header.gid)
         if not 0 <= uid <= _OWNER_LIMIT or not 0 <= gid <= _OWNER_LIMIT:
             raise _Damage
-        if pieces is not None:
-            _check_map(pieces, size, stored_size)
         if header.kind == _GNU_VOLUME_LABEL:
             return None, stored_size
         member = Member(
@@ -330,11 +330,11 @@ class TarReader:
             mode=header.mode & 0o7777,
             uid=uid,
             gid=gid,
-            uname=records.get('uname', header.uname),
-            gname=records.get('gname', header.gname),
+            uname=sys.intern(records.get('uname', header.uname)),
+            gname=sys.intern(records.get('gname', header.gname)),
             target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
             size=size,
-            offset=offset,
+            offset=self._stream.position,
             pieces=pieces,
         )
         return member, stored_size
@@ -393,47 +393,60 @@ class _Header:
         self.uid = _field(block[108:116])
         self.gid = _field(block[116:124])
         self.size = _field(block[124:136])
+        _field(block[136:148])  # the time, which is not made use of, must be a number all the same
         self.kind = block[156:157]
         self.target = _text(block[157:257])
         self.uname = ''
         self.gname = ''
-        if block[257:262] == b'ustar':
+        self.real_size = 0
+        is_ustar = block[257:263] == b'ustar\0'
+        is_gnu = block[257:265] == b'ustar  \0'
+        if is_ustar or is_gnu:
             self.uname = _text(block[265:297])
             self.gname = _text(block[297:329])
-        # Old GNU headers, which end the word in blanks, have times where others have a prefix.
-        if block[257:263] == b'ustar\0':
-            prefix = _text(block[345:500])
-            if prefix:
-                self.name = f'{prefix}/{self.name}'
-        self.real_size = 0
+            _field(block[329:337])  # Go's archive/tar takes device numbers that are none, even
+            _field(block[337:345])  # those of files, for damage
+        # Headers of old GNU tar have times in the place of the prefix.
+        if is_ustar and block[345]:
+            self.name = f'{_text(block[345:500])}/{self.name}'
         if self.kind == tarfile.GNUTYPE_SPARSE:
+            if not is_gnu:  # star has a map, too, but in another place
+                raise _Damage
             self.real_size = _field(block[483:495])
-        if self.kind in _EXTENSIONS and self.size < 0:
-            raise _Damage
 
 
 def _has_valid_checksum(block: bytes) -> bool:
+    field = block[148:156]
     try:
-        stored = _field(block[148:156])
+        stored = _octal(field)
     except _Damage:
         return False
-    others = block[:148] + b' ' * 8 + block[156:]
-    unsigned = sum(others)
+    # Its own field counts as blanks.
+    unsigned = sum(block) - sum(field) + len(field) * ord(' ')
     if stored == unsigned:
         return True
     # Some old programs added signed bytes.
-    signed = unsigned - 256 * sum(1 for byte in others if byte > 127)
-    return stored == signed
+    others = block[:148] + block[156:]
+    return stored == unsigned - 256 * sum(1 for byte in others if byte > 127)
 
 
 def _field(field: bytes) -> int:
     """Returns the number in a header: octal digits, or GNU's base 256."""
-    if field[0] & 0x80:
-        number = int.from_bytes(field, 'big', signed=True)
-        if field[0] == 0x80:
-            number = int.from_bytes(field[1:], 'big')
-        return number
-    digits = field.partition(b'\0')[0].strip(b' ')
+    if not field[0] & 0x80:
+        return _octal(field)
+    # Two's complement in all bits but the first.
+    bits = 8 * len(field) - 1
+    number = int.from_bytes(field, 'big') - (1 << bits)
+    if field[0] & 0x40:
+        number -= 1 << bits
+    if number.bit_length() > 63:
+        raise _Damage
+    return number
+
+
+def _octal(field: bytes) -> int:
+    # Some old programs wrote a zero byte in front.
+    digits = field.strip(b' \0').partition(b'\0')[0]
     if not digits:
         return 0
     if digits.strip(b'01234567'):
@@ -470,36 +483,55 @@ def _number(records: dict[str, str], key: str, default: int) -> int:
     return _decimal(records[key])
 
 
-def _parse_records(data: bytes, sparse_pairs: list[str]) -> dict[str, str]:
+def _real_size(records: dict[str, str], stored_size: int) -> int:
+    """Returns the size of a sparse file with its holes, which has two names."""
+    size = _number(records, 'GNU.sparse.realsize', stored_size)
+    return _number(records, 'GNU.sparse.size', size)
+
+
+def _parse_records(data: bytes) -> dict[str, str]:
     """Returns the records of an extended header (POSIX pax) that are made use of.
 
     Args:
         data: records of the form "LENGTH KEY=VALUE\n"; the length, in bytes, is of all of it.
-        sparse_pairs: gets the values of GNU's sparse format 0.0, whose keys come again and again.
     """
     records: dict[str, str] = {}
+    sparse_pairs: list[str] = []
     start = 0
     while start < len(data):
         space = data.find(b' ', start, start + _DIGITS_LIMIT)
         if space < 0:
-            # GNU tar and Go pass over zeros that fill up a header.
+            # GNU tar passes over zeros that fill up a header.
             if data[start:].strip(b'\0'):
                 raise _Damage
             break
         end = start + _decimal(data[start:space].decode('latin-1'))
-        key, equals, value = data[space + 1 : end - 1].partition(b'=')
-        if not space < end - 1 < len(data) or data[end - 1] != ord('\n') or not equals:
+        key, equals, content = data[space + 1 : end - 1].partition(b'=')
+        if not space < end - 1 < len(data) or data[end - 1] != ord('\n') or not equals or not key:
             raise _Damage
-        word = key.decode('utf-8', 'surrogateescape')
-        if word in ('GNU.sparse.offset', 'GNU.sparse.numbytes'):
-            sparse_pairs.append(value.decode('latin-1'))
-        elif word in _RECORDS:
-            records[word] = value.decode('utf-8', 'surrogateescape')
         start = end
-    # POSIX pax: an empty value takes a record back.
-    return {key: value for key, value in records.items() if value}
+        word = key.decode('utf-8', 'surrogateescape')
+        if word in _SPARSE_PAIR:
+            # The format 0.0 of GNU tar gives each piece by two records.
+            if word != _SPARSE_PAIR[len(sparse_pairs) % 2]:
+                raise _Damage
+            sparse_pairs.append(content.decode('latin-1'))
+        elif word in _RECORDS:
+            value = content.decode('utf-8', 'surrogateescape')
+            if '\0' in value:
+                raise _Damage
+            records[word] = value
+        elif word in _TIMES and content and not _TIME.fullmatch(content):
+            raise _Damage
+    if sparse_pairs:
+        records['GNU.sparse.map'] = ','.join(sparse_pairs)
+    return records
 
 
+_SPARSE_PAIR = ('GNU.sparse.offset', 'GNU.sparse.numbytes')
+# Not made use of either, but what is no time is damage to all.
+_TIMES = ('atime', 'ctime', 'mtime')
+_TIME = re.compile(rb'-?[0-9]+(\.[0-9]*)?')
 _RECORDS = (
     'path',
     'linkpath',
@@ -512,6 +544,7 @@ _RECORDS = (
     'GNU.sparse.name',
     'GNU.sparse.realsize',
     'GNU.sparse.size',
+    'GNU.sparse.numblocks',
     'GNU.sparse.map',
 )
 
@@ -528,8 +561,12 @@ def _add_old_gnu_pieces(pieces: 'array.array[int]', table: bytes) -> None:
     _check_count(len(pieces))
 
 
-def _sparse_map(numbers: list[str]) -> 'array.array[int]':
+def _sparse_map(records: dict[str, str]) -> 'array.array[int]':
+    """Returns the map of a sparse file of GNU's formats 0.0 and 0.1."""
+    numbers = records['GNU.sparse.map'].split(',')
     _check_count(len(numbers))
+    if len(numbers) != 2 * _number(records, 'GNU.sparse.numblocks', 0):
+        raise _Damage
     pieces = array.array('q')
     for number in numbers:
         _append(pieces, _decimal(number))
@@ -540,6 +577,13 @@ def _append(pieces: 'array.array[int]', number: int) -> None:
     if not 0 <= number <= _SIZE_LIMIT:
         raise _Damage
     pieces.append(number)
+
+
+def _check_size(size: int) -> None:
+    if size < 0:
+        raise _Damage
+    if size > _SIZE_LIMIT:
+        raise _Damage(f'has a member of over {_SIZE_LIMIT >> 40} TiB')
 
 
 def _check_count(count: int) -> None:
