@@ -250,7 +250,8 @@ class TarReader:
         """Reads what is before a member's data.
 
         Returns:
-            The member, None for what is none (a volume label), and the bytes of its data.
+            The member, None for what is none (a volume label, a global header), and the bytes of
+            its data.
         """
         records: dict[str, str] = {}
         long_names: dict[bytes, str] = {}
@@ -263,7 +264,9 @@ class TarReader:
                 # Of several, GNU tar and Go's archive/tar take the last alone.
                 records = _parse_records(data)
             elif header.kind == tarfile.XGLTYPE:
+                # No member need follow.
                 self._global_records.update(_parse_records(data))
+                return None, 0
             else:
                 long_names[header.kind] = _text(data)
             header = _Header(self._read_exactly(BLOCK))
