@@ -148,10 +148,8 @@ class _PlainStream:
 
     def skip(self, size: int) -> bool:
         self.position += size
-        if self.position > self._opened.size:
-            return False
         self._opened.file.seek(self.position)
-        return True
+        return self.position <= self._opened.size
 
 
 class _KeepingStream(tar_reader.BlockStream):

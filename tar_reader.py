@@ -218,8 +218,10 @@ class TarReader:
 
     def _skip_data(self, size: int) -> None:
         """Passes over the data of a member, and what fills up their last block."""
-        if not self._stream.skip(size + -size % BLOCK):
+        if not self._stream.skip(size):
             raise _Damage('is cut off')
+        # `umoci insert` ends layers with the last byte of data (seen with 0.4.7).
+        self._stream.skip(-size % BLOCK)
 
     def _next_header(self) -> bytes | None:
         """Returns the next block with a header, or None at the end of the archive."""
