@@ -186,13 +186,15 @@ def _inflate_streams(
     while rest:
         decompressor = new_decompressor()
         while not decompressor.eof:
+            is_over = False
             if decompressor.needs_input and not rest:
                 rest = file.read(_INPUT_SIZE)
+                is_over = not rest
             try:
                 block = decompressor.decompress(rest, BLOCK_SIZE)
             except damage as error:
                 raise _stream_error(error) from error
-            if not block and not rest and not decompressor.eof and decompressor.needs_input:
+            if is_over and not block and not decompressor.eof:
                 raise StreamError('is cut off')
             rest = b''
             if block:
