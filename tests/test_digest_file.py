@@ -12,10 +12,10 @@ import sys
 import time
 
 import pytest
-from test_oci import TAGS, Layout, blob, write
 
 import files
 from helpers import DATA, TOOL, Parts, base_diff_ids, build, fails, missing, run
+from test_oci import TAGS, Layout, blob, write
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 

@@ -4,11 +4,11 @@
 import json
 
 import pytest
-from test_clients import call, files_below, files_of_tar, v1_flags, without_manifest
-from test_join_index import Layout
 
 from helpers import DATA, Parts, build, content, manifest, names, require, sha256
 from joins import FIXTURES, SAME_IMAGE, join
+from test_clients import call, files_below, files_of_tar, v1_flags, without_manifest
+from test_join_index import Layout
 
 pytest_plugins = ['test_clients']  # the daemons
 SHARED = {'srv/shared': b'shared' * 30000}

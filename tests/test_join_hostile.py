@@ -14,12 +14,12 @@ import resource
 import tarfile
 
 import pytest
-from test_hostile import MEMORY, SECONDS, mutant
 
 import archive
 import join_layers
 from helpers import BASES, BLOCK, LINK, headers, measure, member, messages, tar_of, uncompressed
 from joins import FIXTURES, PROGRAM, flags_for, image_of, write
+from test_hostile import MEMORY, SECONDS, mutant
 
 MUTANTS = int(os.environ.get('JOIN_MUTANTS', '2000'))
 JSON_FILES = ('manifest.json', 'repositories', 'index.json')

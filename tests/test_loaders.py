@@ -5,10 +5,10 @@ import json
 import subprocess
 
 import pytest
-from test_image_config import TABLES
 
 from clients import STORES
 from helpers import BaseImage, Parts, build, configuration, make_tar, problems, sha256, write_base
+from test_image_config import TABLES
 
 TAG = 'example/refused:1'
 

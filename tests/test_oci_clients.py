@@ -12,10 +12,10 @@ import sys
 import tarfile
 import urllib.request
 
-import clients
 import pytest
-from clients import Docker, call, files_below, files_of_tar
 
+import clients
+from clients import Docker, call, files_below, files_of_tar
 from helpers import (
     DATA,
     MODERN,
