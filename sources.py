@@ -23,7 +23,7 @@ from progress import Progress
 from tar_reader import Member
 
 _KEPT_SIZE = 4 << 20  # bytes; a file with more is no manifest and no configuration
-_MEMBERS_LIMIT = 1_000_000
+_MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
 _LINKS_LIMIT = 16  # from one to the next
 
 

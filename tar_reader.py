@@ -150,7 +150,9 @@ class BlockStream:
 
 def normal_name(name: str) -> str:
     """Returns a member's name without './' and without leading and doubled slashes."""
-    return '/'.join(part for part in name.split('/') if part not in ('', '.'))
+    normal = '/'.join(part for part in name.split('/') if part not in ('', '.'))
+    # Most names are normal; one string for both takes less memory.
+    return name if normal == name else normal
 
 
 def is_usable_name(name: str) -> bool:
