@@ -18,7 +18,7 @@ import tar_reader
 from errors import ArchiveError
 from files import OutputFile, PartialFiles
 from progress import Progress
-from sources import Source
+from sources import Piece, Source
 from tar_reader import Member
 
 # Large members begin at a multiple of this: a file system that shares blocks, whole ones only
@@ -244,32 +244,37 @@ class TarFileWriter:
     def _add_opened(
         self, header: tarfile.TarInfo, opened: files.InputFile, later: sources.RandomAccess
     ) -> None:
-        source = sources.whole_file(opened.path, opened.file, opened.size)
-        if self._add(header, source):
-            self._stored[header.name] = _Stored(
-                header.type, '', sources.whole_file(opened.path, later, opened.size)
-            )
+        """Adds a member from an open file; `later` reads it again if another one has its name."""
+        self._add(
+            header,
+            sources.whole_file(opened.path, opened.file, opened.size),
+            stored=sources.whole_file(opened.path, later, opened.size),
+        )
         opened.check_unchanged()
 
-    def _add(self, header: tarfile.TarInfo, source: Source | None, origin: str = '') -> bool:
+    def _add(
+        self,
+        header: tarfile.TarInfo,
+        source: Source | None,
+        origin: str = '',
+        stored: Source | None = None,
+    ) -> None:
         """Adds a member, unless its name is there already.
 
         Args:
             header: what is written before the content.
             source: the content of a file.
             origin: what an error begins with: the archive that the member is from.
-
-        Returns:
-            Whether it was added.
+            stored: the content as it can be read later; source, by default.
         """
         name = header.name
         if not name:
             raise ArchiveError(f'{origin}a member has no name: give it one')
-        new = _Stored(header.type, header.linkname, source)
+        new = _Stored(header.type, header.linkname, stored or source)
         if name in self._stored:
             if not _are_same(self._stored[name], new):
                 logging.warning('%r comes twice: the first one stays', name)
-            return False
+            return
         if header.type == tarfile.LNKTYPE and header.linkname not in self._stored:
             text = f'{name!r} is a hard link to nothing before it: replace it'
             raise ArchiveError(f'{origin}{text}')
@@ -279,7 +284,6 @@ class TarFileWriter:
             self._copy(source)
         self._stored[name] = new
         logging.info('%r: %d bytes', name, header.size)
-        return True
 
     def _add_parents(self, name: str, origin: str) -> None:
         """Adds the directories that a member is in, where they are missing."""
@@ -303,21 +307,21 @@ class TarFileWriter:
     def _copy(self, source: Source) -> None:
         """Writes the content of a source."""
         position = 0
-        for offset, place, size in source.pieces:
-            self._write_zeros(offset - position)
-            copied = self._copy_by_kernel(source, place, size)
-            for block in source.read_piece(place + copied, size - copied):
+        for piece in source.pieces():
+            self._write_zeros(piece.offset - position)
+            copied = self._copy_by_kernel(source, piece)
+            for block in source.read_piece(piece.file_offset + copied, piece.size - copied):
                 self._write(block)
                 self._progress.advance(len(block))
-            position = offset + size
+            position = piece.offset + piece.size
         self._write_zeros(source.size - position)
 
     def _write_zeros(self, size: int) -> None:
         for block in sources.zeros(size):
             self._write(block)
 
-    def _copy_by_kernel(self, source: Source, place: int, size: int) -> int:
-        """Has the kernel copy bytes from a place in a source's file, as many as it can.
+    def _copy_by_kernel(self, source: Source, piece: Piece) -> int:
+        """Has the kernel copy a piece of a source, as many bytes of it as it can.
 
         copy_file_range(2) shares blocks where the file system can, or else copies in the kernel.
         It does neither to a pipe, from a file without a descriptor, or on another system.
@@ -328,13 +332,16 @@ class TarFileWriter:
         if not (isinstance(source.file, io.IOBase) and hasattr(os, 'copy_file_range')):
             return 0
         copied = 0
-        while copied < size:
+        while copied < piece.size:
             # To a multiple of 64 KiB ext4 copies a fifth faster (seen).
             to_boundary = -self._position % _ALIGNED_SIZE
-            count = min(size - copied, to_boundary or _COPY_SIZE)
+            count = min(piece.size - copied, to_boundary or _COPY_SIZE)
             try:
                 done = os.copy_file_range(
-                    source.file.fileno(), self.output.file.fileno(), count, place + copied
+                    source.file.fileno(),
+                    self.output.file.fileno(),
+                    count,
+                    piece.file_offset + copied,
                 )
             except OSError:  # read and write, which take over, tell what is wrong
                 break

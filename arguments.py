@@ -19,10 +19,13 @@ def check(output: str, parts: ImageParts, digest_file: str | None = None) -> Non
         ArgumentError: an identifier is no name, or arguments do not go together.
         OSError: the folder of the output is missing.
     """
-    names.check_is_name('--id', parts.identifier, parts.origins.get(parts.identifier, ''))
+    if not output:
+        raise ArgumentError('--output is missing: give the archive to write')
+    if not parts.config:
+        raise ArgumentError('--config is missing: give the image configuration')
+    names.check_is_name('--id', parts.identifier, parts.id_origin)
     for layer in parts.layers:
-        origin = parts.origins.get(layer.identifier, '')
-        names.check_is_name(f'--layer of {layer.path!r}', layer.identifier, origin)
+        names.check_is_name(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
     if parts.legacy_id is not None:
         names.check_is_name('--legacy_id', parts.legacy_id)
         if parts.metadata is None or len(parts.layers) != 1:

@@ -18,7 +18,6 @@ from progress import Progress
 from version import VERSION
 
 FAILURES = (OSError, ArgumentError, ArchiveError)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _ADVICE = {
     errno.ENOSPC: 'make room',
@@ -152,7 +151,7 @@ def _handle_signals(this_run: Run) -> None:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)  # to die of it, as the caller expects
 
-    for number in _SIGNALS:
+    for number in files.STOPPING_SIGNALS:
         # nohup, and a shell for its background jobs, have some ignored.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
@@ -188,10 +187,14 @@ def _parse_flags(
     flags.FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
     own_flags.mark_as_parsed()
     try:
-        return flags.FLAGS(argv)
+        arguments = flags.FLAGS(argv)
     except (flags.Error, ValueError) as error:
         text = ' '.join(str(error).split())
         sys.exit(f'{program}: {printable(text)}: see --help')
+    for name in own_flags:
+        if '\0' in str(own_flags[name].value):  # a flagfile may have that
+            sys.exit(f'{program}: --{name} has a NUL character: leave it out')
+    return arguments
 
 
 def _help_text(description: str, own_flags: flags.FlagValues) -> str:

@@ -36,6 +36,7 @@ from errors import ArgumentError, ProblemsError
 from files import OutputFile
 from image import ImageParts, Layer, OpenedImage, is_merged, open_image
 from layout import Layout
+from names import Identifier
 from oci import Descriptor
 
 _FLAGS = command_line.new_flags()
@@ -122,21 +123,29 @@ def create_image(
         OSError: a file cannot be read or written.
         TarFileWriter.Error: an archive is unsound, or no base image.
     """
+    legacy_id = None
+    if metadata_id:
+        legacy_id = names.normal_identifier(metadata_id)
     parts = ImageParts(
         identifier=names.normal_identifier(identifier),
         config=config,
-        layers=tuple(
-            Layer(names.normal_identifier(layer['name']), layer['layer']) for layer in layers
-        ),
+        layers=tuple(layer_of(layer) for layer in layers),
         tags=tuple(tags or ()),
         base=given(base),
         legacy_base=given(legacy_base),
-        legacy_id=given(metadata_id and names.normal_identifier(metadata_id)),
+        legacy_id=legacy_id,
         metadata=given(metadata),
         repository=given(repository),
         name=given(name),
     )
     write_image(output, parts, command_line.silent_run('create_image'))
+
+
+def layer_of(layer: dict[str, str]) -> Layer:
+    """Returns a layer as callers of create_image() give it."""
+    if not {'name', 'layer'} <= set(layer):
+        raise ArgumentError(f"layers: {layer!r} has no 'name' or no 'layer': give both")
+    return Layer(names.normal_identifier(layer['name']), layer['layer'])
 
 
 def write_image(
@@ -327,29 +336,27 @@ def parts_of_flags(notes: list[str]) -> ImageParts:
     Args:
         notes: gets a line for whatever is doubtful about how they are named.
     """
-    origins: dict[str, str] = {}
 
-    def read_identifier(flag: str, value: str) -> str:
-        identifier = names.read_identifier(flag, value)
+    def read_identifier(flag: str, value: str) -> Identifier:
+        identifier = names.read_identifier(flag, command_line.text_of_argument(value))
         notes.extend(identifier.notes)
-        if identifier.origin:
-            origins[identifier.value] = identifier.origin
-        return identifier.value
+        return identifier
 
-    identifier = read_identifier('--id', command_line.text_of_argument(_ID.value or ''))
+    identifier = read_identifier('--id', _ID.value or '')
     layers = []
     for value in command_line.all_given(_LAYER.value):
         name, _, path = value.partition('=')
         if not name or not path:
             raise ArgumentError(f'--layer: {value!r} is not ID=FILE: give both')
-        layer_id = read_identifier('--layer', command_line.text_of_argument(name))
-        layers.append(Layer(layer_id, path))
-    legacy_id = command_line.given_text(_LEGACY_ID.value)
-    if legacy_id is not None:
-        legacy_id = read_identifier('--legacy_id', legacy_id)
+        layer_id = read_identifier('--layer', name)
+        layers.append(Layer(layer_id.value, path, layer_id.origin))
+    legacy_id = None
+    legacy_id_origin = ''
+    if _LEGACY_ID.value:
+        legacy_id, legacy_id_origin, _ = read_identifier('--legacy_id', _LEGACY_ID.value)
     tags = [command_line.text_of_argument(tag) for tag in command_line.all_given(_TAG.value)]
     return ImageParts(
-        identifier=identifier,
+        identifier=identifier.value,
         config=_CONFIG.value or '',
         layers=tuple(layers),
         tags=tuple(tags),
@@ -360,7 +367,8 @@ def parts_of_flags(notes: list[str]) -> ImageParts:
         repository=command_line.given_text(_REPOSITORY.value),
         name=command_line.given_text(_NAME.value),
         oci=_OCI.value,
-        origins=origins,
+        id_origin=identifier.origin,
+        legacy_id_origin=legacy_id_origin,
     )
 
 

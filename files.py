@@ -12,6 +12,17 @@ from types import TracebackType
 
 from errors import ArgumentError
 
+# What ends a program by default, and can be handled.
+STOPPING_SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGALRM,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 _TEXT_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
 
 
@@ -234,7 +245,7 @@ def put_all_in_place(outputs: list[OutputFile]) -> None:
     """
     for output in outputs:
         output.close()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
     try:
         with contextlib.ExitStack() as undone_on_errors:
             for output in outputs[:-1]:

@@ -3,8 +3,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import files
@@ -37,10 +36,12 @@ class Layer(NamedTuple):
     Attributes:
         identifier: its diff ID in hex, the SHA-256 of its uncompressed content.
         path: the path of its tarball.
+        origin: where the identifier was read, for messages, as Identifier.origin.
     """
 
     identifier: str
     path: str
+    origin: str = ''
 
 
 class ImageParts(NamedTuple):
@@ -58,7 +59,8 @@ class ImageParts(NamedTuple):
         repository: the repository to name in `repositories`.
         name: the tag to name there.
         oci: whether the archive is an OCI image layout as well.
-        origins: by identifier, where it was read, for messages.
+        id_origin: where the identifier was read, for messages, as Identifier.origin.
+        legacy_id_origin: where the v1 identifier was read.
     """
 
     identifier: str
@@ -72,7 +74,8 @@ class ImageParts(NamedTuple):
     repository: str | None = None
     name: str | None = None
     oci: bool = False
-    origins: Mapping[str, str] = MappingProxyType({})
+    id_origin: str = ''
+    legacy_id_origin: str = ''
 
     @property
     def layer_names(self) -> list[str]:
@@ -211,7 +214,7 @@ def _layers_by_diff_id(archive: Archive) -> dict[str, str]:
 
 
 def _place_in_file(source: Source) -> tuple[str, int]:
-    _, place, _ = source.pieces[0]  # what is compressed begins with data
+    place = source.file_offset
     return source.name, place
 
 

@@ -145,9 +145,13 @@ def _object(checks: dict[str, _Check]) -> _Check:
             yield where, 'an object'
             return
         prefix = f'{where}.' if where else ''
+        spellings: set[str] = set()
         for key, item in value.items():
             if item is None or key.lower() not in by_lower_case:
                 continue
+            if key.lower() in spellings:
+                yield f'{prefix}{key}', 'left out, for it is there in another spelling'
+            spellings.add(key.lower())
             _, check = by_lower_case[key.lower()]
             yield from check(f'{prefix}{key}', item)
 

@@ -143,12 +143,15 @@ def _content_problems(
         return
     file_digest = new_sha256()
     try:
-        content_digest = verify.diff_id_of(
+        content = verify.read_layer(
             source, label, progress, file_digest if compression_name else None
         )
     except ArchiveError as error:
         yield Problem(str(error))
         return
+    if content.has_more:
+        yield verify.more_behind_the_end(label)
+    content_digest = content.sha256
     if diff_id is not None and diff_id != f'sha256:{content_digest}':
         text = f'{label} has the diff ID sha256:{content_digest}, not {diff_id}'
         yield Problem(f'{text}: replace the archive')

@@ -5,6 +5,7 @@ A compressed archive is inflated once, strictly to its end, into a file without 
 above then sees a plain archive, whose data the kernel copies.
 """
 
+import array
 import contextlib
 import errno
 import posixpath
@@ -24,6 +25,8 @@ from tar_reader import Member
 
 _KEPT_SIZE = 4 << 20  # bytes; a file with more is no manifest and no configuration
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
+_CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
+_PIECES_LIMIT = 2_000_000  # of all sparse members
 _LINKS_LIMIT = 16  # from one to the next
 
 
@@ -35,21 +38,47 @@ class RandomAccess(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+class Piece(NamedTuple):
+    """A piece of data in a file; there are zeros between it and the one before.
+
+    Attributes:
+        offset: where it is in the content, in bytes.
+        file_offset: where it is in the file, in bytes.
+        size: its bytes.
+    """
+
+    offset: int
+    file_offset: int
+    size: int
+
+
 class Source(NamedTuple):
     """Content to copy.
 
     Attributes:
         name: what errors name: the path of the file.
         file: a file that can be read at any place.
+        file_offset: where the data begin in the file, in bytes.
         size: the bytes of the content.
-        pieces: (offset in the content, offset in the file, bytes) of each piece of data; there are
-            zeros between them.
+        sparse_map: Member.pieces of a sparse file; None where the data are the content.
     """
 
     name: str
     file: RandomAccess
+    file_offset: int
     size: int
-    pieces: list[tuple[int, int, int]]
+    sparse_map: 'array.array[int] | None' = None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yields the pieces of data that the content has."""
+        if self.sparse_map is None:
+            yield Piece(0, self.file_offset, self.size)
+            return
+        file_offset = self.file_offset
+        for index in range(0, len(self.sparse_map), 2):
+            offset, size = self.sparse_map[index], self.sparse_map[index + 1]
+            yield Piece(offset, file_offset, size)
+            file_offset += size
 
     def blocks(self) -> Iterator[bytes]:
         """Yields the content in blocks of at most BLOCK_SIZE bytes.
@@ -58,30 +87,30 @@ class Source(NamedTuple):
             OSError: the file cannot be read, or is shorter than it was.
         """
         position = 0
-        for offset, place, size in self.pieces:
-            yield from zeros(offset - position)
-            yield from self.read_piece(place, size)
-            position = offset + size
+        for piece in self.pieces():
+            yield from zeros(piece.offset - position)
+            yield from self.read_piece(piece.file_offset, piece.size)
+            position = piece.offset + piece.size
         yield from zeros(self.size - position)
 
     def head(self) -> bytes:
         """Returns the first bytes of the content, from which its compression is told."""
-        if not self.pieces or self.pieces[0][0] > 0:
+        first = next(self.pieces(), None)
+        if first is None or first.offset > 0:
             return bytes(min(self.size, streams.HEAD_SIZE))
-        _, place, size = self.pieces[0]
-        return b''.join(self.read_piece(place, min(size, streams.HEAD_SIZE)))
+        return b''.join(self.read_piece(first.file_offset, min(first.size, streams.HEAD_SIZE)))
 
-    def read_piece(self, place: int, size: int) -> Iterator[bytes]:
-        """Yields so many bytes from a place in the file; raises as blocks()."""
-        end = place + size
-        while place < end:
+    def read_piece(self, file_offset: int, size: int) -> Iterator[bytes]:
+        """Yields so many bytes from an offset in the file; raises as blocks()."""
+        end = file_offset + size
+        while file_offset < end:
             with files.errors_name(self.name):
-                self.file.seek(place)
-                block = self.file.read(min(end - place, streams.BLOCK_SIZE))
+                self.file.seek(file_offset)
+                block = self.file.read(min(end - file_offset, streams.BLOCK_SIZE))
                 if not block:
                     raise OSError(errno.ESTALE, 'it ends early')
             yield block
-            place += len(block)
+            file_offset += len(block)
 
 
 class ReopenedFile:
@@ -102,7 +131,7 @@ class ReopenedFile:
 
 def whole_file(name: str, file: RandomAccess, size: int) -> Source:
     """Returns the first size bytes of a file as a source."""
-    return Source(name, file, size, [(0, 0, size)])
+    return Source(name, file, 0, size)
 
 
 def zeros(size: int) -> Iterator[bytes]:
@@ -126,11 +155,13 @@ def have_same_content(one: Source, other: Source, progress: Progress | None = No
     progress = progress or Progress()
     left = tar_reader.BlockStream(one.blocks())
     right = tar_reader.BlockStream(other.blocks())
-    while block := left.read(streams.BLOCK_SIZE):
+    while True:
+        block = left.read(streams.BLOCK_SIZE)
         if block != right.read(streams.BLOCK_SIZE):
             return False
+        if not block:
+            return True
         progress.advance(len(block))
-    return True
 
 
 class _PlainStream:
@@ -156,6 +187,9 @@ class _KeepingStream(tar_reader.BlockStream):
     """An inflated archive, of which a file keeps what is read later, at the same places.
 
     The data of large members are kept only where that is asked for; else there are holes.
+
+    Attributes:
+        dropped: where the data begin that were not kept, but for their first bytes.
     """
 
     def __init__(
@@ -173,6 +207,7 @@ class _KeepingStream(tar_reader.BlockStream):
         self._copy = copy
         self._copy_name = copy_name
         self._keep_all = keep_all
+        self.dropped: set[int] = set()
 
     def read(self, size: int) -> bytes:
         place = self.position
@@ -181,10 +216,10 @@ class _KeepingStream(tar_reader.BlockStream):
         return data
 
     def skip(self, size: int) -> bool:
-        kept = min(size, streams.HEAD_SIZE)
         if self._keep_all or size <= _KEPT_SIZE:
-            kept = size
-        return self._copy_some(kept) and super().skip(size - kept)
+            return self._copy_some(size)
+        self.dropped.add(self.position)
+        return self._copy_some(streams.HEAD_SIZE) and super().skip(size - streams.HEAD_SIZE)
 
     def _copy_some(self, size: int) -> bool:
         while size:
@@ -218,16 +253,16 @@ class Archive:
         data: IO[bytes],
         members: list[Member],
         has_end: bool,
-        compression_name: str | None,
-        keeps_all: bool,
+        compression: str | None,
+        dropped: set[int],
     ) -> None:
         self.path = opened.path
         self.members = members
         self.has_end = has_end
-        self.compression = compression_name
+        self.compression = compression
         self._input = opened
         self._data = data
-        self._keeps_all = keeps_all
+        self._dropped = dropped
         self._by_name = first_members(members)
 
     def check_unchanged(self) -> None:
@@ -244,7 +279,7 @@ class Archive:
 
     def has_content(self, member: Member) -> bool:
         """Tells whether the data of a member are at hand."""
-        return self._keeps_all or member.size <= _KEPT_SIZE
+        return member.offset not in self._dropped
 
     def source(self, member: Member) -> Source:
         """Returns the content of a file of this archive."""
@@ -257,16 +292,7 @@ class Archive:
         return self._source(member).head()
 
     def _source(self, member: Member) -> Source:
-        if member.pieces is None:
-            pieces = [(0, member.offset, member.size)]
-            return Source(self.path, self._data, member.size, pieces)
-        pieces = []
-        place = member.offset
-        for index in range(0, len(member.pieces), 2):
-            offset, size = member.pieces[index], member.pieces[index + 1]
-            pieces.append((offset, place, size))
-            place += size
-        return Source(self.path, self._data, member.size, pieces)
+        return Source(self.path, self._data, member.offset, member.size, member.pieces)
 
     def read(self, member: Member, limit: int | None = _KEPT_SIZE) -> bytes:
         """Returns the bytes of a file of this archive.
@@ -347,18 +373,24 @@ def open_archive(
     with contextlib.closing(opened), contextlib.ExitStack() as stack:
         with files.errors_name(path):
             head = opened.file.peek(streams.HEAD_SIZE)[: streams.HEAD_SIZE]
-        name = streams.detect(head)
+        compression = streams.detect(head)
         data: IO[bytes] = opened.file
         stream: tar_reader.Stream = _PlainStream(opened)
-        if name is not None:
+        dropped: set[int] = set()
+        if compression is not None:
             data, data_name = _temporary_file(beside)
             stack.enter_context(data)
             counted = CountedFile(opened, progress or Progress())
-            blocks = streams.inflate(counted, name)
-            stream = _KeepingStream(blocks, data, data_name, keep_all)
+            blocks = streams.inflate(counted, compression)
+            keeping_stream = _KeepingStream(blocks, data, data_name, keep_all)
+            dropped = keeping_stream.dropped
+            stream = keeping_stream
         reader = tar_reader.TarReader(stream, repr(path))
         members = _list_members(reader, path)
-        yield Archive(opened, data, members, reader.has_end, name, keep_all or name is None)
+        if compression is not None:
+            with files.errors_name(data_name):
+                data.flush()  # the kernel copies from it
+        yield Archive(opened, data, members, reader.has_end, compression, dropped)
 
 
 def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
@@ -372,11 +404,22 @@ def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
 
 
 def _list_members(reader: tar_reader.TarReader, path: str) -> list[Member]:
+    """Returns all members of an archive, as long as they fit in memory."""
     members = []
+    characters = 0
+    pieces = 0
     for member in reader:
         members.append(member)
+        characters += len(member.name) + len(member.target)
+        pieces += len(member.pieces or ()) // 2
         if len(members) > _MEMBERS_LIMIT:
             raise ArchiveError(f'{path!r} has over {_MEMBERS_LIMIT:,} members: give a smaller one')
+        if characters > _CHARACTERS_LIMIT:
+            text = f'has names of over {_CHARACTERS_LIMIT >> 20} MiB in all'
+            raise ArchiveError(f'{path!r} {text}: give a smaller one')
+        if pieces > _PIECES_LIMIT:
+            text = f'has sparse members of over {_PIECES_LIMIT:,} pieces in all'
+            raise ArchiveError(f'{path!r} {text}: give a smaller one')
     if reader.has_more:
         logging.warning('%r: what lies behind the end of the archive is passed over', path)
     return members

@@ -187,9 +187,9 @@ class BaseImage(NamedTuple):
     @property
     def diff_ids(self) -> list[str] | None:
         """The diff IDs in the configuration; None where they cannot be known."""
-        if self.config is None:
+        if self.config is None or image_config.type_problems(self.config):
             return None
-        return image_config.diff_ids(self.config)
+        return image_config.diff_ids(image_config.with_usual_keys(self.config))
 
 
 def read_image_manifest(archive: Archive, what: str) -> list[Any] | None:
@@ -220,12 +220,14 @@ def read_base(archive: Archive) -> BaseImage:
     if manifest is None:
         return BaseImage(archive, is_v1=True)
     entry = check_entry(archive.path, manifest[-1])
+    images = len(manifest)
+    del manifest  # it may take much memory, and so may the configuration
     config_name = tar_reader.normal_name(entry['Config'])
     layers = tuple(tar_reader.normal_name(name) for name in entry.get('Layers') or ())
     check_twice(archive, [config_name, *layers])
     return BaseImage(
         archive=archive,
-        images=len(manifest),
+        images=images,
         config_name=config_name,
         config=_read_config(archive, config_name),
         layers=layers,
@@ -270,15 +272,26 @@ def check_twice(archive: Archive, names: list[str]) -> None:
         if target not in counting:
             counting.add(target)
             pending.append(target)
-    first: dict[str, Member] = {}
+    by_name: dict[str, list[Member]] = {}
     for member in archive.members:
         name = tar_reader.normal_name(member.name)
-        if name not in counting:
-            continue
-        if name in first and not are_equal(archive, first[name], archive, member):
-            text = f'{archive.path!r}: {name!r} comes twice with different content: replace it'
-            raise ArchiveError(text)
-        first.setdefault(name, member)
+        if name in counting:
+            by_name.setdefault(name, []).append(member)
+    twice = {name: members for name, members in by_name.items() if len(members) > 1}
+    if all(archive.has_content(member) for members in twice.values() for member in members):
+        _check_equal(archive, twice)
+        return
+    with sources.open_archive(archive.path) as whole:
+        _check_equal(whole, twice)
+
+
+def _check_equal(archive: Archive, by_name: dict[str, list[Member]]) -> None:
+    """Raises ArchiveError if two members of a name are not the same."""
+    for name, members in by_name.items():
+        for member in members[1:]:
+            if not are_equal(archive, members[0], archive, member):
+                text = f'{name!r} comes twice with different content: replace it'
+                raise ArchiveError(f'{archive.path!r}: {text}')
 
 
 def are_equal(archive: Archive, one: Member, other_archive: Archive, other: Member) -> bool:
@@ -287,12 +300,7 @@ def are_equal(archive: Archive, one: Member, other_archive: Archive, other: Memb
         return False
     if not one.is_file:
         return one.target == other.target
-    if one.size != other.size:
-        return False
-    if archive.has_content(one) and other_archive.has_content(other):
-        return sources.have_same_content(archive.source(one), other_archive.source(other))
-    with sources.open_archive(archive.path) as whole:
-        return are_equal(whole, one, whole, other)
+    return sources.have_same_content(archive.source(one), other_archive.source(other))
 
 
 def _is_v1(archive: Archive) -> bool:

@@ -97,13 +97,13 @@ def _fatal_for_oci(image: OpenedImage, problems: Problems) -> list[Problem]:
 def identifier_problems(image: OpenedImage) -> Problems:
     """Every identifier is 64 hex digits."""
     parts = image.parts
-    flags = [('--id', parts.identifier)]
-    flags += [(f'--layer of {layer.path!r}', layer.identifier) for layer in parts.layers]
+    given = [('--id', parts.identifier, parts.id_origin)]
+    for layer in parts.layers:
+        given.append((f'--layer of {layer.path!r}', layer.identifier, layer.origin))
     if parts.legacy_id is not None:
-        flags.append(('--legacy_id', parts.legacy_id))
-    for flag, identifier in dict.fromkeys(flags):
+        given.append(('--legacy_id', parts.legacy_id, parts.legacy_id_origin))
+    for flag, identifier, origin in dict.fromkeys(given):
         if not names.is_hex_id(identifier):
-            origin = parts.origins.get(identifier, '')
             advice = 'give a SHA-256'
             yield Problem(f'{flag}: {identifier!r}{origin} is not 64 hex digits: {advice}')
 
@@ -117,7 +117,7 @@ def config_digest_problems(image: OpenedImage) -> Problems:
     if found != parts.identifier:
         yield Problem(
             f'--id: the SHA-256 of {parts.config!r} is {found}, not {parts.identifier}'
-            f'{parts.origins.get(parts.identifier, "")}: correct the ID or the file'
+            f'{parts.id_origin}: correct the ID or the file'
         )
 
 
@@ -145,27 +145,30 @@ def layer_digest_problems(
         source = sources.whole_file(layer.path, opened.file, opened.size)
         if layer.path not in digests:
             try:
-                digests[layer.path] = _read_diff_id(image, source, repr(layer.path), progress)
+                content = _read_layer(image, source, repr(layer.path), progress)
             except ArchiveError as error:
                 yield Problem(str(error))
                 continue
+            digests[layer.path] = content.sha256
+            if content.has_more:
+                yield more_behind_the_end(repr(layer.path))
         found = digests[layer.path]
         if names.is_hex_id(layer.identifier) and found != layer.identifier:
             yield Problem(
                 f'--layer: the diff ID of {layer.path!r} is {found}, not {layer.identifier}'
-                f'{image.parts.origins.get(layer.identifier, "")}: correct the ID or the file'
+                f'{layer.origin}: correct the ID or the file'
             )
 
 
-def _read_diff_id(
+def _read_layer(
     image: OpenedImage, source: sources.Source, label: str, progress: Progress
-) -> str:
-    """Does what diff_id_of() does, and remembers the digest that an OCI layout names."""
+) -> 'LayerContent':
+    """Does what read_layer() does, and remembers the digest that an OCI layout names."""
     stored = _new_stored_digest(image, source)
-    diff_id = diff_id_of(source, label, progress, stored)
+    content = read_layer(source, label, progress, stored)
     if stored is not None:
         image.remember_digest(source, stored.hexdigest())
-    return diff_id
+    return content
 
 
 def _new_stored_digest(image: OpenedImage, source: sources.Source) -> Any:
@@ -175,9 +178,26 @@ def _new_stored_digest(image: OpenedImage, source: sources.Source) -> Any:
     return None
 
 
-def diff_id_of(
+class LayerContent(NamedTuple):
+    """What is known of a layer once it was read.
+
+    Attributes:
+        sha256: the SHA-256 of its uncompressed content, in hex.
+        has_more: whether there is something behind the end of the tar archive.
+    """
+
+    sha256: str
+    has_more: bool
+
+
+def more_behind_the_end(label: str) -> Problem:
+    text = 'what lies behind the end of the archive is passed over'
+    return Problem(f'{label}: {text}: make one archive', is_error=False)
+
+
+def read_layer(
     source: sources.Source, label: str, progress: Progress, file_digest: Any = None
-) -> str:
+) -> LayerContent:
     """Reads a layer, plain or compressed, as the tar archive that it must be.
 
     Args:
@@ -185,9 +205,6 @@ def diff_id_of(
         label: what errors call it.
         progress: is told of the bytes that are read.
         file_digest: is fed the bytes as they are stored, if it is given.
-
-    Returns:
-        The SHA-256 of its uncompressed content, in hex.
 
     Raises:
         ArchiveError: it is cut off, damaged or no tar archive.
@@ -204,7 +221,7 @@ def diff_id_of(
     reader = tar_reader.TarReader(tar_reader.BlockStream(_hashed(blocks, digest)), label)
     for _ in reader:
         pass
-    return str(digest.hexdigest())
+    return LayerContent(str(digest.hexdigest()), reader.has_more)
 
 
 class _BlockFile:
@@ -301,14 +318,19 @@ def _base_layer_members(
     base = image.base
     if base is None:
         return
+    diff_ids = base.diff_ids
+    seen: set[tuple[str, str | None]] = set()
     for index, place in enumerate(image.base_layer_places()):
         name = base.layers[index]
-        if place is None or name in base.layers[:index]:
+        if place is None:
             continue
         archive, member = place
         diff_id = None
-        if base.diff_ids is not None and len(base.diff_ids) == len(base.layers):
-            diff_id = base.diff_ids[index]
+        if diff_ids is not None and len(diff_ids) == len(base.layers):
+            diff_id = diff_ids[index]
+        if (name, diff_id) in seen:
+            continue
+        seen.add((name, diff_id))
         yield f'layer {name!r} of {archive.path!r}', archive, member, diff_id
 
 
@@ -343,7 +365,7 @@ def stored_layer_problems(
         name: its name in the archive, which may tell its digest.
         diff_id: `sha256:` and 64 hex digits; None where it is not known.
         progress: is told of the bytes that are read.
-        stored: as of diff_id_of(); it gets all bytes where there is no problem.
+        stored: as of read_layer(); it gets all bytes where there is no problem.
     """
     compression_name = streams.detect(source.head())
     if compression_name is not None and not streams.can_inflate(compression_name):
@@ -351,10 +373,13 @@ def stored_layer_problems(
         yield not_read(label)
         return
     try:
-        found = f'sha256:{diff_id_of(source, label, progress, stored)}'
+        content = read_layer(source, label, progress, stored)
     except ArchiveError as error:
         yield Problem(str(error))
         return
+    if content.has_more:
+        yield more_behind_the_end(label)
+    found = f'sha256:{content.sha256}'
     if diff_id is not None and found != diff_id:
         yield Problem(f'{label} has the diff ID {found}, not {diff_id}: replace the base')
 
@@ -373,6 +398,8 @@ def _name_problems(source: sources.Source, label: str, name: str, progress: Prog
 
 def missing_layer_problems(image: OpenedImage) -> Problems:
     """Every layer is in the archive; a partial OCI layout says itself what is not."""
+    if image.legacy_base is None and image.parts.legacy_base is not None:
+        return  # that it cannot be read is said already
     missing = image.missing_layers()
     if missing and image.base is not None and image.is_on_itself:
         yield Problem(lacks_layer(image.base.archive.path, missing[0]))
@@ -401,6 +428,8 @@ def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
         yield Problem(f'{flag} {error}', is_fatal=image.parts.oci)
         return
     yield from config_type_problems(flag, config)
+    if not image_config.type_problems(config):
+        config = image_config.with_usual_keys(config)
     diff_ids = image_config.diff_ids(config)
     if diff_ids is not None:
         yield from diff_id_problems(flag, diff_ids, image, digests)
@@ -410,6 +439,8 @@ def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
 def config_type_problems(flag: str, config: dict[str, Any]) -> Problems:
     """The configuration has the keys and the types that the image specification gives it."""
     texts = image_config.type_problems(config)
+    if not texts:
+        config = image_config.with_usual_keys(config)
     texts += image_config.platform_problems(config)
     texts += image_config.rootfs_problems(config)
     for text in texts:
@@ -451,7 +482,9 @@ def _is_diff_id(diff_id: str, layer: Layer, digests: dict[str, str]) -> bool:
     """Tells whether a diff ID is a layer's; where its identifier is wrong, by its content."""
     if not names.is_hex_id(layer.identifier) and layer.path not in digests:
         return True  # the identifier is blamed, not the configuration
-    return diff_id in (f'sha256:{layer.identifier}', f'sha256:{digests.get(layer.path)}')
+    if diff_id == f'sha256:{layer.identifier}':
+        return True
+    return layer.path in digests and diff_id == f'sha256:{digests[layer.path]}'
 
 
 def _which_image(base: utils.BaseImage | None) -> str:
