@@ -192,9 +192,16 @@ def _parse_flags(
         text = ' '.join(str(error).split())
         sys.exit(f'{program}: {printable(text)}: see --help')
     for name in own_flags:
-        if '\0' in str(own_flags[name].value):  # a flagfile may have that
+        if _has_nul(own_flags[name].value):
             sys.exit(f'{program}: --{name} has a NUL character: leave it out')
     return arguments
+
+
+def _has_nul(value: Any) -> bool:
+    """Tells whether the value of a flag has a NUL, which a flagfile may bring."""
+    if isinstance(value, list):
+        return any(_has_nul(item) for item in value)
+    return isinstance(value, str) and '\0' in value
 
 
 def _help_text(description: str, own_flags: flags.FlagValues) -> str:

@@ -301,9 +301,10 @@ class Archive:
             ArchiveError: it has more bytes than the limit.
             OSError: it cannot be read.
         """
-        if limit is not None and member.size > limit:
-            text = f'{self.path!r}: {member.name!r} has over {limit} bytes: replace it'
-            raise ArchiveError(text)
+        is_too_large = limit is not None and member.size > limit
+        if is_too_large or not self.has_content(member):
+            text = f'{member.name!r} has over {limit or _KEPT_SIZE} bytes: replace it'
+            raise ArchiveError(f'{self.path!r}: {text}')
         return b''.join(self.source(member).blocks())
 
     def read_file(self, name: str, limit: int | None = _KEPT_SIZE) -> bytes | None:

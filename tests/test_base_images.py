@@ -26,6 +26,7 @@ from helpers import (
     member,
     names,
     on_fixture,
+    pax,
     problems,
     python_reads_zstd,
     sha256,
@@ -242,6 +243,50 @@ def test_a_flipped_byte_in_a_layer_of_the_base(tmp_path, index, pack_layer, pack
     text = f'has the diff ID {found}, not {LOWER.diff_ids[index]}: replace the base'
     assert problems(*image.flags) == [f"layer '{name}' of '{base}' {text}"]
     assert not image.output.exists()
+    build(*image.flags)
+
+
+def test_a_layer_that_is_named_twice_with_two_diff_ids(tmp_path):
+    layer = LOWER.layers['one.tar']
+    diff_ids = [f'sha256:{sha256(layer)}', f'sha256:{"a" * 64}']
+    entry = {'Config': 'c.json', 'Layers': ['l.tar', 'l.tar']}
+    files = {'manifest.json': json.dumps([entry]).encode(), 'l.tar': layer}
+    files['c.json'] = json.dumps(configuration(diff_ids)).encode()
+    base = make_tar(tmp_path / 'base.tar', files)
+    image = Parts(tmp_path, base=base, below=diff_ids)
+    text = f'has the diff ID {diff_ids[0]}, not {diff_ids[1]}: replace the base'
+    assert problems(*image.flags) == [f"layer 'l.tar' of '{base}' {text}"]
+
+
+def test_a_legacy_base_that_is_missing_is_named_alone(tmp_path):
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    (line,) = problems(*image.without('legacy_base'), '--legacy_base=missing')
+    assert line.startswith("'missing': No such file or directory: ")
+
+
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+def test_a_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
+    """Larger as it is stored than as it is read."""
+    config = json.dumps(configuration(LOWER.diff_ids)).encode()
+    records = [b'GNU.sparse.major=1', b'GNU.sparse.minor=0', b'GNU.sparse.name=c.json']
+    records.append(b'GNU.sparse.realsize=%d' % len(config))
+    stored = b'1\n0\n%d\n' % len(config)
+    stored = stored.ljust(512, b'\0') + config + bytes(5 << 20)
+    entry = {'Config': 'c.json', 'Layers': LOWER.layer_names}
+    base = write_tar(
+        tmp_path / 'base.tar',
+        pax(*records) + member('x', stored),
+        *(member(name, data) for name, data in LOWER.layers.items()),
+        member('manifest.json', json.dumps([entry]).encode()),
+    )
+    base.write_bytes(pack(base.read_bytes()))
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    if pack is bytes:
+        build(*image.without('legacy_base'))
+        return
+    line = fails(*image.without('legacy_base'))
+    assert line == f"'{base}': 'c.json' has over {4 << 20} bytes: replace it"
     build(*image.flags)
 
 

@@ -125,6 +125,13 @@ def test_a_required_flag_with_an_empty_value(parts, flag):
     assert line == fails(*parts.without(flag))
 
 
+@pytest.mark.parametrize('flag', ['output', 'id', 'config', 'base', 'layer', 'tag', 'metadata'])
+def test_a_nul_in_a_flagfile(parts, flag):
+    (parts.folder / 'flags').write_text(f'--{flag}=a\0b\n')
+    line = fails(*parts.without(flag), f'--flagfile={parts.folder}/flags')
+    assert line == f'--{flag} has a NUL character: leave it out'
+
+
 # Pipes.
 
 

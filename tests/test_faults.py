@@ -39,7 +39,7 @@ from helpers import (
 )
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
-SIGNALS = [(INT,), (TERM,), (HUP,), (KILL,), (TERM, INT)]
+SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
 OLD = b'the old file'
 NOISE = random.Random(1).randbytes(4 << 20)
 

@@ -104,6 +104,17 @@ def test_when_an_identifier_is_wrong_nothing_right_is_blamed(parts, flag):
     assert f', not {"a" * 64}: ' in line
 
 
+def test_each_identifier_is_told_with_its_own_file(parts):
+    """Two files hold one digest: the flag that is right is not blamed."""
+    identifier, layer = parts.layers[0]
+    for name in ('wrong', 'right'):
+        (parts.folder / name).write_text(identifier)
+    flags = [*parts.without('id', 'layer'), '--id=@wrong', f'--layer=@right={layer}']
+    (line,) = problems(*flags, cwd=parts.folder)
+    assert line.startswith('--id: ')
+    assert f"not {identifier} in 'wrong': correct" in line
+
+
 @pytest.mark.parametrize('text', FILES)
 def test_legacy_id_from_a_file(parts, text):
     identifier = 'c' * 64

@@ -104,6 +104,9 @@ def test_every_call_warns(tmp_path, caplog, capfd):
 ERRORS = {
     'identifier': ({'identifier': 'a/b'}, ValueError, "--id: 'a/b'"),
     'layer': ({'layers': [{'name': '', 'layer': 'x'}]}, ValueError, '--layer'),
+    'a layer without a file': ({'layers': [{'name': 'a'}]}, ValueError, "no 'layer'"),
+    'no output': ({'output': ''}, ValueError, '--output is missing'),
+    'no config': ({'config': ''}, ValueError, '--config is missing'),
     'metadata': ({'metadata_id': 'c' * 64}, ValueError, '--legacy_id'),
     'name': ({'repository': 'r'}, ValueError, '--repository'),
     'config': ({'config': 'missing'}, FileNotFoundError, 'missing'),

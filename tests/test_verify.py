@@ -115,6 +115,16 @@ def test_the_same_layer_twice_is_read_once(tmp_path):
     assert read_twice < read_once + (4 << 20)
 
 
+def test_two_archives_in_one_layer(parts):
+    """As `cat` joins them: the second is lost where the layer is unpacked."""
+    layer = parts.layers[0][1]
+    layer.write_bytes(layer.read_bytes() * 2)
+    parts.layers = [(sha256(layer.read_bytes()), layer)]
+    parts.configure(configuration(parts.diff_ids))
+    text = 'what lies behind the end of the archive is passed over: make one archive'
+    assert problems(*parts.flags, warnings=[f"'{layer}': {text}"]) == []
+
+
 # The configuration.
 
 # What is no configuration, and what is said of it.
@@ -139,6 +149,25 @@ def test_what_is_no_configuration(parts, case):
     (line,) = problems(*parts.flags)
     assert line.startswith(f"--config: '{parts.config}' {text}")
     assert warns(*parts.flags) == [line]
+
+
+@pytest.mark.parametrize('spelling', ['RootFS', 'ROOTFS'])
+def test_a_key_in_two_spellings(parts, spelling):
+    """Go's decoder takes either, and the last one counts."""
+    wrong = {'type': 'layers', 'diff_ids': [f'sha256:{OTHER_ID}']}
+    parts.configure({**configuration(parts.diff_ids), spelling: wrong})
+    text = f'{spelling} must be left out, for it is there in another spelling'
+    assert f"--config: '{parts.config}': {text}: mend it" in problems(*parts.flags)
+
+
+def test_a_key_in_another_spelling(parts):
+    config = configuration(parts.diff_ids)
+    config['RootFS'] = config.pop('rootfs')
+    parts.configure(config)
+    build(*parts.flags, '--verify')
+    config['RootFS'] = {'type': 'layers', 'diff_ids': []}
+    parts.configure(config)
+    assert wrong_number(parts, 0, 1)[0] in problems(*parts.flags)
 
 
 def wrong_number(image, diff_ids, layers):
