@@ -12,6 +12,7 @@ A test begins with empty stores: a layer that is there already would hide a miss
 import contextlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -130,9 +131,9 @@ class Docker:
         containers = self('ps', '--all', '--quiet').split()
         if containers:
             self('rm', '--force', *containers)
-        images = self('images', '--all', '--quiet', '--no-trunc').split()
-        if images:
-            self('rmi', '--force', *sorted(set(images)))
+        while self('images', '--all', '--quiet'):
+            # An image that others name as their Parent goes behind those only.
+            self('image', 'prune', '--all', '--force')
 
 
 class Containerd:
@@ -179,14 +180,13 @@ class Containerd:
         return manifest['config']['digest'].removeprefix('sha256:')
 
     def files(self, tag):
-        folder = self.folder / 'mounted'
-        folder.mkdir()
-        self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', folder)
-        try:
-            return files_below(folder)
-        finally:
-            self('images', 'unmount', '--rm', '--snapshotter=native', folder)
-            folder.rmdir()
+        # In a folder of its own: what was mounted at a path before may come again (seen with 1.6).
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', folder)
+            try:
+                return files_below(pathlib.Path(folder))
+            finally:
+                self('images', 'unmount', '--rm', '--snapshotter=native', folder)
 
     def clear(self):
         names = self.names()
