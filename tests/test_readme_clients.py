@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the README has real clients do, and what it says of them."""
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+import clients
+from clients import Containerd, Docker, Podman, call
+from helpers import build, on_fixture, require
+from pages import Checkout, blocks, section, steps
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+@contextlib.contextmanager
+def registry(folder):
+    """Has an empty registry run; yields its address."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    folder.mkdir()
+    config = folder / 'config.yml'
+    storage = f'{{filesystem: {{rootdirectory: {folder}/data}}}}'
+    config.write_text(f'version: 0.1\nstorage: {storage}\nhttp: {{addr: "{address}"}}\n')
+    program = f"import urllib.request; urllib.request.urlopen('http://{address}/v2/')"
+    probe = [sys.executable, '-c', program]
+    with clients.daemon(folder, ['docker-registry', 'serve', config], probe):
+        yield address
+
+
+def test_scripts_that_push(checkout, tmp_path):
+    """To a registry on this machine, without TLS, in the place of the one that they name."""
+    require('docker-registry', 'skopeo', 'tar')
+    push = section('## Push, and look inside')
+    ship = section('## Ship only what changed')
+    for text in (section('## An image from scratch'), ship):
+        for block in blocks('console', text):
+            for command, _ in steps(block):
+                checkout.succeeds(command)
+    with registry(tmp_path / 'registry') as address:
+
+        def run(text):
+            (script,) = blocks('sh', text)
+            script = script.replace('registry.example.com', address)
+            return checkout.succeeds(script.replace(' copy ', ' copy --dest-tls-verify=false '))
+
+        shown = run(push)
+        run(ship)
+        inspect = ['skopeo', 'inspect', '--tls-verify=false', '--format={{.Digest}}']
+        pushed, shipped = (
+            call(*inspect, f'docker://{address}/app:{tag}') for tag in ('1.0', '1.1')
+        )
+    assert '"Entrypoint":["/hello"]' in re.sub(r'\s', '', shown)
+    assert 'manifest.json' in shown
+    digest = (checkout.folder / 'digest.txt').read_text().strip()
+    assert shipped == digest
+    assert pushed != digest
+
+
+# What clients say.
+
+ROWS = {
+    'docker-graphdriver': 'Docker, older store',
+    'docker-containerd': "Docker, containerd's store (the default from 29 on)",
+    'containerd': 'containerd',
+    'podman': 'Podman',
+}
+LOAD = {
+    Containerd: ['images', 'import', '--snapshotter=native'],
+    Docker: ['load', '--input'],
+    Podman: ['load', '--input'],
+}
+
+
+def test_what_clients_say_without_the_base(request, store, tmp_path):
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    build(*image.without('legacy_base'), '--oci', '--tag=example/app:1')
+    title = ROWS[request.node.callspec.params['store']]
+    (row,) = re.findall(
+        rf'^\| {re.escape(title)} \| (.*) \| (.*) \|$', section('## Ship only what changed'), re.M
+    )
+    ends_well = row[1].startswith('ends with status 0')
+    done = subprocess.run(
+        [*store.command, *LOAD[type(store)], image.output], capture_output=True, check=False
+    )
+    assert (done.returncode == 0) == ends_well
+    said = (done.stdout + done.stderr).decode()
+    (words,) = re.findall('`(.*)`', row[0])
+    pattern = re.escape(words).replace(r'\.\.\.', '.*').replace('<digest>', '[0-9a-f]{64}')
+    assert re.search(pattern, said)
+    lists_it = 'lists an image' in row[1]
+    assert store.tags() == ({'example/app:1'} if lists_it else set())
