@@ -5,12 +5,11 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 import tarfile
 
 import pytest
 
-from helpers import TOOL, build, missing, require
+from helpers import build, configuration, measure, missing, require, sha256
 
 MIB = 1 << 20
 SLACK = MIB  # what an archive may add to a disk that shares its blocks
@@ -65,11 +64,31 @@ def large_file(path, size):
     return path
 
 
-def image_of(folder, layer, identifier='l'):
-    """Returns the flags for an image of one layer, which is not read for them."""
-    config = folder / 'config.json'
-    config.write_text('{}')
-    return ['--id=i', f'--config={config}', f'--layer={identifier}={layer}']
+class Image:
+    """An image of one layer, which is not read for its ID.
+
+    Attributes:
+        flags: those that name its parts.
+        layer_name: the name of the layer in the archive.
+        blob_name: the same with --oci.
+    """
+
+    def __init__(self, folder, layer, name='image'):
+        layer_id = sha256(name.encode())
+        content = json.dumps(configuration([f'sha256:{layer_id}'])).encode()
+        config = folder / f'{name}.json'
+        config.write_bytes(content)
+        identifier = sha256(content)
+        self.flags = [f'--id={identifier}', f'--config={config}', f'--layer={layer_id}={layer}']
+        self.layer_name = f'{identifier}/{layer_id}.tar'
+        self.blob_name = f'blobs/sha256/{layer_id}'
+
+
+def make_image(folder, layer, name='image'):
+    """Writes the archive of an image; returns the image and the archive's path."""
+    image, archive = Image(folder, layer, name), folder / f'{name}.tar'
+    build(*image.flags, f'--output={archive}')
+    return image, archive
 
 
 def shared_extents(path):
@@ -77,25 +96,36 @@ def shared_extents(path):
     return [line for line in lines if 'shared' in line]
 
 
+def assert_holds(archive, name, path):
+    """A member has the content of a file."""
+    with tarfile.open(archive) as tar, path.open('rb') as original:
+        content = tar.extractfile(name)
+        while block := original.read(MIB):
+            assert content.read(MIB) == block
+        assert content.read() == b''
+
+
 def test_the_same_bytes_everywhere(folder, tmp_path):
     layer = large_file(tmp_path / 'layer.tar', 3 * MIB)
     with layer.open('ab') as f:
         f.write(b'more')
     near, far = folder / 'near.tar', tmp_path / 'far.tar'
-    build(*image_of(tmp_path, layer), f'--output={far}')
+    image = Image(tmp_path, layer)
+    build(*image.flags, f'--output={far}')
     expected = far.read_bytes()
-    build(*image_of(tmp_path, layer), f'--output={near}')
+    build(*image.flags, f'--output={near}')
     assert near.read_bytes() == expected
     shell('cp', '--reflink=never', layer, folder / 'layer.tar')
-    build(*image_of(tmp_path, folder / 'layer.tar'), f'--output={near}')
+    image = Image(tmp_path, folder / 'layer.tar')
+    build(*image.flags, f'--output={near}')
     assert near.read_bytes() == expected
     assert shared_extents(near)
-    done = build(*image_of(tmp_path, folder / 'layer.tar'), '--output=-')
+    done = build(*image.flags, '--output=-')
     assert done.stdout == expected
     if os.access('/dev/shm', os.W_OK):
         memory = f'/dev/shm/{os.urandom(8).hex()}.tar'
         try:
-            build(*image_of(tmp_path, folder / 'layer.tar'), f'--output={memory}')
+            build(*image.flags, f'--output={memory}')
             with open(memory, 'rb') as f:
                 assert f.read() == expected
         finally:
@@ -106,40 +136,63 @@ def test_the_same_bytes_everywhere(folder, tmp_path):
     'size', [0, 1, 4095, 4096, 65535, 65536, 65537, 69631, 69632, 69633, 1234567]
 )
 def test_sizes_at_the_edges(folder, size):
-    (folder / 'layer').write_bytes(os.urandom(size))
-    build(*image_of(folder, folder / 'layer'), f'--output={folder}/one.tar')
-    build(
-        *image_of(folder, folder / 'layer', 'm'),
-        f'--legacy_base={folder}/one.tar',
-        f'--output={folder}/two.tar',
-        '--id=j',
-    )
-    with tarfile.open(folder / 'two.tar') as tar:
-        for name in ('i/l.tar', 'j/m.tar'):
-            assert tar.extractfile(name).read() == (folder / 'layer').read_bytes()
+    layer = folder / 'layer'
+    layer.write_bytes(os.urandom(size))
+    below, base = make_image(folder, layer, 'below')
+    above = Image(folder, layer, 'above')
+    output = folder / 'output.tar'
+    build(*above.flags, f'--legacy_base={base}', f'--output={output}')
+    with tarfile.open(output) as tar:
+        for name in (below.layer_name, above.layer_name):
+            assert tar.extractfile(name).read() == layer.read_bytes()
             if size >= 65536:
                 assert tar.getmember(name).offset_data % 4096 == 0
 
 
 def test_three_generations_share_a_gigabyte(folder):
     layer = large_file(folder / 'layer.tar', 1024 * MIB)
-    before, base = used(folder), []
-    for generation in range(4):
-        output = folder / f'{generation}.tar'
-        build(
-            *image_of(folder, layer if not base else folder / 'config.json', f'l{generation}'),
-            *base,
-            f'--id=i{generation}',
-            f'--output={output}',
-        )
-        base = [f'--legacy_base={output}']
+    before = used(folder)
+    lowest, archive = make_image(folder, layer, 'lowest')
+    for name in ('first', 'second', 'third'):
+        image, base = Image(folder, folder / 'lowest.json', name), archive
+        archive = folder / f'{name}.tar'
+        build(*image.flags, f'--legacy_base={base}', f'--output={archive}')
     assert used(folder) - before < SLACK
-    assert shared_extents(output)
-    with tarfile.open(output) as tar, layer.open('rb') as original:
-        content = tar.extractfile('i0/l0.tar')
-        while block := original.read(MIB):
-            assert content.read(MIB) == block
-        assert content.read() == b''
+    assert shared_extents(archive)
+    assert_holds(archive, lowest.layer_name, layer)
+
+
+def test_an_oci_layout_shares_its_layers_and_those_of_its_base(folder):
+    lower = large_file(folder / 'lower.tar', 64 * MIB)
+    upper = large_file(folder / 'upper.tar', 65 * MIB)
+    before = used(folder)
+    below, base = make_image(folder, lower, 'below')
+    layer_id = sha256(b'above')
+    diff_ids = [f'sha256:{sha256(b"below")}', f'sha256:{layer_id}']
+    content = json.dumps(configuration(diff_ids)).encode()
+    config = folder / 'above.json'
+    config.write_bytes(content)
+    parts = [f'--id={sha256(content)}', f'--config={config}', f'--layer={layer_id}={upper}']
+    output = folder / 'output.tar'
+    flags = [f'--base={base}', f'--legacy_base={base}', '--oci', f'--output={output}']
+    build(*parts, *flags)
+    assert used(folder) - before < SLACK
+    assert_holds(output, below.blob_name, lower)
+    assert_holds(output, f'blobs/sha256/{layer_id}', upper)
+
+
+def test_a_join_shares_its_archives(folder):
+    layer = large_file(folder / 'layer.tar', 64 * MIB)
+    other_layer = large_file(folder / 'other_layer.tar', 65 * MIB)
+    one, archive = make_image(folder, layer, 'one')
+    other, other_archive = make_image(folder, other_layer, 'other')
+    output = folder / 'output.tar'
+    before = used(folder)
+    archives = [f'--layer={archive}', f'--layer={other_archive}']
+    build(f'--output={output}', *archives, program='join_layers')
+    assert used(folder) - before < SLACK
+    assert_holds(output, one.layer_name, layer)
+    assert_holds(output, other.layer_name, other_layer)
 
 
 def test_an_unaligned_base_is_copied(folder):
@@ -148,12 +201,13 @@ def test_an_unaligned_base_is_copied(folder):
     (folder / 'member').write_bytes(data)
     with tarfile.open(base, 'w') as tar:
         tar.add(folder / 'member', 'member')
+    image, output = Image(folder, folder / 'member'), folder / 'output.tar'
     before = used(folder)
-    build(*image_of(folder, folder / 'member'), f'--legacy_base={base}', f'--output={folder}/o.tar')
+    build(*image.flags, f'--legacy_base={base}', f'--output={output}')
     assert used(folder) - before > 5 * MIB
-    with tarfile.open(folder / 'o.tar') as tar:
+    with tarfile.open(output) as tar:
         assert tar.extractfile('member').read() == data
-        assert tar.extractfile('i/l.tar').read() == data
+        assert tar.extractfile(image.layer_name).read() == data
 
 
 @pytest.mark.parametrize('mount', ['xfs'], indirect=True)
@@ -165,16 +219,15 @@ def test_nine_gigabytes(folder):
         f.write(b'begin')
         f.seek(size - 3)
         f.write(b'end')
-    output = folder / 'image.tar'
-    build(*image_of(folder, layer), f'--output={output}')
+    image, output = make_image(folder, layer)
     for reader in ('tar', 'bsdtar', 'busybox tar'):
         listed = shell(*reader.split(), '-tvf', output, env={**os.environ, 'LC_ALL': 'C'}).decode()
         assert f' {size} ' in listed
         assert listed.splitlines()[-1].endswith(' manifest.json')
-        command = f'{reader} -xOf {output} i/l.tar | tail -c 5'
+        command = f'{reader} -xOf {output} {image.layer_name} | tail -c 5'
         assert shell('sh', '-c', command) == b'\0\0end'
     with tarfile.open(output) as tar:
-        content = tar.extractfile('i/l.tar')
+        content = tar.extractfile(image.layer_name)
         assert content.read(6) == b'begin\0'
         content.seek(size - 4)
         assert content.read() == b'\0end'
@@ -191,66 +244,38 @@ def test_a_sparse_member_of_nine_gigabytes(folder):
     base, output = folder / 'base.tar', folder / 'image.tar'
     shell('tar', '-S', '-cf', base, '-C', folder, 'sparse')
     assert base.stat().st_size < MIB
-    config = folder / 'config.json'
-    build(*image_of(folder, config), f'--legacy_base={base}', f'--output={output}')
+    (folder / 'layer').touch()
+    image = Image(folder, folder / 'layer')
+    build(*image.flags, f'--legacy_base={base}', f'--output={output}')
     with tarfile.open(output) as tar:
         content = tar.extractfile('sparse')
         content.seek(size - 4)
         assert content.read() == b'\0end'
 
 
-PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
-def peak(*flags):
-    """Returns the tool's peak memory in bytes."""
-    out = shell(sys.executable, '-c', PEAK, sys.executable, TOOL, *flags)
-    return int(out) << 10
-
-
 def test_memory_stays_flat(folder, tmp_path):
-    """For a large layer, cloned and copied, checked and merged, and for many members."""
+    """For a large layer, cloned, copied, merged and joined, and for many members."""
+
+    def assert_flat(*flags, program='create_image', output=tmp_path / 'output.tar'):
+        done, peak, _ = measure(*flags, f'--output={output}', program=program)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stderr == b''
+        assert peak < 64 * MIB
+
     layer = large_file(folder / 'layer.tar', 512 * MIB)
-    flags = image_of(folder, layer)
-    assert peak(*flags, f'--output={folder}/image.tar') < 64 * MIB
-    assert peak(*flags, f'--output={tmp_path}/image.tar') < 64 * MIB
-    base = f'--legacy_base={folder}/image.tar'
-    merge = [*image_of(folder, folder / 'config.json', 'other'), '--id=j', base]
-    assert peak(*merge, f'--output={tmp_path}/image.tar') < 64 * MIB
-    shell('gzip', '-1', '-k', folder / 'image.tar')
-    assert peak(*merge[:-1], f'{base}.gz', f'--output={tmp_path}/image.tar') < 64 * MIB
+    image, archive = Image(folder, layer), folder / 'image.tar'
+    assert_flat(*image.flags, output=archive)
+    assert_flat(*image.flags)
+    assert_flat(*image.flags, '--oci')
+    (folder / 'empty').touch()
+    above, other = make_image(folder, folder / 'empty', 'above')
+    assert_flat(*above.flags, f'--legacy_base={archive}')
+    joined = [f'--layer={archive}', f'--layer={other}', f'--layer={tmp_path / "output.tar"}']
+    assert_flat(*joined, program='join_layers', output=tmp_path / 'joined.tar')
+    shell('gzip', '-1', '-k', archive)
+    assert_flat(*above.flags, f'--legacy_base={archive}.gz')
     many = folder / 'many.tar'
     with tarfile.open(many, 'w') as tar:
         for number in range(10000):
             tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
-    assert peak(*merge[:-1], f'--legacy_base={many}', f'--output={tmp_path}/image.tar') < 64 * MIB
-
-
-def test_two_oci_layouts_share_their_layers(folder):
-    """The base's blobs, too, which the second archive takes from the first."""
-    layers = [large_file(folder / 'one.tar', 64 * MIB), folder / 'two.tar']
-    layers[1].write_bytes(layers[0].read_bytes()[::-1])
-    digests = [hashlib.sha256(layer.read_bytes()).hexdigest() for layer in layers]
-    before = used(folder)
-    base = []
-    for count in (1, 2):
-        diff_ids = [f'sha256:{digest}' for digest in digests[:count]]
-        config = {'architecture': 'amd64', 'os': 'linux', 'rootfs': {'diff_ids': diff_ids}}
-        path = folder / f'{count}.json'
-        path.write_text(json.dumps(config))
-        identifier = hashlib.sha256(path.read_bytes()).hexdigest()
-        output = folder / f'{count}.tar'
-        flags = [f'--output={output}', f'--id={identifier}', f'--config={path}', *base]
-        flags.append(f'--layer={digests[count - 1]}={layers[count - 1]}')
-        build(*flags, '--oci', warnings=True)
-        base = [f'--base={output}', f'--legacy_base={output}']
-    assert used(folder) - before < SLACK
-    assert len(shared_extents(output)) >= 2
-    with tarfile.open(output) as tar:
-        for layer, digest in zip(layers, digests, strict=True):
-            stored = tar.extractfile(f'blobs/sha256/{digest}').read()
-            assert stored == layer.read_bytes()
+    assert_flat(*above.flags, f'--legacy_base={many}')
