@@ -153,15 +153,12 @@ def have_same_content(one: Source, other: Source, progress: Progress | None = No
     if one.size != other.size:
         return False
     progress = progress or Progress()
-    left = tar_reader.BlockStream(one.blocks())
-    right = tar_reader.BlockStream(other.blocks())
-    while True:
-        block = left.read(streams.BLOCK_SIZE)
-        if block != right.read(streams.BLOCK_SIZE):
+    stream = tar_reader.BlockStream(other.blocks())
+    for block in one.blocks():
+        if block != stream.read(len(block)):
             return False
-        if not block:
-            return True
         progress.advance(len(block))
+    return True
 
 
 class _PlainStream:
