@@ -8,7 +8,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 # The tests with clients of containers or a mount: Python's version is all the same to them.
 OF_THE_SYSTEM=(clients config_builder config_clients filesystems join_clients loaders
-    readme_clients)
+    oci_clients readme_clients)
 OF_THE_SYSTEM=("${OF_THE_SYSTEM[@]/#/tests/test_}")
 OF_THE_SYSTEM=("${OF_THE_SYSTEM[@]/%/.py}")
 
