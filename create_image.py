@@ -16,28 +16,20 @@ if __name__ == '__main__':
 
     start.prepare('create_image')
 
-import contextlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from absl import flags, logging
 
 import arguments
 import command_line
-import files
-import image_config
-import layout
+import manifests
 import names
-import oci
 import verify
 from archive import TarFileWriter
 from command_line import Run, given
 from errors import ArgumentError, ProblemsError
-from files import OutputFile
 from image import ImageParts, Layer, OpenedImage, is_merged, open_image
-from layout import Layout
 from names import Identifier
-from oci import Descriptor
 
 _FLAGS = command_line.new_flags()
 _OUTPUT = flags.DEFINE_string(
@@ -171,7 +163,9 @@ def write_image(
         check_parts(image, verifies, run)
         arguments.check_base_is_whole(image)
         if parts.oci:
-            write_oci_layout(output, image, run, digest_file)
+            import oci_archive  # here, for what it imports takes time at every start
+
+            oci_archive.write(output, image, run, digest_file)
         else:
             write_docker_archive(output, image, run)
 
@@ -179,7 +173,7 @@ def write_image(
 def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
     """Writes an archive as Docker before 25 saves it, in the order of its members."""
     parts = image.parts
-    run.progress.begin('writing', bytes_to_write(image))
+    run.progress.begin('writing', image.bytes_to_write)
     with TarFileWriter(output, run.partial_files, run.progress) as tar:
         config_name = f'{parts.identifier}.json'
         tar.add_file(config_name, content=image.config)
@@ -190,47 +184,9 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
         if image.legacy_base is not None:
             tar.add_archive(image.legacy_base, is_merged)
         layer_names = [*image.base_layers, *parts.layer_names]
-        tar.add_file('manifest.json', content=manifest(image, config_name, layer_names))
+        tar.add_file('manifest.json', content=manifests.manifest(image, config_name, layer_names))
         if parts.repository is not None:
-            tar.add_file('repositories', content=repositories(parts))
-
-
-def write_oci_layout(output: str, image: OpenedImage, run: Run, digest_file: str | None) -> None:
-    """Writes an archive that is an OCI image layout, too, in the order of its members."""
-    blobs = layout.find_layout(image, run.progress)
-    oci_manifest = oci.manifest(blobs.config, blobs.layers)
-    descriptor = oci.describe_manifest(oci_manifest)
-    run.progress.begin('writing', bytes_to_write(image))
-    with contextlib.ExitStack() as stack:
-        tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
-        digest_output = stack.enter_context(open_digest_file(digest_file, run))
-        config_name = oci.blob_name(blobs.config.digest)
-        tar.add_file(config_name, content=image.config)
-        add_blobs_of_layers(tar, image, blobs)
-        add_blobs_of_base(tar, image, blobs)
-        tar.add_file(oci.blob_name(descriptor.digest), content=oci_manifest)
-        tar.add_file(oci.INDEX_NAME, content=index(image, descriptor))
-        tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
-        layer_names = [oci.blob_name(layer.digest) for layer in blobs.layers]
-        tar.add_file('manifest.json', content=manifest(image, config_name, layer_names))
-        if image.parts.repository is not None:
-            tar.add_file('repositories', content=repositories(image.parts))
-        tar.end()
-        outputs = [tar.output]
-        if digest_output is not None:
-            digest_output.write(f'{descriptor.digest}\n'.encode())
-            outputs.append(digest_output)
-        files.put_all_in_place(outputs)
-
-
-@contextlib.contextmanager
-def open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
-    """Opens the file for the digest, where there is to be one."""
-    if path is None:
-        yield None
-        return
-    with OutputFile(path, run.partial_files) as output:
-        yield output
+            tar.add_file('repositories', content=manifests.repositories(parts))
 
 
 # What comes before.
@@ -254,16 +210,6 @@ def check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
         raise ArgumentError(errors[0])  # what follows may be its consequence
 
 
-def bytes_to_write(image: OpenedImage) -> int:
-    size = sum(opened.size for opened in image.layers.values())
-    if image.parts.oci:
-        places = [place for place in image.base_layer_places() if place is not None]
-        size += sum(p.member.size for p in places if p.archive is image.legacy_base)
-    elif image.legacy_base is not None:
-        size += sum(member.size for member in image.legacy_base.members)
-    return size
-
-
 # The parts of the archive.
 
 
@@ -285,46 +231,6 @@ def add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
     tar.add_file(f'{folder}/VERSION', content=DATA_FORMAT_VERSION)
     tar.add_input(f'{folder}/layer.tar', image.layers[layer.path])
     tar.add_file(f'{folder}/json', content=image.metadata)
-
-
-def add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
-    """Adds each layer once, under its digest."""
-    added: set[str] = set()
-    for layer, descriptor in zip(image.parts.layers, blobs.own_layers, strict=True):
-        if descriptor.digest not in added:
-            tar.add_input(oci.blob_name(descriptor.digest), image.layers[layer.path])
-        added.add(descriptor.digest)
-
-
-def add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
-    """Adds each layer of the base that is merged, unless it is there."""
-    for layer in blobs.base_layers:
-        if layer.source is not None:
-            tar.add_source(oci.blob_name(layer.descriptor.digest), layer.source)
-    if image.legacy_base is not None:
-        image.legacy_base.check_unchanged()
-
-
-def index(image: OpenedImage, descriptor: Descriptor) -> bytes:
-    """Returns the content of index.json."""
-    tags = [names.parse_tag(tag) for tag in image.parts.tags]
-    platform = oci.platform(image_config.parse(image.config or b''))
-    return oci.index(descriptor, [tag for tag in tags if tag is not None], platform)
-
-
-def manifest(image: OpenedImage, config_name: str, layer_names: list[str]) -> str:
-    """Returns the content of manifest.json."""
-    entry = {'Config': config_name, 'Layers': layer_names, 'RepoTags': list(image.parts.tags)}
-    if image.base is not None and image.base.parent is not None:
-        entry['Parent'] = image.base.parent
-    return json.dumps([entry], sort_keys=True)
-
-
-def repositories(parts: ImageParts) -> str:
-    """Returns the content of `repositories`, by which Docker before 1.10 names an image."""
-    # With the image's identifier Docker's v1 loader says "invalid target ID".
-    identifier = parts.legacy_id or parts.identifier
-    return json.dumps({parts.repository: {parts.name: identifier}}, indent=2)
 
 
 # The flags.

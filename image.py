@@ -122,6 +122,17 @@ class OpenedImage:
         """Whether what is merged is the base."""
         return self.base is not None and self.legacy_base is self.base.archive
 
+    @property
+    def bytes_to_write(self) -> int:
+        """The bytes of the layers and of what is merged."""
+        size = sum(opened.size for opened in self.layers.values())
+        if self.parts.oci:
+            places = [place for place in self.base_layer_places() if place is not None]
+            size += sum(p.member.size for p in places if p.archive is self.legacy_base)
+        elif self.legacy_base is not None:
+            size += sum(member.size for member in self.legacy_base.members)
+        return size
+
     def missing_layers(self) -> list[str]:
         """Returns the names of the base's layers that the image's archive lacks."""
         if self.legacy_base is None:

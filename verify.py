@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import image_config
-import layout
 import names
 import sources
 import streams
@@ -516,6 +515,8 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
 
 def layout_problems(image: OpenedImage, progress: Progress) -> Problems:
     """The digest and size of each layer can be known, and the base does not contradict itself."""
+    import layout  # here, for it takes time at every start
+
     try:
         layout.find_layout(image, progress)
     except (ArgumentError, ArchiveError) as error:
