@@ -71,9 +71,10 @@ def test_version():
 
 
 def test_without_absl(parts):
-    done = subprocess.run(
-        [sys.executable, '-S', TOOL, *parts.flags], capture_output=True, check=False
-    )
+    command = [sys.executable, '-S', TOOL, *parts.flags]
+    # Bazel's tests have absl by the one, and not the program's folder by the other.
+    without = environment(PYTHONPATH='', PYTHONSAFEPATH='')
+    done = subprocess.run(command, capture_output=True, check=False, env=without)
     assert done.returncode == 1
     assert done.stderr == b'create_image: absl-py is missing: run `pip install absl-py`\n'
     assert not parts.output.exists()
