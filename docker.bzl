@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules that build images: docker_build an image, docker_bundle an archive of several."""
+
+DockerImageInfo = provider(
+    doc = "An image that docker_build makes.",
+    fields = {
+        "archive": "File: the whole image, as `docker load` reads it.",
+        "base": "File: the archive of the image below; None without one.",
+        "config": "File: the configuration.",
+        "digest": "File: the digest of the OCI manifest, `sha256:` and 64 hex digits; None " +
+                  "without `oci`.",
+        "id": "File: the identifier of the image, the SHA-256 of the configuration.",
+        "layers": "List of structs: the image's own layers, bottom layer first. `id` is a File " +
+                  "with the layer's diff ID, `file` the layer.",
+        "oci": "Whether the archive is an OCI image layout as well.",
+    },
+)
+
+# JSON of ASCII alone: Bazel has strings as the bytes of their UTF-8, each a character, and most
+# of its versions encode these once more where they write a file of flags.
+
+_HEX_DIGITS = "0123456789abcdef"
+_PRINTABLE = (
+    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`" +
+    "abcdefghijklmnopqrstuvwxyz{|}~"
+)
+_FIRST_PRINTABLE = 0x20
+_ASCII = 0x80
+_FIRST_OF_TWO = 0xc0
+_FIRST_OF_THREE = 0xe0
+_FIRST_OF_FOUR = 0xf0
+_PAIRS = 0x10000  # from here on JSON writes a character as two
+
+def _code(character):
+    # The hash is Java's by definition, and that of one character is its code.
+    return hash(character)
+
+def _code_points(text):
+    """Returns the Unicode code points of a string."""
+    points = []
+    missing = 0
+    for index in range(len(text)):
+        code = _code(text[index])
+        is_next = _ASCII <= code and code < _FIRST_OF_TWO
+        if is_next != (missing > 0):
+            fail("%r is not UTF-8: write it so" % text)
+        if is_next:
+            points[-1] = points[-1] * 64 + code - _ASCII
+            missing -= 1
+        elif code < _ASCII:
+            points.append(code)
+        elif code < _FIRST_OF_THREE:
+            points.append(code - _FIRST_OF_TWO)
+            missing = 1
+        elif code < _FIRST_OF_FOUR:
+            points.append(code - _FIRST_OF_THREE)
+            missing = 2
+        else:
+            points.append(code - _FIRST_OF_FOUR)
+            missing = 3
+    if missing:
+        fail("%r is not UTF-8: write it so" % text)
+    return points
+
+def _json_escape(code):
+    digits = [_HEX_DIGITS[code // place % 16] for place in (4096, 256, 16, 1)]
+    return "\\u" + "".join(digits)
+
+def _json_character(point):
+    place = point - _FIRST_PRINTABLE
+    if 0 <= place and place < len(_PRINTABLE):
+        character = _PRINTABLE[place]
+        if character in "\"\\":
+            return "\\" + character
+        return character
+    if point < _PAIRS:
+        return _json_escape(point)
+    rest = point - _PAIRS
+    return _json_escape(0xd800 + rest // 1024) + _json_escape(0xdc00 + rest % 1024)
+
+def _json_string(text):
+    return "\"" + "".join([_json_character(point) for point in _code_points(text)]) + "\""
+
+def _json_list(texts):
+    return "[" + ", ".join([_json_string(text) for text in texts]) + "]"
+
+# The flags of the programs, in a file with one on each line.
+
+def _new_arguments(ctx):
+    arguments = ctx.actions.args()
+    arguments.use_param_file("--flagfile=%s", use_always = True)
+    arguments.set_param_file_format("multiline")
+    return arguments
+
+def _check_text(attribute, text):
+    """Fails for what a line of a file of flags cannot hold."""
+    if "\n" in text or "\r" in text:
+        fail("%s: %r has a newline: give one line" % (attribute, text))
+    if text != text.rstrip():
+        fail("%s: %r ends in a blank: leave it out" % (attribute, text))
+    if [point for point in _code_points(text) if point >= _ASCII]:
+        fail("%s: %r is not ASCII: give another one" % (attribute, text))
+
+def _add_text(arguments, flag, attribute, text):
+    if text:
+        _check_text(attribute, text)
+        arguments.add("--{}={}".format(flag, text))
+
+def _add_list(arguments, flag, texts):
+    if texts:
+        arguments.add("--{}={}".format(flag, _json_list(texts)))
+
+def _pairs(attribute, values):
+    """Returns NAME=VALUE for each item of a dictionary."""
+    for name in values:
+        if not name or "=" in name:
+            fail("%s: %r is no name: give one without =" % (attribute, name))
+    return ["{}={}".format(name, value) for name, value in values.items()]
+
+# The actions.
+
+def _write_sha256(ctx, source, output):
+    ctx.actions.run(
+        outputs = [output],
+        inputs = [source],
+        executable = ctx.executable._sha256,
+        arguments = [source.path, output.path],
+        mnemonic = "ImageSha256",
+        progress_message = "Hashing " + source.short_path,
+        use_default_shell_env = True,
+    )
+
+def _write_config(ctx, output, base, layers):
+    arguments = _new_arguments(ctx)
+    arguments.add(output, format = "--output=%s")
+    if base:
+        arguments.add(base, format = "--base=%s")
+    for layer in layers:
+        arguments.add(layer.id, format = "--layer=@%s")
+
+    # The programs take @ at the beginning for a file, and $ for a variable.
+    labels = {
+        name: "@" + value if value.startswith("@") else value
+        for name, value in ctx.attr.labels.items()
+    }
+    env = {name: value.replace("$", "\\$") for name, value in ctx.attr.env.items()}
+    _add_list(arguments, "entrypoint", ctx.attr.entrypoint)
+    _add_list(arguments, "command", ctx.attr.cmd)
+    _add_list(arguments, "env", _pairs("env", env))
+    _add_list(arguments, "labels", _pairs("labels", labels))
+    _add_list(arguments, "ports", ctx.attr.ports)
+    _add_list(arguments, "volumes", ctx.attr.volumes)
+    _add_text(arguments, "user", "user", ctx.attr.user)
+    _add_text(arguments, "workdir", "workdir", ctx.attr.workdir)
+    _add_text(arguments, "architecture", "architecture", ctx.attr.architecture)
+    ctx.actions.run(
+        outputs = [output],
+        inputs = [layer.id for layer in layers] + ([base] if base else []),
+        executable = ctx.executable._create_image_config,
+        arguments = [arguments],
+        mnemonic = "ImageConfig",
+        progress_message = "Configuring image " + str(ctx.label),
+        use_default_shell_env = True,
+    )
+
+def _write_archive(ctx, output, image, tags, partial = False, digest = None):
+    """Writes the archive of an image.
+
+    Args:
+      ctx: of the rule.
+      output: the File to write.
+      image: the DockerImageInfo of the image.
+      tags: (attribute, tag) for each of its tags.
+      partial: whether it lacks the layers of the base.
+      digest: the File to write the digest of the OCI manifest to.
+    """
+    inputs = [image.config, image.id]
+    outputs = [output]
+    arguments = _new_arguments(ctx)
+    arguments.add(output, format = "--output=%s")
+    arguments.add(image.config, format = "--config=%s")
+    arguments.add(image.id, format = "--id=@%s")
+    for layer in image.layers:
+        inputs += [layer.id, layer.file]
+        arguments.add("--layer=@{}={}".format(layer.id.path, layer.file.path))
+    for attribute, tag in tags:
+        _add_text(arguments, "tag", attribute, tag)
+    if image.base:
+        inputs.append(image.base)
+        arguments.add(image.base, format = "--base=%s")
+        if not partial:
+            arguments.add(image.base, format = "--legacy_base=%s")
+    if image.oci:
+        arguments.add("--oci")
+    if digest:
+        outputs.append(digest)
+        arguments.add(digest, format = "--digest_file=%s")
+    arguments.add("--verify")
+    ctx.actions.run(
+        outputs = outputs,
+        inputs = inputs,
+        executable = ctx.executable._create_image,
+        arguments = [arguments],
+        mnemonic = "ImageArchive",
+        progress_message = "Assembling image " + str(ctx.label),
+        use_default_shell_env = True,
+    )
+
+# What `bazel run` runs: by itself, and as a file of another program.
+_LOADER = """\
+#!/bin/sh
+# Has a container client load an archive; arguments are more of its flags.
+if [ -d "$0.runfiles" ]; then
+    runfiles=$0.runfiles
+else
+    runfiles=${{RUNFILES_DIR:-${{0%%.runfiles/*}}.runfiles}}
+fi
+exec docker load --input="$runfiles"/{archive} "$@"
+"""
+
+def _quoted(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+def _loaded(ctx, archive):
+    """Returns a DefaultInfo of an archive that `bazel run` loads."""
+    path = ctx.workspace_name + "/" + archive.short_path
+    if archive.short_path.startswith("../"):  # of another repository
+        path = archive.short_path[len("../"):]
+    loader = ctx.actions.declare_file(ctx.label.name)
+    ctx.actions.write(loader, _LOADER.format(archive = _quoted(path)), is_executable = True)
+    return DefaultInfo(
+        executable = loader,
+        files = depset([archive]),
+        runfiles = ctx.runfiles(files = [archive]),
+    )
+
+# The rules.
+
+def _hashed_layers(ctx):
+    layers = []
+    for file in ctx.files.layers:
+        name = "{}.layer-{}.sha256".format(ctx.label.name, len(layers) + 1)
+        identifier = ctx.actions.declare_file(name)
+        _write_sha256(ctx, file, identifier)
+        layers.append(struct(id = identifier, file = file))
+    return layers
+
+def _base_archive(ctx):
+    if ctx.attr.base and DockerImageInfo in ctx.attr.base:
+        return ctx.attr.base[DockerImageInfo].archive
+    return ctx.file.base
+
+def _docker_build_impl(ctx):
+    name = ctx.label.name
+    base = _base_archive(ctx)
+    if ctx.attr.partial and not base:
+        fail("partial: without a base every image is whole: give a base")
+    image = DockerImageInfo(
+        archive = ctx.actions.declare_file(name + ".tar"),
+        base = base,
+        config = ctx.actions.declare_file(name + ".json"),
+        digest = ctx.actions.declare_file(name + ".digest") if ctx.attr.oci else None,
+        id = ctx.actions.declare_file(name + ".sha256"),
+        layers = _hashed_layers(ctx),
+        oci = ctx.attr.oci,
+    )
+    tags = [("repo_tags", tag) for tag in ctx.attr.repo_tags]
+    _write_config(ctx, image.config, base, image.layers)
+    _write_sha256(ctx, image.config, image.id)
+    archive = image.archive
+    if ctx.attr.partial:
+        archive = ctx.actions.declare_file(name + ".partial.tar")
+        _write_archive(ctx, archive, image, tags, partial = True, digest = image.digest)
+        _write_archive(ctx, image.archive, image, tags)
+    else:
+        _write_archive(ctx, archive, image, tags, digest = image.digest)
+    return [
+        _loaded(ctx, archive),
+        OutputGroupInfo(
+            archive = depset([image.archive]),
+            config = depset([image.config]),
+            digest = depset([image.digest] if image.digest else []),
+            id = depset([image.id]),
+        ),
+        image,
+    ]
+
+def _program(label):
+    return attr.label(
+        cfg = "exec",
+        default = Label(label),
+        executable = True,
+    )
+
+_CREATE_IMAGE = {"_create_image": _program("//:create_image")}
+
+docker_build = rule(
+    implementation = _docker_build_impl,
+    attrs = dict(
+        _CREATE_IMAGE,
+        architecture = attr.string(
+            doc = "The architecture, as Go calls it; the base's by default, else amd64.",
+        ),
+        base = attr.label(
+            allow_single_file = True,
+            doc = "The image below: a docker_build, or an image archive as `docker save` and " +
+                  "others write it.",
+        ),
+        cmd = attr.string_list(
+            doc = "The arguments of the entrypoint, or what runs where there is none.",
+        ),
+        entrypoint = attr.string_list(
+            doc = "The program that a container runs; the base's `cmd` goes with the base's.",
+        ),
+        env = attr.string_dict(
+            doc = "Variables, added to the base's. A `$` is nothing special.",
+        ),
+        labels = attr.string_dict(
+            doc = "Labels, added to the base's. An `@` is nothing special.",
+        ),
+        layers = attr.label_list(
+            allow_files = True,
+            doc = "The image's own layers, tar archives, bottom layer first.",
+        ),
+        oci = attr.bool(
+            doc = "Write an OCI image layout as well, in the same archive.",
+        ),
+        partial = attr.bool(
+            doc = "Let the target's file lack the layers of `base`, for a Docker that has them.",
+        ),
+        ports = attr.string_list(
+            doc = "Ports that a container listens on, like `80`, `80/tcp` or `53/udp`.",
+        ),
+        repo_tags = attr.string_list(
+            doc = "The tags of the image, repository:tag.",
+        ),
+        user = attr.string(
+            doc = "Whom a container runs as.",
+        ),
+        volumes = attr.string_list(
+            doc = "Folders that are volumes.",
+        ),
+        workdir = attr.string(
+            doc = "The folder in which a container begins, an absolute path.",
+        ),
+        _create_image_config = _program("//:create_image_config"),
+        _sha256 = _program("//tools:sha256"),
+    ),
+    doc = "Builds an image from layers, on a base or on none. `bazel run` loads it.",
+    executable = True,
+)
+
+def _docker_bundle_impl(ctx):
+    archives = []
+    for target, tags in ctx.attr.image_tags.items():
+        name = "{}.image-{}.tar".format(ctx.label.name, len(archives) + 1)
+        archive = ctx.actions.declare_file(name)
+        tags = [("images", tag) for tag in tags.split(" ")]
+        _write_archive(ctx, archive, target[DockerImageInfo], tags)
+        archives.append(archive)
+    bundle = ctx.actions.declare_file(ctx.label.name + ".tar")
+    arguments = _new_arguments(ctx)
+    arguments.add(bundle, format = "--output=%s")
+    arguments.add_all(archives, format_each = "--layer=%s")
+    arguments.add("--verify")
+    ctx.actions.run(
+        outputs = [bundle],
+        inputs = archives,
+        executable = ctx.executable._join_layers,
+        arguments = [arguments],
+        mnemonic = "ImageBundle",
+        progress_message = "Joining images of " + str(ctx.label),
+        use_default_shell_env = True,
+    )
+    return [
+        _loaded(ctx, bundle),
+        OutputGroupInfo(archive = depset([bundle])),
+    ]
+
+_docker_bundle = rule(
+    implementation = _docker_bundle_impl,
+    attrs = dict(
+        _CREATE_IMAGE,
+        image_tags = attr.label_keyed_string_dict(
+            allow_empty = False,
+            doc = "The tags of each image, with a blank between two.",
+            mandatory = True,
+            providers = [DockerImageInfo],
+        ),
+        _join_layers = _program("//:join_layers"),
+    ),
+    doc = "Joins the images of docker_build in one archive. `bazel run` loads it.",
+    executable = True,
+)
+
+def docker_bundle(name, images, **kwargs):
+    """Joins images in one archive, which `bazel run` loads.
+
+    Args:
+      name: the name of the target.
+      images: {tag: label}: docker_build targets by the tags that they get here, in place of
+        their own `repo_tags`.
+      **kwargs: what every rule takes, like visibility.
+    """
+    image_tags = {}
+    for tag, label in images.items():
+        if " " in tag:
+            fail("images: %r has a blank: give repository:tag" % tag)
+        image_tags.setdefault(label, []).append(tag)
+    _docker_bundle(
+        name = name,
+        image_tags = {label: " ".join(tags) for label, tags in image_tags.items()},
+        **kwargs
+    )
