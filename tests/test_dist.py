@@ -39,6 +39,15 @@ import runpy, sys
 sys.version_info = (3, 9)
 runpy.run_path(sys.argv[1], run_name='__main__')
 """
+COMPILED = """
+import runpy, sys
+del sys.argv[0]
+def tell(event, details):
+    if event == 'compile':
+        print(details[1])
+sys.addaudithook(tell)
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
 # Where this Python has absl-py, for a Python that has not.
 PACKAGES = str(importlib.metadata.distribution('absl-py').locate_file(''))
 
@@ -128,10 +137,25 @@ def test_what_is_in_it(dist, program):
         f'{info}/licenses/LICENSE',
     }
     own = {name for name in members if '/' not in name} - {'__main__.py'}
-    assert own == {path.name for path in ROOT.glob('*.py')} | {'LICENSE'}
-    for name in members.keys() - {'__main__.py'}:
-        folder = ROOT if name in own else pathlib.Path(PACKAGES)
-        assert members[name] == (folder / name).read_bytes()
+    paths = [ROOT / 'LICENSE', ROOT / 'tools' / 'zip_importer.py', *ROOT.glob('*.py')]
+    assert own == {path.name for path in paths}
+    for path in paths:
+        assert members[path.name] == path.read_bytes()
+    for name in members.keys() - own - {'__main__.py'}:
+        assert members[name] == pathlib.Path(PACKAGES, name).read_bytes()
+
+
+@pytest.mark.parametrize('python', PYTHONS)
+def test_every_module_is_compiled_once(dist, python):
+    command = [python, '-c', COMPILED, dist / 'create_image', '--version']
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    inside = f'{dist}/create_image/'
+    names = [line for line in done.stdout.splitlines() if line.startswith(inside)]
+    modules = [name.removeprefix(inside) for name in names]
+    # Python imports the first two by its own importer.
+    behind = modules[modules.index('start.py') :]
+    assert {'create_image.py', 'absl/flags/__init__.py'} < set(behind)
+    assert len(behind) == len(set(behind))
 
 
 @pytest.mark.parametrize('python', PYTHONS)

@@ -21,6 +21,10 @@ PROGRAMS = ('create_image', 'create_image_config', 'join_layers')
 INTERPRETER = b'#!/usr/bin/env python3\n'
 MAIN = """\
 # SPDX-License-Identifier: Apache-2.0
+import zip_importer
+
+zip_importer.install()
+
 import start
 
 start.prepare('{program}')
@@ -49,7 +53,7 @@ def make_application(program: str, files: dict[str, bytes]) -> bytes:
 
 def read_project() -> dict[str, bytes]:
     """Returns the names and contents of the project's modules, and its licence."""
-    paths = [ROOT / 'LICENSE', *ROOT.glob('*.py')]
+    paths = [ROOT / 'LICENSE', ROOT / 'tools' / 'zip_importer.py', *ROOT.glob('*.py')]
     return {path.name: path.read_bytes() for path in paths}
 
 
