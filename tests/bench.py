@@ -1,101 +1,128 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints what assembling an image costs, as ratios to other programs in the same run.
+"""Prints what assembling and joining images costs, as ratios to other programs in the same run.
 
 Usage: bench.py, in a folder that TMPDIR may name, with 25 GiB of room. Each figure is the
-median of runs that alternate with the runs that it is compared to. As root, and with
-mkfs.xfs, it also measures on XFS, in a loop mount.
+median of runs that alternate with the runs that it is compared to. As root, it also measures on
+XFS and Btrfs, in loop mounts, where mkfs.xfs and mkfs.btrfs are.
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import pathlib
 import shutil
 import statistics
-import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+from typing import NamedTuple
 
-ROOT = pathlib.Path(__file__).absolute().parent.parent
-TOOL = [sys.executable, ROOT / 'create_image.py']
-MIB = 1 << 20
+import bench_images
+from bench_images import MIB, ROOT, Image, join, make_layer, program, sh
+
+sys.path.insert(0, str(ROOT / 'tools'))
+
+import make_dist
+
+PROGRAMS = make_dist.PROGRAMS
 RUNS = 5
+FILE_SYSTEMS = {'xfs': 'XFS', 'btrfs': 'Btrfs'}
+
+INFLATE = """
+import sys, zlib
+inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+with open(sys.argv[1], 'rb') as f:
+    data = f.read(1 << 17)
+    while data:
+        inflater.decompress(data, 1 << 20)
+        data = inflater.unconsumed_tail or f.read(1 << 17)
+"""
 
 
-def sh(*command):
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+# Measuring.
+
+
+class Run(NamedTuple):
+    """What one run of a command took: seconds, and MiB of memory at its peak."""
+
+    seconds: float
+    memory: float
 
 
 def timed(command):
-    """Runs a command; returns its seconds and its peak memory in MiB."""
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    # Not by subprocess, whose children begin with the peak of the parent's memory as theirs.
+    pid = os.fork()
+    if not pid:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.execvp(command[0], command)
+        finally:
+            os._exit(127)
+    _, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - start
     if status:
         sys.exit(f'bench: {command} failed')
-    return seconds, usage.ru_maxrss / 1024
+    return Run(seconds, usage.ru_maxrss / 1024)
 
 
-def measure(folder, commands, runs=RUNS):
-    """Runs commands in turn, each writing to out; returns [(seconds, MiB)] for each."""
+def measure(folder, commands, runs=RUNS, settles=True):
+    """Runs commands in turn, each of which writes to the folder `out`; returns the runs of each.
+
+    Args:
+        folder: where `out` is made.
+        commands: the commands.
+        runs: how often each is run, after a run that warms up and shows that it says nothing.
+        settles: whether what was written before is on the disk when the next one begins.
+    """
     out = folder / 'out'
     results = [[] for _ in commands]
-    for run in range(runs + 1):
+    for number in range(runs + 1):
         for command, result in zip(commands, results, strict=True):
-            shutil.rmtree(out, ignore_errors=True)
             out.mkdir()
-            sh('sync')
-            figures = timed(command)
-            if run:  # the first only warms up
-                result.append(figures)
-    shutil.rmtree(out)
+            if settles:
+                sh('sync')
+            if number == 0:
+                sh(*command)
+            else:
+                result.append(timed(command))
+            shutil.rmtree(out)
     return results
 
 
-def seconds(result):
-    return statistics.median(run[0] for run in result)
+def seconds(runs):
+    return statistics.median(run.seconds for run in runs)
 
 
-def ratio(result, other):
-    return statistics.median(a[0] / b[0] for a, b in zip(result, other, strict=True))
+def memory(runs):
+    return max(run.memory for run in runs)
 
 
-def large_file(path, size):
-    """Writes blocks that all differ, so that nothing can leave them out."""
-    with path.open('wb') as f:
-        for number in range(size // MIB):
-            f.write(hashlib.sha256(b'%s %d' % (path.name.encode(), number)).digest() * (MIB // 32))
-    return path
+def ratio(runs, others, start_up=0):
+    """Returns what runs took beyond the start-up, in times of the others."""
+    pairs = zip(runs, others, strict=True)
+    return statistics.median((run.seconds - start_up) / other.seconds for run, other in pairs)
 
 
-class Image:
-    """The parts of an image in a folder, and the commands that assemble it."""
-
-    def __init__(self, folder, layers):
-        self.folder, self.layers = folder, layers
-        folder.joinpath('config.json').write_text('{}')
-
-    def tool(self, *flags, output='out/image.tar'):
-        parts = [f'--id={"1" * 64}', f'--config={self.folder}/config.json', *flags]
-        layers = [f'--layer={layer.name}={layer}' for layer in self.layers]
-        return [*TOOL, f'--output={self.folder}/{output}', *parts, *layers]
+def added_ratio(runs, without, others):
+    """Returns what runs took more than those without something, in times of the others."""
+    triples = zip(runs, without, others, strict=True)
+    return statistics.median((a.seconds - b.seconds) / c.seconds for a, b, c in triples)
 
 
-def merge(folder, base):
-    """Returns the command that merges a base into an image without layers of its own."""
-    return Image(folder, []).tool(f'--id={"2" * 64}', f'--legacy_base={base}')
+# Printing.
 
 
 def row(*cells):
     print('| ' + ' | '.join(str(cell) for cell in cells) + ' |', flush=True)
 
 
+def head(*cells):
+    row(*cells)
+    row(*['---'] * len(cells))
+
+
 def compare(title, folder, tool, others, runs=RUNS):
-    """Prints a row; returns the results of the tool and of the first of the others.
+    """Prints a row; returns the runs of the tool and of the first of the others.
 
     The tool takes turns with each of the others alone: after a slow one, a virtual machine
     may have to ask its host for memory anew.
@@ -105,156 +132,272 @@ def compare(title, folder, tool, others, runs=RUNS):
     for name, command in others.items():
         if shutil.which(command[0]):
             pairs.append(measure(folder, [tool, command], runs))
+            runs = 3
             cells[name] = f'{ratio(*pairs[-1]):.2f}'
-    memory = max(run[1] for run in pairs[0][0])
-    row(title, f'{seconds(pairs[0][0]):.2f} s', *cells.values(), f'{memory:.0f} MiB')
+    tool_runs = pairs[0][0]
+    row(title, f'{seconds(tool_runs):.2f} s', *cells.values(), f'{memory(tool_runs):.0f} MiB')
     return pairs[0]
 
 
-def digest_of(path):
-    digest = hashlib.sha256()
-    with path.open('rb') as f:
-        while block := f.read(MIB):
-            digest.update(block)
-    return digest.hexdigest()
+class Targets:
+    """The figures that have a target; they are printed in the end."""
+
+    def __init__(self):
+        self._rows = []
+
+    def add(self, title, figure, target, runs):
+        cells = f'{figure:.2f}', target, f'{seconds(runs):.2f} s', f'{memory(runs):.0f} MiB'
+        self._rows.append((title, *cells))
+
+    def print(self):
+        head('', 'measured', 'target', 'seconds', 'peak memory')
+        for cells in self._rows:
+            row(*cells)
 
 
-def write_config(image):
-    """Writes a configuration that names the image's layers, as Skopeo and --verify ask."""
-    rootfs = {'type': 'layers', 'diff_ids': [f'sha256:{digest_of(x)}' for x in image.layers]}
-    config = {'architecture': 'amd64', 'os': 'linux', 'config': {}, 'rootfs': rootfs}
-    image.folder.joinpath('config.json').write_text(json.dumps(config))
+# What is measured.
 
 
-def skopeo_image(image):
-    """Writes an image that Skopeo takes, and returns the command that copies it."""
-    write_config(image)
-    sh(*image.tool(output='whole.tar'))
-    copy = ['skopeo', 'copy', '--quiet', f'docker-archive:{image.folder}/whole.tar']
-    return [*copy, f'docker-archive:{image.folder}/out/copy.tar:bench:1']
+def skopeo(archive, output):
+    source = f'docker-archive:{archive}'
+    return ['skopeo', 'copy', '--quiet', source, f'docker-archive:{output}:bench/copy:1']
 
 
-def digests(folder):
-    """Returns what --verify adds for a layer of 1 GiB, in times of sha256sum."""
-    layer = large_file(folder / 'layer', 1024 * MIB)
-    image = Image(folder, [layer.rename(folder / digest_of(layer))])
-    write_config(image)
-    plain = image.tool('--output=/dev/null', f'--id={digest_of(folder / "config.json")}')
-    commands = [*plain, '--verify'], plain, ['sha256sum', *image.layers]
-    runs = zip(*measure(folder, commands), strict=True)
-    image.layers[0].unlink()
-    return statistics.median((verified[0] - a[0]) / b[0] for verified, a, b in runs)
-
-
-def ordinary(folder, start_up):
-    """The rows for the ordinary file system."""
+def start_up(folder, targets):
+    """Returns the seconds of start-up of each program, which does next to nothing."""
     out = folder / 'out'
-    for size, runs in ((64, RUNS), (1024, RUNS), (4096, 3)):
-        image = Image(folder, [large_file(folder / 'layer', size * MIB)])
-        others = {
-            'cp': ['cp', image.layers[0], out / 'copy'],
-            'GNU tar': ['tar', '-C', folder, '-cf', out / 'copy', 'layer'],
-            'Skopeo': skopeo_image(image),
-        }
-        results = compare(f'1 layer of {size} MiB', folder, image.tool(), others, runs)
-        if size == 1024:
-            pairs = zip(*results, strict=True)
-            beyond = statistics.median((a[0] - start_up) / b[0] for a, b in pairs)
-    (folder / 'whole.tar').unlink()
-    layers = folder / 'layers'
-    layers.mkdir()
-    image = Image(folder, [large_file(layers / f'{n}', 10 * MIB) for n in range(100)])
+    layer = make_layer(folder / 'small', 0)
+    image = Image(folder, 'small', [layer])
+    archive = image.save()
+    commands = {
+        'create_image': image.build(out / 'image.tar'),
+        'create_image_config': program('create_image_config', f'--output={out}/config.json'),
+        'join_layers': join(out / 'all.tar', [archive]),
+    }
+    files = {**make_dist.read_project(), **make_dist.read_absl()}
+    applications = []
+    for name, (python, _, *arguments) in commands.items():
+        application = folder / name
+        application.write_bytes(make_dist.make_application(name, files))
+        applications.append([python, application, *arguments])
+    imports = [sys.executable, '-c', 'from absl import app, flags']
+    all_commands = [imports, *commands.values(), *applications]
+    importing, *results = measure(folder, all_commands, runs=30, settles=False)
+    from_checkout = dict(zip(commands, results[: len(commands)], strict=True))
+    from_dist = dict(zip(commands, results[len(commands) :], strict=True))
+    for name, target in zip(commands, (1.2, 1.3, 1.3), strict=True):
+        figure = ratio(from_checkout[name], importing)
+        title = f'start-up of {name} / import of absl.app and flags'
+        targets.add(title, figure, target, from_checkout[name])
+    for name in commands:
+        figure = ratio(from_dist[name], from_checkout[name])
+        targets.add(f'start-up of dist/{name} / checkout', figure, 2, from_dist[name])
+    return {name: seconds(runs) for name, runs in from_checkout.items()}
+
+
+def layers(folder, targets, start_ups):
+    """Images of layers; returns an image of 1 GiB."""
+    out = folder / 'out'
+    parts = folder / 'layers'
+    parts.mkdir()
+    many = [make_layer(parts / f'{number}', 10) for number in range(100)]
     others = {
-        'cp': ['cp', '-r', layers, out / 'copy'],
+        'cp': ['cp', '-r', parts, out / 'copy'],
         'GNU tar': ['tar', '-C', folder, '-cf', out / 'copy', 'layers'],
     }
-    compare('100 layers of 10 MiB', folder, image.tool(), others)
-    shutil.rmtree(layers)
-    image = Image(folder, [large_file(folder / 'layer', 1024 * MIB)])
-    copy = skopeo_image(image)
+    tool = Image(folder, 'many', many).build(out / 'image.tar')
+    compare('100 layers of 10 MiB', folder, tool, others)
+    shutil.rmtree(parts)
+    for size in 64, 1024:
+        layer = make_layer(folder / f'layer{size}', size)
+        image = Image(folder, f'image{size}', [layer])
+        tool = image.build(out / 'image.tar')
+        others = {
+            'cp': ['cp', layer.path, out / 'copy'],
+            'GNU tar': ['tar', '-C', folder, '-cf', out / 'copy', layer.path.name],
+        }
+        runs, copying = compare(f'1 layer of {size} MiB', folder, tool, others)
+    figure = ratio(runs, copying, start_ups['create_image'])
+    targets.add('1 GiB beyond start-up / cp', figure, 1.15, runs)
+    with_oci, without = measure(folder, [[*tool, '--oci'], tool], runs=11)
+    figure = ratio(with_oci, without)
+    targets.add('1 GiB with --oci / without', figure, 1.02, with_oci)
+    return image
+
+
+def bases(folder, targets, below):
+    """Images on a base of 1 GiB."""
+    out = folder / 'out'
+    base = below.save()
+    small = make_layer(folder / 'small', 0)
+    on_base = Image(folder, 'on_base', [small], base)
     others = {
-        'cp': ['cp', folder / 'whole.tar', out / 'copy'],
-        'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{folder}/whole.tar'],
-        'Skopeo': copy,
+        'cp': ['cp', base, out / 'copy'],
+        'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{base}'],
+        'Skopeo': skopeo(base, out / 'copy'),
     }
-    compare('a base of 1024 MiB', folder, merge(folder, folder / 'whole.tar'), others)
-    for count in (1000, 10000):
-        base = folder / 'members.tar'
-        with tarfile.open(base, 'w') as tar:
-            for number in range(count):
-                tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
+    compare('a base of 1024 MiB', folder, on_base.build(out / 'image.tar'), others)
+    layer = make_layer(folder / 'second', 1024)
+    image = Image(folder, 'second', [layer], base)
+    unwritten = image.build(os.devnull)
+    digesting = ['sha256sum', below.layers[0].path, layer.path]
+    verified, plain, digested = measure(folder, [[*unwritten, '--verify'], unwritten, digesting])
+    figure = added_ratio(verified, plain, digested)
+    title = 'what --verify adds for 1 GiB on 1 GiB / sha256sum of both'
+    targets.add(title, figure, 1, verified)
+    layer.path.unlink()
+    small_base = Image(folder, 'small_base', [small]).save()
+    configure = program('create_image_config', f'--output={out}/config.json')
+    commands = [[*configure, f'--base={path}'] for path in (base, small_base)]
+    large, little = measure(folder, commands, runs=30, settles=False)
+    title = 'create_image_config on 1 GiB / on a small base'
+    targets.add(title, ratio(large, little), 1, large)
+
+
+def members(folder):
+    """Bases of many members."""
+    out = folder / 'out'
+    layer = make_layer(folder / 'small', 0)
+    for count in 1000, 10000:
+        base = Image(folder, f'members{count}', [layer]).save()
+        bench_images.add_members(base, count)
+        tool = Image(folder, 'on_members', [layer], base).build(out / 'image.tar')
         others = {'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{base}']}
-        compare(f'a base of {count} members', folder, merge(folder, base), others)
-    return beyond
+        compare(f'a base of {count} members', folder, tool, others)
+
+
+def compressed_base(folder, targets):
+    """An image on a base in gzip."""
+    blocks = bench_images.compressible_blocks
+    layer = make_layer(folder / 'compressible', 512, blocks)
+    base = Image(folder, 'plain', [layer]).save()
+    sh('gzip', '-1', base)
+    layer.path.unlink()
+    compressed = base.with_name(f'{base.name}.gz')
+    small = make_layer(folder / 'small', 0)
+    tool = Image(folder, 'on_gzip', [small], compressed).build(folder / 'out' / 'image.tar')
+    inflate = [sys.executable, '-c', INFLATE, compressed]
+    commands = [tool, [*tool, '--verify'], inflate, ['gzip', '-dc', compressed]]
+    plain, verified, by_zlib, by_gzip = measure(folder, commands, runs=3)
+    title = 'a gzip base of 512 MiB'
+    for more, runs in ('', plain), (', --verify', verified):
+        targets.add(f'{title}{more} / inflating it by zlib', ratio(runs, by_zlib), '', runs)
+        targets.add(f'{title}{more} / gzip -dc', ratio(runs, by_gzip), '', runs)
+    compressed.unlink()
+
+
+def joins(folder, targets, start_ups):
+    """Archives that are joined."""
+    out = folder / 'out'
+    archives = []
+    for number in range(4):
+        layer = make_layer(folder / f'joined{number}', 1024)
+        archives.append(Image(folder, f'image_{number}', [layer]).save())
+        layer.path.unlink()
+    whole = folder / 'joined.tar'
+    sh(*join(whole, archives))
+    others = {
+        'cp': ['cp', whole, out / 'copy'],
+        'bsdtar': ['bsdtar', '-cf', out / 'copy', *(f'@{path}' for path in archives)],
+    }
+    tool = join(out / 'all.tar', archives)
+    runs, copying = compare('4 archives of 1024 MiB, joined', folder, tool, others, runs=3)
+    figure = ratio(runs, copying, start_ups['join_layers'])
+    targets.add('a join of 4 GiB beyond start-up / cp', figure, 1.15, runs)
+    for path in whole, *archives[1:]:
+        path.unlink()
+    small = make_layer(folder / 'small', 0)
+    above = Image(folder, 'above', [small], archives[0]).save()
+    other = Image(folder, 'other', [small]).save()
+    shared = join(out / 'all.tar', [archives[0], above])
+    alone = join(out / 'all.tar', [archives[0], other])
+    reading = ['cat', archives[0], above]
+    compared, copied, read = measure(folder, [shared, alone, reading])
+    figure = added_ratio(compared, copied, read)
+    title = 'what comparing a shared layer of 1 GiB adds / reading both'
+    targets.add(title, figure, '', compared)
+    for path in archives[0], above:
+        path.unlink()
 
 
 @contextlib.contextmanager
-def xfs(folder):
-    """Mounts an empty XFS of 16 GiB."""
-    image, mount = folder / 'xfs', folder / 'mount'
+def mounted(folder, kind):
+    """Mounts an empty file system of 16 GiB."""
+    image, mount = folder / 'image', folder / 'mount'
     with image.open('wb') as f:
         f.truncate(16 << 30)
     mount.mkdir()
-    sh('mkfs.xfs', '-q', image)
+    sh(f'mkfs.{kind}', '-q', image)
     sh('mount', '-o', 'loop', image, mount)
     try:
         yield mount
     finally:
         sh('umount', mount)
+        mount.rmdir()
         image.unlink()
 
 
-def on_xfs(folder):
-    """The rows for XFS, with new disk in place of programs that copy; returns their growth."""
-    sizes = (64, 1024, 4096)
-    images = [Image(folder, [large_file(folder / f'layer{n}', n * MIB)]) for n in sizes]
-    commands = [image.tool() for image in images]
-    sh(*images[-1].tool(output='whole.tar'))
-    commands.append(merge(folder, folder / 'whole.tar'))
-    titles = [*(f'1 layer of {size} MiB' for size in sizes), f'a base of {sizes[-1]} MiB']
-    results = measure(folder, commands)
-    for title, command, result in zip(titles, commands, results, strict=True):
-        (folder / 'out').mkdir()
-        sh('sync', '-f', folder)
-        before = os.statvfs(folder)
-        sh(*command)
-        sh('sync', '-f', folder)
-        disk = (before.f_bfree - os.statvfs(folder).f_bfree) * before.f_frsize // 1024
-        shutil.rmtree(folder / 'out')
-        memory = max(run[1] for run in result)
-        row(title, f'{seconds(result):.3f} s', f'{disk} KiB', f'{memory:.0f} MiB')
-    return ratio(results[2], results[0])
+def new_disk(folder, command):
+    """Returns by how many KiB a command has the file system grow."""
+    (folder / 'out').mkdir()
+    sh('sync', '-f', folder)
+    before = os.statvfs(folder)
+    sh(*command)
+    sh('sync', '-f', folder)
+    after = os.statvfs(folder)
+    shutil.rmtree(folder / 'out')
+    return (before.f_bfree - after.f_bfree) * before.f_frsize // 1024
+
+
+def sharing(folder, name, targets):
+    """Prints the rows for a file system that shares blocks, with new disk in place of cp."""
+    out = folder / 'out'
+    small = Image(folder, 'small', [make_layer(folder / 'layer64', 64)])
+    large = Image(folder, 'large', [make_layer(folder / 'layer4096', 4096)])
+    base = large.save()
+    on_base = Image(folder, 'on_base', small.layers, base)
+    commands = {
+        '1 layer of 64 MiB': small.build(out / 'image.tar'),
+        '1 layer of 4096 MiB': large.build(out / 'image.tar'),
+        '1 layer of 4096 MiB, --oci': large.build(out / 'image.tar', '--oci'),
+        'a base of 4096 MiB': on_base.build(out / 'image.tar'),
+        'a base of 4096 MiB, --oci': on_base.build(out / 'image.tar', '--oci'),
+        'archives of 64 and 4096 MiB, joined': join(out / 'all.tar', [small.save(), base]),
+    }
+    results = dict(zip(commands, measure(folder, list(commands.values())), strict=True))
+    grown = []
+    for title, command in commands.items():
+        runs = results[title]
+        grown.append(new_disk(folder, command))
+        row(title, f'{seconds(runs):.3f} s', f'{grown[-1]} KiB', f'{memory(runs):.0f} MiB')
+    one, other = results['1 layer of 4096 MiB'], results['1 layer of 64 MiB']
+    targets.add(f'{name}: 4 GiB / 64 MiB', ratio(one, other), 1.2, one)
+    targets.add(f'{name}: most new disk, in MiB', max(grown) * 1024 / MIB, 1, one)
 
 
 def main():
+    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # start-up is that of compiled modules
+    targets = Targets()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        smallest = Image(folder, [])
-        imports = [sys.executable, '-c', 'from absl import app, flags']
-        tool, others = measure(folder, [smallest.tool(), imports], runs=40)
-        start_up = seconds(tool)
+        start_ups = start_up(folder, targets)
         print('On the ordinary file system: seconds, and times those of other programs\n')
-        row('', 'create_image', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
-        row(*['---'] * 7)
-        beyond = ordinary(folder, start_up)
-        digesting = digests(folder)
-        print('\nOn XFS\n')
-        growth = None
-        if os.geteuid() == 0 and shutil.which('mkfs.xfs'):
-            row('', 'create_image', 'new disk', 'peak memory')
-            row(*['---'] * 4)
-            with xfs(folder) as mount:
-                growth = on_xfs(mount)
-        else:
-            print('not measured: it takes root and mkfs.xfs')
-        print('\nTargets\n')
-        row('', 'measured', 'target')
-        row(*['---'] * 3)
-        row('start-up / import of absl.app and flags', f'{ratio(tool, others):.2f}', '1.2')
-        row('1 GiB beyond start-up / cp', f'{beyond:.2f}', '1.15')
-        row('what --verify adds for 1 GiB / sha256sum', f'{digesting:.2f}', '1')
-        if growth:
-            row('XFS: 4 GiB / 64 MiB', f'{growth:.2f}', '1.2')
+        head('', 'seconds', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
+        image = layers(folder, targets, start_ups)
+        bases(folder, targets, image)
+        members(folder)
+        joins(folder, targets, start_ups)
+        compressed_base(folder, targets)
+        for kind, title in FILE_SYSTEMS.items():
+            print(f'\nOn {title}\n')
+            if os.geteuid() == 0 and shutil.which(f'mkfs.{kind}'):
+                head('', 'seconds', 'new disk', 'peak memory')
+                with mounted(folder, kind) as mount:
+                    sharing(mount, title, targets)
+            else:
+                print(f'not measured: it takes root and mkfs.{kind}')
+    print('\nTargets\n')
+    targets.print()
 
 
 if __name__ == '__main__':
