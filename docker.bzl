@@ -16,8 +16,8 @@ DockerImageInfo = provider(
     },
 )
 
-# JSON of ASCII alone: Bazel has strings as the bytes of their UTF-8, each a character, and most
-# of its versions encode these once more where they write a file of flags.
+# JSON of ASCII alone: Bazel has strings as the bytes of their UTF-8, each a character, and encodes
+# these once more where it writes a file of flags (2.1 and 4.2 do).
 
 _HEX_DIGITS = "0123456789abcdef"
 _PRINTABLE = (
@@ -241,6 +241,8 @@ def _hashed_layers(ctx):
     for file in ctx.files.layers:
         name = "{}.layer-{}.sha256".format(ctx.label.name, len(layers) + 1)
         identifier = ctx.actions.declare_file(name)
+        if "=" in identifier.path:  # which the flag --layer has behind the identifier
+            fail("name: %r has a = in its path: leave it out" % ctx.label.name)
         _write_sha256(ctx, file, identifier)
         layers.append(struct(id = identifier, file = file))
     return layers
