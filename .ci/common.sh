@@ -14,6 +14,9 @@ OF_THE_SYSTEM=(tests/test_*clients.py tests/test_config_builder.py tests/test_fi
 CLIENTS="-q -p no:cacheprovider ${OF_THE_SYSTEM[*]}"
 OTHERS="-q -p no:cacheprovider ${OF_THE_SYSTEM[*]/#/--ignore=}"
 
+# How many mutants of archives the tests try where they have run in full already.
+FEW=(MUTANTS=600 JOIN_MUTANTS=200)
+
 say() { echo "-- [$SECONDS s] $*"; }
 
 # Runs a command whose output is shown only if it fails.

@@ -4,6 +4,9 @@
 work=$(mktemp -d)
 debian=/usr/share/bazel
 
+# How many mutants of archives the tests try where they have run in full already.
+FEW=(MUTANTS=600 JOIN_MUTANTS=200)
+
 say() { echo "-- [$SECONDS s] $*"; }
 
 # Runs a command whose output is shown only if it fails, and kept in $work/log.
