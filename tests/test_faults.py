@@ -292,7 +292,7 @@ def wait_until_stopped(process):
 
 
 @pytest.mark.parametrize('change', CHANGES)
-@pytest.mark.parametrize('part', ['config', 'layer', 'base'])
+@pytest.mark.parametrize('part', ['layer', 'base'])
 @pytest.mark.parametrize('steps', [1, 3])
 def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
     """The tool stands still meanwhile, behind the first of the part's 4 MiB or before the last."""
