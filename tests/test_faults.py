@@ -51,7 +51,7 @@ def two_minutes(time_limit):
 
 def by_default():
     """A shell has the programs that it runs in the background ignore signals."""
-    for number in (INT, TERM, HUP):
+    for number in (INT, TERM, HUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 

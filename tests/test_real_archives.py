@@ -257,7 +257,7 @@ def test_a_sparse_file_of_over_8_gib(tmp_path, case):
     with sources.open_archive(str(tmp_path / 'x.tar')) as opened:
         (member,) = opened.members
         assert (member.name, member.size) == ('large', size)
-        begin, end = [piece for piece in opened.source(member).pieces if piece[2]]
+        begin, end = [piece for piece in opened.source(member).pieces() if piece.size]
         assert (begin[0], begin[2]) == (0, 4096)
         assert (end[0], end[2]) == (size - 4096, 4096)
         source = opened.source(member)
