@@ -126,7 +126,8 @@ class Tag(NamedTuple):
     """A tag, completed as Docker does it.
 
     Attributes:
-        host: the registry, docker.io where none is given.
+        host: the registry, docker.io where none is given; empty where the first component is
+            taken for one, and then is none.
         path: the repository in it, with library/ where Docker adds that.
         tag: what is behind the colon.
     """
@@ -137,7 +138,10 @@ class Tag(NamedTuple):
 
     @property
     def full_name(self) -> str:
-        return f'{self.host}/{self.path}:{self.tag}'
+        name = f'{self.path}:{self.tag}'
+        if self.host:
+            name = f'{self.host}/{name}'
+        return name
 
 
 def parse_tag(text: str) -> Tag | None:
@@ -156,8 +160,11 @@ def parse_tag(text: str) -> Tag | None:
         host = _DEFAULT_HOST
     if host == _DEFAULT_HOST and '/' not in path:
         path = f'library/{path}'
+    if re.fullmatch(_HOST, host) is None:  # it may be a component of the path all the same
+        path = f'{host}/{path}'
+        host = ''
     match = re.fullmatch(_REFERENCE, path)
-    if match is None or re.fullmatch(_HOST, host) is None:
+    if match is None:
         return None
     if len(match['path']) > _PATH_LIMIT:
         return None

@@ -248,7 +248,7 @@ def test_on_the_base_of_docker_1_9(docker, tmp_path):
     flags = v1_flags(tmp_path, 'cd' * 32, 'example/derived', parent=parent, config={})
     done = build(*image.flags, *flags, f'--base={base}', f'--legacy_base={base}', warnings=True)
     (warning,) = done.stderr.decode().splitlines()
-    assert 'images on it load in Docker before 1.10 only' in warning
+    assert 'is of before Docker 1.10: images on it load in such a Docker only' in warning
     if load_v1(docker, image):
         assert docker.tags() == {TAG}
         check(docker.files(TAG))

@@ -246,7 +246,7 @@ def test_a_signal_at_each_step(parts, number, call, count, is_done):
 
 def by_default():
     """A shell has the programs that it runs in the background ignore signals."""
-    for number in (INT, TERM, HUP):
+    for number in (INT, TERM, HUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 

@@ -391,6 +391,9 @@ GOOD_TAGS = [
     'sha256/a:1',
     # Docker before 23 took capitals for a host only beside a dot or a colon.
     'Host/a:1',
+    # No host, for all that it has a dot: a component of the path may have both.
+    'h_x.example/a:1',
+    'a__b.c/d:1',
     # The host does not count.
     'host.example/' + 'a' * 255 + ':1',
 ]
@@ -428,6 +431,8 @@ BAD_TAGS = [
     '-host.example/a:1',
     'a' * 248 + ':1',
     'host.example/' + 'a' * 256 + ':1',
+    'h_x.example/' + 'a' * 244 + ':1',
+    'h_x:5000/a:1',
     'sha256:x',
     'library/sha256:x',
     'docker.io/sha256:x',
