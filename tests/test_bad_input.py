@@ -224,7 +224,7 @@ NO_ARCHIVES = {
     'bad gzip': (b'\x1f\x8b' + bytes(1000), "' is damaged or not a tar archive: "),
     'bad bzip2': (b'BZh9' + bytes(1000), "' is damaged or not a tar archive: "),
     'bad xz': (b'\xfd7zXZ\0' + bytes(1000), "' is damaged or not a tar archive: "),
-    'bad zstd': (b'\x28\xb5\x2f\xfd' + bytes(1000), ZSTD),
+    'bad zstd': (b'\x28\xb5\x2f\xfd' + b'\xff' * 1000, ZSTD),
 }
 
 
