@@ -229,9 +229,12 @@ class _KeepingStream(tar_reader.BlockStream):
         return True
 
     def _keep(self, place: int, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
         with files.errors_name(self._copy_name):
             self._copy.seek(place)
-            self._copy.write(data)
+            while rest:
+                count = self._copy.write(rest)
+                rest = rest[count:]
 
 
 class Archive:
@@ -385,9 +388,6 @@ def open_archive(
             stream = keeping_stream
         reader = tar_reader.TarReader(stream, repr(path))
         members = _list_members(reader, path)
-        if compression is not None:
-            with files.errors_name(data_name):
-                data.flush()  # the kernel copies from it
         yield Archive(opened, data, members, reader.has_end, compression, dropped)
 
 
@@ -398,7 +398,8 @@ def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
     if folder is None:
         name = tempfile.gettempdir()
     with files.errors_name(name):
-        return tempfile.TemporaryFile(dir=folder), name
+        # Without a buffer: its rest would be written, and fail, when the file is closed.
+        return tempfile.TemporaryFile(dir=folder, buffering=0), name
 
 
 def _list_members(reader: tar_reader.TarReader, path: str) -> list[Member]:
