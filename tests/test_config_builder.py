@@ -114,6 +114,9 @@ def test_flags_say_what_a_dockerfile_says(buildah, tmp_path, base, lines, flags)
         assert built['Env'].pop(0) == BUILDERS_PATH
         if not built['Env']:
             del built['Env']
+        if not any(line.startswith('WORKDIR') for line in lines):
+            # Newer releases of buildah give an image the folder that it has without one.
+            assert built.pop('WorkingDir', '/') == '/'
     else:
         path = DATA / 'bases' / base
         built = buildah.config(buildah.build(f'docker-archive:{path}', lines))
