@@ -6,6 +6,7 @@ It is compared member by member and byte by byte, as the reader gives it and as 
 
 import hashlib
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -137,8 +138,12 @@ def check_merged(path, folder):
 
 def facts(folder):
     """Returns {path: what is there} of all in a folder."""
+    # By os.walk: before Python 3.11, rglob() stops at a link whose target is too long for a name.
+    paths = []
+    for parent, folders, names in os.walk(folder):
+        paths += [pathlib.Path(parent, name) for name in (*folders, *names)]
     found = {}
-    for path in sorted(folder.rglob('*')):
+    for path in paths:
         status = path.lstat()
         content = None
         if stat.S_ISREG(status.st_mode):
