@@ -52,7 +52,7 @@ def run(*flags, **options):
 
 def messages(stderr, program='create_image'):
     """Returns a program's warnings, and the errors behind them, without the program's name."""
-    warning = re.compile(rf'{program}: warning: |W\d{{4}} [\d:.]+ +\d+ \w+\.py:\d+\] ')
+    warning = re.compile(f'{program}: warning: ')
     warnings, errors = [], []
     for line in stderr.decode().splitlines():
         if warning.match(line):

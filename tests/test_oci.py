@@ -30,6 +30,7 @@ from helpers import (
     measure,
     member,
     members,
+    missing,
     on_fixture,
     problems,
     python_reads_zstd,
@@ -973,7 +974,7 @@ def large_layer(folder):
 @pytest.mark.parametrize('flags', [[], ['--oci']])
 def test_a_plain_layer_is_not_read(tmp_path, flags):
     if not hasattr(os, 'copy_file_range'):
-        pytest.skip('this system copies by reading')
+        missing('this system copies by reading')
     image = large_layer(tmp_path)
     done, _, count = measure(*image.flags, *flags)
     assert done.returncode == 0
