@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TextIO
 from absl import app, flags, logging
 
 import files
+import start
 from errors import ArchiveError, ArgumentError, ProblemsError
 from progress import Progress
 from version import VERSION
@@ -66,6 +67,7 @@ def run(
         description: what help begins with; behind a line `Example:` comes what it ends with.
         own_flags: where the program defined its flags.
     """
+    start.keep_imports()
     flags.FLAGS.append_flag_values(own_flags)
     progress = Progress(program, _terminal())
     this_run = Run(program, files.PartialFiles(), progress)
