@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-BLOCK_SIZE = 1 << 20  # bytes of content that are read or inflated at a time
+# Bytes of content that are read or inflated at a time: they stay in a cache of the processor.
+BLOCK_SIZE = 256 << 10
 _INPUT_SIZE = 128 << 10  # bytes of a compressed file that are read at a time
 _XZ_MEMORY = 128 << 20  # bytes; xz -9 takes 65 MiB
 _ZSTD_WINDOW = 27  # the exponent of 128 MiB, the most that `zstd --long` writes by default

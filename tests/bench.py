@@ -7,6 +7,7 @@ XFS and Btrfs, in loop mounts, where mkfs.xfs and mkfs.btrfs are.
 """
 
 import contextlib
+import mmap
 import os
 import pathlib
 import shutil
@@ -25,6 +26,7 @@ import make_dist
 
 PROGRAMS = make_dist.PROGRAMS
 RUNS = 5
+TOUCHED = 8 << 30  # bytes of memory, where a command writes 4 GiB
 FILE_SYSTEMS = {'xfs': 'XFS', 'btrfs': 'Btrfs'}
 
 INFLATE = """
@@ -65,7 +67,23 @@ def timed(command):
     return Run(seconds, usage.ru_maxrss / 1024)
 
 
-def measure(folder, commands, runs=RUNS, settles=True):
+def touch_memory(size):
+    """Has the host of a virtual machine give it memory, which may take long, before it is measured.
+
+    Args:
+        size: bytes; they are given back at once, and the kernel then has them at hand.
+    """
+    pid = os.fork()
+    if not pid:
+        try:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
+            mmap.mmap(-1, size, flags=flags)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def measure(folder, commands, runs=RUNS, settles=True, touched=0):
     """Runs commands in turn, each of which writes to the folder `out`; returns the runs of each.
 
     Args:
@@ -73,6 +91,7 @@ def measure(folder, commands, runs=RUNS, settles=True):
         commands: the commands.
         runs: how often each is run, after a run that warms up and shows that it says nothing.
         settles: whether what was written before is on the disk when the next one begins.
+        touched: bytes of memory that are touched before each run.
     """
     out = folder / 'out'
     results = [[] for _ in commands]
@@ -81,6 +100,8 @@ def measure(folder, commands, runs=RUNS, settles=True):
             out.mkdir()
             if settles:
                 sh('sync')
+            if touched:
+                touch_memory(touched)
             if number == 0:
                 sh(*command)
             else:
@@ -121,7 +142,7 @@ def head(*cells):
     row(*['---'] * len(cells))
 
 
-def compare(title, folder, tool, others, runs=RUNS):
+def compare(title, folder, tool, others, touched=0):
     """Prints a row; returns the runs of the tool and of the first of the others.
 
     The tool takes turns with each of the others alone: after a slow one, a virtual machine
@@ -129,9 +150,10 @@ def compare(title, folder, tool, others, runs=RUNS):
     """
     cells = dict.fromkeys(('cp', 'GNU tar', 'bsdtar', 'Skopeo'), '')
     pairs = []
+    runs = RUNS
     for name, command in others.items():
         if shutil.which(command[0]):
-            pairs.append(measure(folder, [tool, command], runs))
+            pairs.append(measure(folder, [tool, command], runs, touched=touched))
             runs = 3
             cells[name] = f'{ratio(*pairs[-1]):.2f}'
     tool_runs = pairs[0][0]
@@ -301,7 +323,7 @@ def joins(folder, targets, start_ups):
         'bsdtar': ['bsdtar', '-cf', out / 'copy', *(f'@{path}' for path in archives)],
     }
     tool = join(out / 'all.tar', archives)
-    runs, copying = compare('4 archives of 1024 MiB, joined', folder, tool, others, runs=3)
+    runs, copying = compare('4 archives of 1024 MiB, joined', folder, tool, others, TOUCHED)
     figure = ratio(runs, copying, start_ups['join_layers'])
     targets.add('a join of 4 GiB beyond start-up / cp', figure, 1.15, runs)
     for path in whole, *archives[1:]:
@@ -312,7 +334,8 @@ def joins(folder, targets, start_ups):
     shared = join(out / 'all.tar', [archives[0], above])
     alone = join(out / 'all.tar', [archives[0], other])
     reading = ['cat', archives[0], above]
-    compared, copied, read = measure(folder, [shared, alone, reading])
+    commands = [shared, alone, reading]
+    compared, copied, read = measure(folder, commands, touched=TOUCHED)
     figure = added_ratio(compared, copied, read)
     title = 'what comparing a shared layer of 1 GiB adds / reading both'
     targets.add(title, figure, '', compared)
