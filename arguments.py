@@ -72,8 +72,8 @@ def check_output(flag: str, path: str, used: dict[str, list[str]]) -> None:
 
 def check_opened(image: OpenedImage) -> None:
     """Raises ArgumentError if an identifier would stand for two things in the archive."""
-    check_names(image)
-    check_layers_of_one_id(image)
+    _check_names(image)
+    _check_layers_of_one_id(image)
 
 
 def check_base_is_whole(image: OpenedImage) -> None:
@@ -88,7 +88,7 @@ def lacks_layer(path: str, layer: str) -> str:
     return f'{path!r} lacks its layer {layer!r}: give a whole image'
 
 
-def check_names(image: OpenedImage) -> None:
+def _check_names(image: OpenedImage) -> None:
     """Raises ArgumentError if a name of the image is one of its base, or reserved."""
     parts = image.parts
     if parts.oci:  # whose blobs are named by their digests
@@ -102,7 +102,7 @@ def check_names(image: OpenedImage) -> None:
         raise ArgumentError(f'--id or --legacy_id: {text}')
 
 
-def check_layers_of_one_id(image: OpenedImage) -> None:
+def _check_layers_of_one_id(image: OpenedImage) -> None:
     """Raises ArgumentError for two different files under one identifier."""
     first: dict[str, Layer] = {}
     for layer in image.parts.layers:

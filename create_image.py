@@ -121,7 +121,7 @@ def create_image(
     parts = ImageParts(
         identifier=names.normal_identifier(identifier),
         config=config,
-        layers=tuple(layer_of(layer) for layer in layers),
+        layers=tuple(_layer_of(layer) for layer in layers),
         tags=tuple(tags or ()),
         base=given(base),
         legacy_base=given(legacy_base),
@@ -133,7 +133,7 @@ def create_image(
     write_image(output, parts, command_line.silent_run('create_image'))
 
 
-def layer_of(layer: dict[str, str]) -> Layer:
+def _layer_of(layer: dict[str, str]) -> Layer:
     """Returns a layer as callers of create_image() give it."""
     if not {'name', 'layer'} <= set(layer):
         raise ArgumentError(f"layers: {layer!r} has no 'name' or no 'layer': give both")
@@ -160,17 +160,17 @@ def write_image(
     # The layers of a base that is not merged are read to be checked, or for their digests.
     reads_layers = verifies or parts.oci
     with open_image(parts, output, reads_layers, run.progress) as image:
-        check_parts(image, verifies, run)
+        _check_parts(image, verifies, run)
         arguments.check_base_is_whole(image)
         if parts.oci:
             import oci_archive  # here, for what it imports takes time at every start
 
             oci_archive.write(output, image, run, digest_file)
         else:
-            write_docker_archive(output, image, run)
+            _write_docker_archive(output, image, run)
 
 
-def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
+def _write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
     """Writes an archive as Docker before 25 saves it, in the order of its members."""
     parts = image.parts
     run.progress.begin('writing', image.bytes_to_write)
@@ -178,9 +178,9 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
         config_name = f'{parts.identifier}.json'
         tar.add_file(config_name, content=image.config)
         if parts.legacy_id is None:
-            add_layers(tar, image)
+            _add_layers(tar, image)
         else:
-            add_v1_layer(tar, image)
+            _add_v1_layer(tar, image)
         if image.legacy_base is not None:
             tar.add_archive(image.legacy_base, is_merged)
         layer_names = [*image.base_layers, *parts.layer_names]
@@ -192,7 +192,7 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
 # What comes before.
 
 
-def check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
+def _check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
     """Warns of the problems of the parts, or ends with them where they are errors."""
     if image.failures and not verifies:
         raise image.failures[0]
@@ -213,7 +213,7 @@ def check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
 # The parts of the archive.
 
 
-def add_layers(tar: TarFileWriter, image: OpenedImage) -> None:
+def _add_layers(tar: TarFileWriter, image: OpenedImage) -> None:
     """Adds each layer once, in the image's folder."""
     parts = image.parts
     added: set[str] = set()
@@ -223,7 +223,7 @@ def add_layers(tar: TarFileWriter, image: OpenedImage) -> None:
         added.add(name)
 
 
-def add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
+def _add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
     """Adds the one layer as Docker before 1.10 reads it."""
     (layer,) = image.parts.layers
     folder = image.parts.legacy_id
@@ -236,7 +236,7 @@ def add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
 # The flags.
 
 
-def parts_of_flags(notes: list[str]) -> ImageParts:
+def _parts_of_flags(notes: list[str]) -> ImageParts:
     """Returns the parts that the flags name.
 
     Args:
@@ -282,7 +282,7 @@ def main(run: Run) -> None:
     for flag in (_OUTPUT, _ID, _CONFIG):
         command_line.check_given(flag)
     notes: list[str] = []
-    parts = parts_of_flags(notes)
+    parts = _parts_of_flags(notes)
     if notes and _VERIFY.value:
         raise ProblemsError(notes)
     for note in notes:

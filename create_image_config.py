@@ -184,19 +184,19 @@ def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str,
     Raises:
         ValueError: an option is wrong, or the base's configuration is none that can be built on.
     """
-    problems = base_config_problems(data)
+    problems = _base_config_problems(data)
     if problems:
         raise ArgumentError(f'the configuration of the base is wrong: {problems[0]}')
-    base = usual_config(data)
+    base = _usual_config(data)
     created = time_of(options.created or DEFAULT_TIME)
     config = {key: value for key, value in base.items() if key.lower() not in _DROPPED_KEYS}
-    set_platform(config, options)
+    _set_platform(config, options)
     config['created'] = created
     if options.author:
         config['author'] = options.author
     config['config'] = base.get('config', {})
-    set_process(config['config'], options)
-    set_surroundings(config['config'], options, config['os'])
+    _set_process(config['config'], options)
+    _set_surroundings(config['config'], options, config['os'])
     below = image_config.diff_ids(base) or []
     new = [f'sha256:{names.normal_identifier(layer)}' for layer in options.layers or ()]
     config['rootfs'] = {'type': 'layers', 'diff_ids': [*below, *new]}
@@ -207,7 +207,7 @@ def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str,
 # The steps.
 
 
-def base_config_problems(data: dict[str, Any]) -> list[str]:
+def _base_config_problems(data: dict[str, Any]) -> list[str]:
     """Returns why a configuration cannot be built on, each a text that says what is wrong."""
     problems = image_config.type_problems(data)
     if problems:
@@ -222,7 +222,7 @@ def base_config_problems(data: dict[str, Any]) -> list[str]:
     return problems
 
 
-def usual_config(data: dict[str, Any]) -> dict[str, Any]:
+def _usual_config(data: dict[str, Any]) -> dict[str, Any]:
     """Returns a copy of the base's configuration without nulls, in the usual spelling."""
     config = image_config.with_usual_keys(data)
     process = dict(config.get('config') or {})
@@ -236,7 +236,7 @@ def usual_config(data: dict[str, Any]) -> dict[str, Any]:
     return copy
 
 
-def set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
+def _set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
     """Sets what an image runs on; what told of another platform goes."""
     architecture = options.architecture or config.get('architecture') or _DEFAULT_ARCHITECTURE
     variant = options.variant
@@ -253,23 +253,23 @@ def set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
     config['os'] = system
 
 
-def set_process(config: dict[str, Any], options: ConfigOptions) -> None:
+def _set_process(config: dict[str, Any], options: ConfigOptions) -> None:
     """Sets what a container runs, as ENTRYPOINT and CMD of a Dockerfile do."""
     if options.entrypoint is not None:
         # The base's Cmd are the arguments of another program.
         config.pop('Cmd', None)
-        set_or_remove(config, 'Entrypoint', options.entrypoint)
+        _set_or_remove(config, 'Entrypoint', options.entrypoint)
     if options.cmd is not None:
-        set_or_remove(config, 'Cmd', options.cmd)
+        _set_or_remove(config, 'Cmd', options.cmd)
 
 
-def set_or_remove(config: dict[str, Any], key: str, items: Sequence[str]) -> None:
+def _set_or_remove(config: dict[str, Any], key: str, items: Sequence[str]) -> None:
     config.pop(key, None)
     if items:
         config[key] = list(items)
 
 
-def set_surroundings(config: dict[str, Any], options: ConfigOptions, system: str) -> None:
+def _set_surroundings(config: dict[str, Any], options: ConfigOptions, system: str) -> None:
     """Sets all that is around the process of a container."""
     if options.env:
         config['Env'] = with_variables(config.get('Env', []), options.env)
@@ -363,7 +363,7 @@ def read_base_config(path: str, output: str, run: Run) -> dict[str, Any]:
         raise ArchiveError(f'{where} is missing: give a whole base')
     try:
         config = image_config.parse(content)
-        problems = base_config_problems(config)
+        problems = _base_config_problems(config)
         DeepCopySkipNull(config)
     except image_config.ConfigError as error:
         raise ArchiveError(f'{where} {error}') from error
@@ -452,7 +452,7 @@ class Inputs:
         return self.file('--created', path).strip()
 
 
-def options_of_flags(inputs: Inputs) -> ConfigOptions:
+def _options_of_flags(inputs: Inputs) -> ConfigOptions:
     return ConfigOptions(
         layers=inputs.layers(),
         entrypoint=inputs.items(_ENTRYPOINT),
@@ -473,7 +473,7 @@ def options_of_flags(inputs: Inputs) -> ConfigOptions:
     )
 
 
-def check_output(output: str, inputs: dict[str, list[str]]) -> None:
+def _check_output(output: str, inputs: dict[str, list[str]]) -> None:
     """Raises ArgumentError if the output would replace what a flag names."""
     if not files.is_replaced(output):
         return
@@ -487,11 +487,11 @@ def main(run: Run) -> None:
     command_line.check_given(_OUTPUT)
     output = _OUTPUT.value or ''
     inputs = Inputs()
-    options = options_of_flags(inputs)
+    options = _options_of_flags(inputs)
     base = given(_BASE.value)
     if base is not None:
         inputs.paths['--base'] = [base]
-    check_output(output, inputs.paths)
+    _check_output(output, inputs.paths)
     data: dict[str, Any] = {}
     if base is not None:
         data = read_base_config(base, output, run)

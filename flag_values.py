@@ -22,11 +22,11 @@ def text_of(flag: str, value: str) -> str:
         ArgumentError: its bytes are not UTF-8, or it has a NUL.
     """
     text = command_line.text_of_argument(value)
-    check_text(flag, text)
+    _check_text(flag, text)
     return text
 
 
-def check_text(flag: str, text: str) -> None:
+def _check_text(flag: str, text: str) -> None:
     """Raises ArgumentError for what a configuration cannot hold, or no process can be given."""
     try:
         text.encode('utf-8')
@@ -73,7 +73,7 @@ def _items_of_json(flag: str, text: str) -> list[str]:
     if not all(isinstance(item, str) for item in items):
         raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} holds more than strings: quote each item')
     for item in items:
-        check_text(flag, item)
+        _check_text(flag, item)
     return list(items)
 
 

@@ -137,7 +137,7 @@ class OpenedImage:
         """Returns the names of the base's layers that the image's archive lacks."""
         if self.legacy_base is None:
             return list(self.base_layers)
-        merged = merged_files(self.legacy_base)
+        merged = _merged_files(self.legacy_base)
         return [name for name in self.base_layers if sources.find_file(merged, name) is None]
 
     def base_layer_places(self) -> list['Place | None']:
@@ -204,7 +204,7 @@ class Place(NamedTuple):
 
 def _find_files(archive: Archive, names: Sequence[str]) -> list[Place | None]:
     """Returns where the files of normal names are among what is merged of an archive."""
-    merged = merged_files(archive)
+    merged = _merged_files(archive)
     places: list[Place | None] = []
     for name in names:
         member = sources.find_file(merged, name)
@@ -229,7 +229,7 @@ def _place_in_file(source: Source) -> tuple[str, int]:
     return source.name, place
 
 
-def merged_files(archive: Archive) -> dict[str, Member]:
+def _merged_files(archive: Archive) -> dict[str, Member]:
     """Returns what of an archive is merged, by normal name; the first of a name counts."""
     everything = sources.first_members(archive.members)
     return {name: member for name, member in everything.items() if is_merged(name)}

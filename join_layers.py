@@ -125,24 +125,24 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
         ProblemsError: with verifies, the images have problems.
         ArgumentError, OSError, ArchiveError: as create_image().
     """
-    check_arguments(output, parts)
+    _check_arguments(output, parts)
     with open_archives(parts.layers, output, verifies, run.progress) as archives:
         join = plan_join(archives, run.progress)
-        check_join(join, parts, verifies, run)
-        run.progress.begin('writing', bytes_to_write(join))
+        _check_join(join, parts, verifies, run)
+        run.progress.begin('writing', _bytes_to_write(join))
         with TarFileWriter(output, run.partial_files, run.progress) as tar:
             for archive in join.archives:
-                add_new_members(tar, archive, join)
+                _add_new_members(tar, archive, join)
             if join.descriptors is not None:
-                tar.add_file(oci.INDEX_NAME, content=index(join))
+                tar.add_file(oci.INDEX_NAME, content=_index(join))
                 tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
             if join.images:
-                tar.add_file('manifest.json', content=manifest(join))
+                tar.add_file('manifest.json', content=_manifest(join))
             if parts.identifier is not None:
                 tar.add_file('top', content=parts.identifier)
-            all_repositories = joined_names.merge([top_name(parts), join.repositories])
+            all_repositories = joined_names.merge([_top_name(parts), join.repositories])
             if all_repositories:
-                tar.add_file('repositories', content=repositories(all_repositories))
+                tar.add_file('repositories', content=_repositories(all_repositories))
 
 
 @contextlib.contextmanager
@@ -184,7 +184,7 @@ def open_archives(
 # What is checked before.
 
 
-def check_arguments(output: str, parts: JoinParts) -> None:
+def _check_arguments(output: str, parts: JoinParts) -> None:
     """Raises ArgumentError for arguments that do not go together, and warns of those in vain."""
     if not parts.layers:
         raise ArgumentError('--layer is missing: give an image archive')
@@ -202,9 +202,9 @@ def check_arguments(output: str, parts: JoinParts) -> None:
         raise ArgumentError(text)
 
 
-def check_join(join: Join, parts: JoinParts, verifies: bool, run: Run) -> None:
+def _check_join(join: Join, parts: JoinParts, verifies: bool, run: Run) -> None:
     """Warns of what is wrong with the images, or ends with it where they are verified."""
-    problems = list(identifier_problems(parts))
+    problems = list(_identifier_problems(parts))
     problems += joined_checks.find_problems(join, verifies, run.progress)
     errors = []
     for problem in problems:
@@ -216,21 +216,21 @@ def check_join(join: Join, parts: JoinParts, verifies: bool, run: Run) -> None:
         raise ProblemsError(errors)
 
 
-def identifier_problems(parts: JoinParts) -> Problems:
+def _identifier_problems(parts: JoinParts) -> Problems:
     """The identifier is 64 hex digits."""
     if parts.identifier is not None and not names.is_hex_id(parts.identifier):
         text = f'{parts.identifier!r} is not 64 hex digits: give a SHA-256'
         yield Problem(f'--id: {text}')
 
 
-def bytes_to_write(join: Join) -> int:
+def _bytes_to_write(join: Join) -> int:
     return sum(member.size for archive in join.archives for member in archive.members)
 
 
 # The parts of the archive.
 
 
-def add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
+def _add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     """Adds what no archive before this one has."""
 
     def is_new(name: str) -> bool:
@@ -239,24 +239,24 @@ def add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     tar.add_archive(archive, is_new)
 
 
-def index(join: Join) -> str:
+def _index(join: Join) -> str:
     """Returns the content of index.json, which leads containerd and Docker 29 to the images."""
     return json.dumps(joined_index.index(join.descriptors or []), sort_keys=True)
 
 
-def manifest(join: Join) -> str:
+def _manifest(join: Join) -> str:
     """Returns the content of manifest.json."""
     return json.dumps(joined_images.manifest_entries(join.images), sort_keys=True)
 
 
-def top_name(parts: JoinParts) -> Repositories:
+def _top_name(parts: JoinParts) -> Repositories:
     """Returns what the flags add to `repositories`."""
     if parts.identifier is None or parts.repository is None or parts.name is None:
         return {}
     return {parts.repository: {parts.name: parts.identifier}}
 
 
-def repositories(all_repositories: Repositories) -> str:
+def _repositories(all_repositories: Repositories) -> str:
     """Returns the content of `repositories`, by which Docker before 1.10 names images."""
     return json.dumps(all_repositories, indent=2, sort_keys=True)
 

@@ -31,24 +31,24 @@ def find_problems(join: Join, reads_everything: bool, progress: Progress) -> lis
     Raises:
         OSError: an archive cannot be read.
     """
-    problems = list(v1_problems(join))
+    problems = list(_v1_problems(join))
     for image in join.images:
-        problems += config_problems(image)
-        problems += layer_number_problems(image)
+        problems += _config_problems(image)
+        problems += _layer_number_problems(image)
         problems += verify.tag_problems(image.label, image.tags)
-        problems += missing_layer_problems(image, join)
+        problems += _missing_layer_problems(image, join)
         if reads_everything:
-            problems += config_digest_problems(image)
-    problems += diff_id_problems(join)
-    problems += layer_compression_problems(join)
+            problems += _config_digest_problems(image)
+    problems += _diff_id_problems(join)
+    problems += _layer_compression_problems(join)
     if reads_everything:
         progress.begin('checking', _bytes_to_check(join))
-        problems += layer_content_problems(join, progress)
-        problems += blob_problems(join, progress)
+        problems += _layer_content_problems(join, progress)
+        problems += _blob_problems(join, progress)
     return problems
 
 
-def v1_problems(join: Join) -> Problems:
+def _v1_problems(join: Join) -> Problems:
     """Every archive has a manifest."""
     for archive in join.v1_archives:
         text = f'{archive.path!r} is of before Docker 1.10: its images load in such a Docker only'
@@ -58,7 +58,7 @@ def v1_problems(join: Join) -> Problems:
 # Configurations.
 
 
-def config_problems(image: JoinedImage) -> Problems:
+def _config_problems(image: JoinedImage) -> Problems:
     """The configuration is there, and is one."""
     if image.content is None:
         yield Problem(f'{image.label} is a configuration that no archive has: give a whole image')
@@ -73,7 +73,7 @@ def config_problems(image: JoinedImage) -> Problems:
         yield from verify.history_problems(image.label, config, len(image.diff_ids))
 
 
-def config_digest_problems(image: JoinedImage) -> Problems:
+def _config_digest_problems(image: JoinedImage) -> Problems:
     """The configuration has the digest that its names tell."""
     if image.content is None:
         return
@@ -89,7 +89,7 @@ def config_digest_problems(image: JoinedImage) -> Problems:
 # Layers.
 
 
-def layer_number_problems(image: JoinedImage) -> Problems:
+def _layer_number_problems(image: JoinedImage) -> Problems:
     """There are as many layers as diff IDs, and no more than all clients take."""
     count = len(image.layers)
     if image.diff_ids is not None and len(image.diff_ids) != count:
@@ -98,7 +98,7 @@ def layer_number_problems(image: JoinedImage) -> Problems:
     yield from verify.layer_count_problems(image.label, count)
 
 
-def missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
+def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
     """Every layer is in one of the archives."""
     for name in dict.fromkeys(image.layers):
         if join.files.find(name) is None:
@@ -106,7 +106,7 @@ def missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
             yield Problem(f'{image.label}: {text}')
 
 
-def diff_id_problems(join: Join) -> Problems:
+def _diff_id_problems(join: Join) -> Problems:
     """No two images say of one layer that it is another one each."""
     for name, diff_ids in join.layers.diff_ids.items():
         if len(diff_ids) > 1:
@@ -114,7 +114,7 @@ def diff_id_problems(join: Join) -> Problems:
             yield Problem(f'{text}, and {diff_ids[1]} in another: leave one out')
 
 
-def layer_compression_problems(join: Join) -> Problems:
+def _layer_compression_problems(join: Join) -> Problems:
     """No layer has a compression that some clients do not read."""
     for name in join.layers.diff_ids:
         found = join.files.find(name)
@@ -123,7 +123,7 @@ def layer_compression_problems(join: Join) -> Problems:
             yield from verify.compression_problems(label, streams.detect(found.head()))
 
 
-def layer_content_problems(join: Join, progress: Progress) -> Problems:
+def _layer_content_problems(join: Join, progress: Progress) -> Problems:
     """Each layer is what the configurations, and its name, say."""
     for name, diff_ids in join.layers.diff_ids.items():
         found = join.files.find(name)
@@ -138,7 +138,7 @@ def _content_problems(
     source = found.source()
     compression_name = streams.detect(source.head())
     if compression_name is not None and not streams.can_inflate(compression_name):
-        yield from _blob_problems(found.name, found, label, progress)
+        yield from _blob_digest_problems(found.name, found, label, progress)
         yield verify.not_read(label)
         return
     file_digest = new_sha256()
@@ -169,7 +169,7 @@ def _layer_label(join: Join, name: str) -> str:
 # The blobs of an OCI image layout.
 
 
-def blob_problems(join: Join, progress: Progress) -> Problems:
+def _blob_problems(join: Join, progress: Progress) -> Problems:
     """Each blob that index.json leads to is what its descriptor says."""
     checked = set(join.layers.diff_ids)
     checked.update(stored.config_name for image in join.images for stored in image.stored)
@@ -182,10 +182,10 @@ def blob_problems(join: Join, progress: Progress) -> Problems:
             text = f'{label} has {found.member.size} bytes, not {blob.size}'
             yield Problem(f'{text}: replace the archive')
         if blob.name != found.name or found.name not in checked:
-            yield from _blob_problems(blob.name, found, label, progress)
+            yield from _blob_digest_problems(blob.name, found, label, progress)
 
 
-def _blob_problems(name: str, found: FoundFile, label: str, progress: Progress) -> Problems:
+def _blob_digest_problems(name: str, found: FoundFile, label: str, progress: Progress) -> Problems:
     """A file has the digest that its name, or that of a link to it, tells."""
     digest = new_sha256()
     for block in found.source().blocks():

@@ -174,7 +174,7 @@ class LayerTable:
             self.by_diff_id.setdefault(diff_id, name)
             if diff_id not in known:
                 known.append(diff_id)
-        digest = digest_in(name)
+        digest = _digest_in(name)
         if digest is not None:
             self.by_digest.setdefault(digest, name)
 
@@ -187,7 +187,7 @@ class LayerTable:
         """
         if diff_id in self.by_diff_id:
             return self.by_diff_id[diff_id]
-        candidate = self.by_digest.get(digest_in(name) or '')
+        candidate = self.by_digest.get(_digest_in(name) or '')
         if candidate is None:
             return None
         if diff_id is not None and self.diff_ids.get(candidate):
@@ -195,7 +195,7 @@ class LayerTable:
         return candidate
 
 
-def digest_in(name: str) -> str | None:
+def _digest_in(name: str) -> str | None:
     """Returns the digest that the name of a layer tells, in hex, or None."""
     match = re.fullmatch(_NAMED_BY_DIGEST, name, re.DOTALL)
     if match is None:

@@ -104,7 +104,7 @@ def _describe(
 
 def _base_layers(image: OpenedImage, base: BaseImage, progress: Progress) -> list[BaseLayer]:
     diff_ids = _diff_ids(base)
-    told = find_told_layers(base)
+    told = _find_told_layers(base)
     layers = []
     for position, place in enumerate(image.base_layer_places()):
         name = base.layers[position]
@@ -159,7 +159,7 @@ def _check_digest(
         raise ArchiveError(f'--base: {text}: replace the base')
 
 
-def find_told_layers(base: BaseImage) -> list[Any] | None:
+def _find_told_layers(base: BaseImage) -> list[Any] | None:
     """Returns the layers' descriptors in the OCI manifest that a base has of its image.
 
     Returns:

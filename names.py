@@ -79,7 +79,7 @@ def check_is_name(flag: str, identifier: str, origin: str = '') -> None:
 def _find_identifier(flag: str, path: str, notes: list[str]) -> str:
     data = files.read_whole(path)
     try:
-        text = decode_text(data)
+        text = _decode_text(data)
     except UnicodeDecodeError as error:
         raise ArgumentError(f'{flag}: {path!r} has no identifier: give another file') from error
     digests = _find_digests(text)
@@ -93,7 +93,7 @@ def _find_identifier(flag: str, path: str, notes: list[str]) -> str:
     return words[0]
 
 
-def decode_text(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     """Returns the text of a file without a byte order mark; PowerShell's > writes UTF-16."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode('utf-16')

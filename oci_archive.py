@@ -36,11 +36,11 @@ def write(output: str, image: OpenedImage, run: Run, digest_file: str | None) ->
     run.progress.begin('writing', image.bytes_to_write)
     with contextlib.ExitStack() as stack:
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
-        digest_output = stack.enter_context(open_digest_file(digest_file, run))
+        digest_output = stack.enter_context(_open_digest_file(digest_file, run))
         config_name = oci.blob_name(blobs.config.digest)
         tar.add_file(config_name, content=image.config)
-        add_blobs_of_layers(tar, image, blobs)
-        add_blobs_of_base(tar, image, blobs)
+        _add_blobs_of_layers(tar, image, blobs)
+        _add_blobs_of_base(tar, image, blobs)
         tar.add_file(oci.blob_name(descriptor.digest), content=oci_manifest)
         tar.add_file(oci.INDEX_NAME, content=index(image, descriptor))
         tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
@@ -57,7 +57,7 @@ def write(output: str, image: OpenedImage, run: Run, digest_file: str | None) ->
 
 
 @contextlib.contextmanager
-def open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
+def _open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
     """Opens the file for the digest, where there is to be one."""
     if path is None:
         yield None
@@ -66,7 +66,7 @@ def open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
         yield output
 
 
-def add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
+def _add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
     """Adds each layer once, under its digest."""
     added: set[str] = set()
     for layer, descriptor in zip(image.parts.layers, blobs.own_layers, strict=True):
@@ -75,7 +75,7 @@ def add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -
         added.add(descriptor.digest)
 
 
-def add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
+def _add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
     """Adds each layer of the base that is merged, unless it is there."""
     for layer in blobs.base_layers:
         if layer.source is not None:

@@ -98,7 +98,7 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
     if not f:
         return []
     with sources.open_archive(f, keep_all=False) as archive:
-        return read_manifest(archive) or []
+        return _read_manifest(archive) or []
 
 
 def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
@@ -121,7 +121,7 @@ def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
     return check_entry(f or '', manifest[-1])
 
 
-def read_manifest(archive: Archive) -> list[Any] | None:
+def _read_manifest(archive: Archive) -> list[Any] | None:
     """Returns the list in manifest.json, or None without that member.
 
     Raises:
@@ -203,7 +203,7 @@ def read_image_manifest(archive: Archive, what: str) -> list[Any] | None:
         ArchiveError: it holds no image, or its manifest comes twice with different content.
     """
     check_twice(archive, [MANIFEST])
-    manifest = read_manifest(archive)
+    manifest = _read_manifest(archive)
     if manifest or (manifest is None and _is_v1(archive)):
         return manifest
     state, advice = _describe(archive, manifest)

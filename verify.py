@@ -62,24 +62,24 @@ def find_problems(
     """
     progress = progress or Progress()
     digests: dict[str, str] = {}
-    problems = _fatal_for_oci(image, identifier_problems(image))
+    problems = _fatal_for_oci(image, _identifier_problems(image))
     if reads_everything or image.parts.oci:
-        problems += _fatal_for_oci(image, config_digest_problems(image))
+        problems += _fatal_for_oci(image, _config_digest_problems(image))
     if reads_everything:
         progress.begin('checking', _bytes_to_check(image))
-        problems += layer_digest_problems(image, digests, progress)
-    problems += _fatal_for_oci(image, layer_compression_problems(image))
-    problems += _fatal_for_oci(image, base_problems(image))
-    problems += _fatal_for_oci(image, base_compression_problems(image))
+        problems += _layer_digest_problems(image, digests, progress)
+    problems += _fatal_for_oci(image, _layer_compression_problems(image))
+    problems += _fatal_for_oci(image, _base_problems(image))
+    problems += _fatal_for_oci(image, _base_compression_problems(image))
     if reads_everything:
-        problems += base_layer_digest_problems(image, progress)
-        problems += missing_layer_problems(image)
+        problems += _base_layer_digest_problems(image, progress)
+        problems += _missing_layer_problems(image)
     layer_count = len(image.base_layers) + len(image.parts.layers)
     problems += layer_count_problems('--layer', layer_count)
-    problems += config_problems(image, digests)
+    problems += _config_problems(image, digests)
     problems += _fatal_for_oci(image, tag_problems('--tag', image.parts.tags))
     if image.parts.oci and not image.failures and not any(item.is_fatal for item in problems):
-        problems += layout_problems(image, progress)
+        problems += _layout_problems(image, progress)
     return problems
 
 
@@ -93,7 +93,7 @@ def _fatal_for_oci(image: OpenedImage, problems: Problems) -> list[Problem]:
 # Identifiers.
 
 
-def identifier_problems(image: OpenedImage) -> Problems:
+def _identifier_problems(image: OpenedImage) -> Problems:
     """Every identifier is 64 hex digits."""
     parts = image.parts
     given = [('--id', parts.identifier, parts.id_origin)]
@@ -107,7 +107,7 @@ def identifier_problems(image: OpenedImage) -> Problems:
             yield Problem(f'{flag}: {identifier!r}{origin} is not 64 hex digits: {advice}')
 
 
-def config_digest_problems(image: OpenedImage) -> Problems:
+def _config_digest_problems(image: OpenedImage) -> Problems:
     """The SHA-256 of the configuration is the image's identifier."""
     parts = image.parts
     if image.config is None or not names.is_hex_id(parts.identifier):
@@ -123,7 +123,7 @@ def config_digest_problems(image: OpenedImage) -> Problems:
 # Layers.
 
 
-def layer_digest_problems(
+def _layer_digest_problems(
     image: OpenedImage, digests: dict[str, str], progress: Progress
 ) -> Problems:
     """Each layer is a tar archive, and the SHA-256 of its content is its identifier.
@@ -251,14 +251,14 @@ def not_read(label: str) -> Problem:
     return Problem(f'{text}: use Python 3.14', is_error=False)
 
 
-def layer_compression_problems(image: OpenedImage) -> Problems:
+def _layer_compression_problems(image: OpenedImage) -> Problems:
     """No layer has a compression that some clients do not read."""
     for layer in dict.fromkeys(image.parts.layers):
         if layer.path in image.layers:
             yield from compression_problems(repr(layer.path), image.compression_of(layer))
 
 
-def base_compression_problems(image: OpenedImage) -> Problems:
+def _base_compression_problems(image: OpenedImage) -> Problems:
     """Nor has a layer of the base."""
     for label, archive, member, _ in _base_layer_members(image):
         yield from compression_problems(label, streams.detect(archive.head(member)))
@@ -281,7 +281,7 @@ def layer_count_problems(label: str, count: int) -> Problems:
 # The base.
 
 
-def base_problems(image: OpenedImage) -> Problems:
+def _base_problems(image: OpenedImage) -> Problems:
     """The base has a configuration and layers, which fit together."""
     base = image.base
     if base is None:
@@ -333,7 +333,7 @@ def _base_layer_members(
         yield f'layer {name!r} of {archive.path!r}', archive, member, diff_id
 
 
-def base_layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
+def _base_layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
     """Each layer of the base that is there is what the base's configuration says."""
     for label, archive, member, diff_id in _base_layer_members(image):
         if not archive.has_content(member):
@@ -341,14 +341,14 @@ def base_layer_digest_problems(image: OpenedImage, progress: Progress) -> Proble
         source = archive.source(member)
         stored = _new_stored_digest(image, source)
         problems = list(
-            stored_layer_problems(source, label, member.name, diff_id, progress, stored)
+            _stored_layer_problems(source, label, member.name, diff_id, progress, stored)
         )
         if stored is not None and not problems:
             image.remember_digest(source, stored.hexdigest())
         yield from problems
 
 
-def stored_layer_problems(
+def _stored_layer_problems(
     source: sources.Source,
     label: str,
     name: str,
@@ -395,7 +395,7 @@ def _name_problems(source: sources.Source, label: str, name: str, progress: Prog
         yield Problem(f'{label} has the digest {digest.hexdigest()}: replace the base')
 
 
-def missing_layer_problems(image: OpenedImage) -> Problems:
+def _missing_layer_problems(image: OpenedImage) -> Problems:
     """Every layer is in the archive; a partial OCI layout says itself what is not."""
     if image.legacy_base is None and image.parts.legacy_base is not None:
         return  # that it cannot be read is said already
@@ -416,7 +416,7 @@ def _bytes_to_check(image: OpenedImage) -> int:
 # The configuration.
 
 
-def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
+def _config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
     """The configuration is one, and fits the layers."""
     if image.config is None:
         return
@@ -431,7 +431,7 @@ def config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
         config = image_config.with_usual_keys(config)
     diff_ids = image_config.diff_ids(config)
     if diff_ids is not None:
-        yield from diff_id_problems(flag, diff_ids, image, digests)
+        yield from _diff_id_problems(flag, diff_ids, image, digests)
         yield from history_problems(flag, config, len(diff_ids))
 
 
@@ -446,7 +446,7 @@ def config_type_problems(flag: str, config: dict[str, Any]) -> Problems:
         yield Problem(f'{flag}: {text}: mend it')
 
 
-def diff_id_problems(
+def _diff_id_problems(
     flag: str, diff_ids: list[str], image: OpenedImage, digests: dict[str, str]
 ) -> Problems:
     """The diff IDs are those of the base, then those of the layers that the image adds."""
@@ -513,7 +513,7 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
 # The OCI layout.
 
 
-def layout_problems(image: OpenedImage, progress: Progress) -> Problems:
+def _layout_problems(image: OpenedImage, progress: Progress) -> Problems:
     """The digest and size of each layer can be known, and the base does not contradict itself."""
     import layout  # here, for it takes time at every start
 
