@@ -71,13 +71,28 @@ def check_output(flag: str, path: str, used: dict[str, list[str]]) -> None:
 
 
 def check_opened(image: OpenedImage) -> None:
-    """Raises ArgumentError if an identifier would stand for two things in the archive."""
+    """Checks that each identifier stands for one thing in the archive.
+
+    Args:
+        image: the image, whose files could all be opened.
+
+    Raises:
+        ArgumentError: an identifier is one of the base, reserved, or that of two different files.
+        OSError: a layer cannot be read.
+    """
     _check_names(image)
     _check_layers_of_one_id(image)
 
 
 def check_base_is_whole(image: OpenedImage) -> None:
-    """Raises ArchiveError if what is merged is the base, and lacks its own layers."""
+    """Checks that a base that is merged has its own layers.
+
+    Args:
+        image: the image, whose files could all be opened.
+
+    Raises:
+        ArchiveError: it lacks one.
+    """
     if image.base is not None and image.is_on_itself:
         missing = image.missing_layers()
         if missing:
@@ -85,6 +100,12 @@ def check_base_is_whole(image: OpenedImage) -> None:
 
 
 def lacks_layer(path: str, layer: str) -> str:
+    """Returns the text that says of a base that it lacks a layer.
+
+    Args:
+        path: the path of the base.
+        layer: the name of the layer in the manifest of the base.
+    """
     return f'{path!r} lacks its layer {layer!r}: give a whole image'
 
 

@@ -52,7 +52,11 @@ def new_flags() -> flags.FlagValues:
 
 
 def silent_run(program: str) -> Run:
-    """Returns what a caller from Python has in place of a run of a program."""
+    """Returns what a caller from Python has in place of a run of a program.
+
+    Args:
+        program: the name of the program.
+    """
     return Run(program, files.PartialFiles(), Progress())
 
 
@@ -83,7 +87,7 @@ def run(
                 raise ArgumentError(f'{argv[1]!r} is not a flag: begin every argument with --')
             main(this_run)
         except FAILURES as error:
-            lines = [f'{program}: {printable(line)}' for line in describe(error)]
+            lines = [f'{program}: {_printable(line)}' for line in describe(error)]
             progress.clear()
             sys.exit('\n'.join(dict.fromkeys(lines)))
         progress.clear()
@@ -92,7 +96,11 @@ def run(
 
 
 def describe(error: Exception) -> list[str]:
-    """Returns the lines that tell a user of one of FAILURES."""
+    """Returns the lines that tell a user what is wrong and what to do, without the program's name.
+
+    Args:
+        error: one of FAILURES.
+    """
     if isinstance(error, ProblemsError):
         return error.problems
     if isinstance(error, OSError):
@@ -102,40 +110,67 @@ def describe(error: Exception) -> list[str]:
     return [str(error)]
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """Returns a text with what is not printable escaped: it stays one line."""
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def text_of_argument(value: str) -> str:
-    """Returns the bytes of an argument read as UTF-8, whatever the locale."""
+    """Returns the bytes of an argument read as UTF-8, whatever the locale.
+
+    Args:
+        value: the argument as Python decoded it, by the locale.
+    """
     return os.fsencode(value).decode('utf-8', 'surrogateescape')
 
 
 def argument_of_text(text: str) -> str:
-    """Returns what text_of_argument() was given: the path of a file that an argument names."""
+    """Returns what text_of_argument() was given: the path of a file that an argument names.
+
+    Args:
+        text: what text_of_argument() returned, or a part of it.
+    """
     return os.fsdecode(text.encode('utf-8', 'surrogateescape'))
 
 
 def given(value: str | None) -> str | None:
-    """Returns the value of an optional flag, None for an empty one: it counts as not given."""
+    """Returns the value of an optional flag, None for an empty one: it counts as not given.
+
+    Args:
+        value: the value as absl parsed it.
+    """
     return value or None
 
 
 def given_text(value: str | None) -> str | None:
-    """Returns what given() does, as UTF-8 whatever the locale."""
+    """Returns what given() does, as UTF-8 whatever the locale.
+
+    Args:
+        value: the value as absl parsed it.
+    """
     if not value:
         return None
     return text_of_argument(value)
 
 
 def all_given(values: Sequence[str] | None) -> list[str]:
-    """Returns the values of a flag that may come again, without empty ones."""
+    """Returns the values of a flag that may come again, without empty ones.
+
+    Args:
+        values: the values as absl parsed them; None where the flag is not given.
+    """
     return [value for value in values or () if value]
 
 
 def check_given(flag: flags.FlagHolder[Any]) -> None:
-    """Raises ArgumentError for a required flag without a value."""
+    """Checks that a required flag has a value.
+
+    Args:
+        flag: the flag, whose help is `required: ` and what to give.
+
+    Raises:
+        ArgumentError: it has none.
+    """
     if not flag.value:
         what = flags.FLAGS[flag.name].help.removeprefix('required: ')
         raise ArgumentError(f'--{flag.name} is missing: give {what}')
@@ -168,7 +203,7 @@ class _Formatter(standard_logging.Formatter):
 
     def format(self, record: standard_logging.LogRecord) -> str:
         self._run.progress.clear()
-        text = printable(record.getMessage())
+        text = _printable(record.getMessage())
         if record.levelno >= standard_logging.WARNING:
             return f'{self._run.program}: warning: {text}'
         return f'{self._run.program}: {text}'
@@ -192,7 +227,7 @@ def _parse_flags(
         arguments = flags.FLAGS(argv)
     except (flags.Error, ValueError) as error:
         text = ' '.join(str(error).split())
-        sys.exit(f'{program}: {printable(text)}: see --help')
+        sys.exit(f'{program}: {_printable(text)}: see --help')
     for name in own_flags:
         if _has_nul(own_flags[name].value):
             sys.exit(f'{program}: --{name} has a NUL character: leave it out')

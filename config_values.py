@@ -23,7 +23,12 @@ _VARIABLE = r'(?a:\\\$|\$(?:(\w+)|\{([^{}]*)\}))'
 def with_variables(
     base: Sequence[str], new: Mapping[str, str] | Sequence[tuple[str, str]]
 ) -> list[str]:
-    """Returns the list of variables with new ones set, each in the place that it had."""
+    """Returns the list of variables with new ones set, each in the place that it had.
+
+    Args:
+        base: the variables of the base, each NAME=VALUE.
+        new: the new ones; a value may name others as Resolve() reads them.
+    """
     entries = {entry.partition('=')[0]: entry for entry in base}
     values = {name: entry.partition('=')[2] for name, entry in entries.items()}
     pairs = new.items() if isinstance(new, Mapping) else new
@@ -52,6 +57,9 @@ def Resolve(value: str, environment: Mapping[str, str]) -> str:
 def normal_port(port: str) -> str:
     """Returns a port as configurations have it, `80/tcp`.
 
+    Args:
+        port: a number, and a protocol behind a slash if it is not tcp.
+
     Raises:
         ArgumentError: it is no number, or its protocol is unknown.
     """
@@ -67,11 +75,28 @@ def normal_port(port: str) -> str:
 
 
 def check_volumes(volumes: Sequence[str]) -> None:
+    """Checks that volumes are folders.
+
+    Args:
+        volumes: the values of --volumes.
+
+    Raises:
+        ArgumentError: one is empty.
+    """
     if '' in volumes:
         raise ArgumentError('--volumes: an item is empty: give a folder')
 
 
 def check_workdir(workdir: str, system: str) -> None:
+    """Checks that a working directory is an absolute path.
+
+    Args:
+        workdir: the value of --workdir.
+        system: what the image runs on, as its configuration says in `os`.
+
+    Raises:
+        ArgumentError: it is not.
+    """
     is_absolute = workdir.startswith('/')
     if system == 'windows':
         is_absolute = re.match(_ABSOLUTE_ON_WINDOWS, workdir) is not None

@@ -279,6 +279,14 @@ def _parts_of_flags(notes: list[str]) -> ImageParts:
 
 
 def main(run: Run) -> None:
+    """Does what the flags say.
+
+    Args:
+        run: what is shared by all that is done in this run.
+
+    Raises:
+        ArgumentError, OSError, ArchiveError: as create_image().
+    """
     for flag in (_OUTPUT, _ID, _CONFIG):
         command_line.check_given(flag)
     notes: list[str] = []

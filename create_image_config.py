@@ -322,6 +322,9 @@ def history(
 def KeyValueToDict(pair: Iterable[str]) -> dict[str, str]:
     """Returns the values of pairs NAME=VALUE by their names; the last of a name counts.
 
+    Args:
+        pair: the pairs.
+
     Raises:
         ValueError: one has no `=`, or nothing before it.
     """
@@ -329,7 +332,11 @@ def KeyValueToDict(pair: Iterable[str]) -> dict[str, str]:
 
 
 def DeepCopySkipNull(data: Any) -> Any:
-    """Returns a copy of JSON data without the keys whose value is null."""
+    """Returns a copy of JSON data without the keys whose value is null.
+
+    Args:
+        data: what json.loads() may return; nulls in lists stay.
+    """
     if isinstance(data, dict):
         return {key: DeepCopySkipNull(item) for key, item in data.items() if item is not None}
     if isinstance(data, list):
@@ -388,23 +395,53 @@ class Inputs:
         self.paths: dict[str, list[str]] = {}
 
     def text(self, holder: flags.FlagHolder[str | None]) -> str | None:
-        """Returns the value of an optional flag; None without one."""
+        """Returns the value of an optional flag; None without one.
+
+        Args:
+            holder: the flag.
+
+        Raises:
+            ArgumentError: no configuration can hold the value.
+        """
         value = given(holder.value)
         if value is None:
             return None
         return flag_values.text_of(f'--{holder.name}', value)
 
     def items(self, holder: flags.FlagHolder[list[str] | None]) -> list[str] | None:
-        """Returns the items of a list; None where the flag is not given."""
+        """Returns the items of a list; None where the flag is not given.
+
+        Args:
+            holder: the flag.
+
+        Raises:
+            ArgumentError: the value is no list, or no configuration can hold an item.
+        """
         return flag_values.items_of(f'--{holder.name}', holder.value or [])
 
     def pairs(self, holder: flags.FlagHolder[list[str] | None]) -> list[tuple[str, str]]:
-        """Returns the pairs of a list of NAME=VALUE."""
+        """Returns the pairs of a list of NAME=VALUE, in their order.
+
+        Args:
+            holder: the flag.
+
+        Raises:
+            ArgumentError: as items(), and where an item is no such pair.
+        """
         items = self.items(holder) or []
         return [flag_values.split_pair(f'--{holder.name}', item) for item in items]
 
     def file(self, flag: str, path: str) -> str:
-        """Returns the text of a file that a flag names."""
+        """Returns the text of a file that a flag names.
+
+        Args:
+            flag: the flag with its dashes, for errors.
+            path: the path of the file.
+
+        Raises:
+            ArgumentError: it is not in UTF-8.
+            OSError: it cannot be read.
+        """
         self.paths.setdefault(flag, []).append(path)
         try:
             text = files.read_whole(path).decode('utf-8')
@@ -413,7 +450,12 @@ class Inputs:
         return text
 
     def layers(self) -> list[str]:
-        """Returns the diff IDs of the new layers, in hex."""
+        """Returns the diff IDs of the new layers, in hex, bottom layer first.
+
+        Raises:
+            ArgumentError: a value of --layer has no identifier that is a SHA-256.
+            OSError: the file of an identifier cannot be read.
+        """
         layers = []
         for value in command_line.all_given(_LAYER.value):
             name, equals, path = value.partition('=')
@@ -484,6 +526,14 @@ def _check_output(output: str, inputs: dict[str, list[str]]) -> None:
 
 
 def main(run: Run) -> None:
+    """Does what the flags say.
+
+    Args:
+        run: what is shared by all that is done in this run.
+
+    Raises:
+        ArgumentError, OSError, ArchiveError: as read_base_config().
+    """
     command_line.check_given(_OUTPUT)
     output = _OUTPUT.value or ''
     inputs = Inputs()

@@ -28,7 +28,14 @@ _TEXT_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
 
 @contextlib.contextmanager
 def errors_name(path: str) -> Iterator[None]:
-    """Has the system's errors name the file as the caller knows it."""
+    """Has the system's errors name a file as the caller knows it.
+
+    Args:
+        path: the path as the user gave it.
+
+    Raises:
+        OSError: the one that was raised in the context, which names the file now.
+    """
     try:
         yield
     except OSError as error:
@@ -88,7 +95,11 @@ class InputFile:
         self.size = self._status.st_size
 
     def is_same(self, path: str) -> bool:
-        """Tells whether a path leads to this file."""
+        """Tells whether a path leads to this file.
+
+        Args:
+            path: any path; one that leads nowhere is not the same.
+        """
         try:
             return os.path.samestat(os.stat(path), self._status)
         except OSError:
@@ -102,6 +113,7 @@ class InputFile:
                     raise OSError(errno.ESTALE, 'it changed while it was read')
 
     def close(self) -> None:
+        """Closes the file."""
         self.file.close()
 
 
@@ -116,10 +128,19 @@ class PartialFiles:
         self._paths: set[str] = set()
 
     def add(self, path: str) -> None:
+        """Has a signal remove a file.
+
+        Args:
+            path: the path of the file.
+        """
         self._paths.add(path)
 
     def discard(self, path: str) -> None:
-        """Removes a file, which need not be there."""
+        """Removes a file, which need not be there.
+
+        Args:
+            path: the path of the file.
+        """
         try:
             os.unlink(path)
         except OSError:
@@ -127,10 +148,15 @@ class PartialFiles:
         self._paths.discard(path)
 
     def forget(self, path: str) -> None:
-        """Leaves a file to whoever put it in its place."""
+        """Leaves a file to whoever put it in its place.
+
+        Args:
+            path: the path that it had.
+        """
         self._paths.discard(path)
 
     def discard_all(self) -> None:
+        """Removes all the files."""
         for path in list(self._paths):
             self.discard(path)
 
@@ -185,7 +211,14 @@ class OutputFile:
         self.target = target
 
     def write(self, data: bytes | memoryview) -> None:
-        """Writes all the bytes; raises OSError as the system does, naming the file."""
+        """Writes all of some bytes.
+
+        Args:
+            data: the bytes.
+
+        Raises:
+            OSError: the system's, with the name of the output.
+        """
         rest = memoryview(data)
         with errors_name(self.name):
             while rest:
@@ -239,6 +272,9 @@ def _temporary_path(folder: str) -> str:
 def put_all_in_place(outputs: list[OutputFile]) -> None:
     """Puts files in their places, all of them before a signal is heeded.
 
+    Args:
+        outputs: the files, written to their ends.
+
     Raises:
         OSError: one cannot be put in its place; then those before it are not there either, and
             the old files are again, where the file system gives a file a second name.
@@ -291,7 +327,11 @@ def _second_name(path: str) -> str | None:
 
 
 def is_replaced(path: str) -> bool:
-    """Tells whether a path has no file, or a regular one, which a new one replaces."""
+    """Tells whether a path has no file, or a regular one, which a new one replaces.
+
+    Args:
+        path: the path of an output; '-' is standard output, which is not replaced.
+    """
     return path != '-' and (os.path.isfile(path) or not os.path.exists(path))
 
 
@@ -300,6 +340,9 @@ def folder_for_temporary(output: str) -> str | None:
 
     What is inflated there needs as much room as the output, on the same file system, which may
     share its blocks.
+
+    Args:
+        output: the path of the output; '-' is standard output.
     """
     if not is_replaced(output):
         return None
@@ -307,18 +350,35 @@ def folder_for_temporary(output: str) -> str | None:
 
 
 def check_folder(output: str) -> None:
-    """Raises OSError if the folder of an output is missing, before work is done in vain."""
+    """Checks that the folder of an output is there, before work is done in vain.
+
+    Args:
+        output: the path of the output.
+
+    Raises:
+        OSError: it is not.
+    """
     with errors_name(output):
         os.stat(os.path.join(os.path.dirname(os.path.realpath(output)), ''))
 
 
 def have_same_place(one: str, other: str) -> bool:
-    """Tells whether what is put at one path replaces the file at the other."""
+    """Tells whether what is put at one path replaces the file at the other.
+
+    Args:
+        one: a path.
+        other: another one.
+    """
     return os.path.realpath(one) == os.path.realpath(other)
 
 
 def are_one_output(one: str, other: str) -> bool:
-    """Tells whether two outputs would be one file; '-' is standard output."""
+    """Tells whether two outputs would be one file.
+
+    Args:
+        one: the path of an output; '-' is standard output.
+        other: the path of another one.
+    """
     if have_same_place(one, other):
         return True
     try:

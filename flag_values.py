@@ -89,7 +89,15 @@ def _items_between_commas(flag: str, text: str) -> list[str]:
 
 
 def split_pair(flag: str, pair: str) -> tuple[str, str]:
-    """Splits NAME=VALUE at the first `=`; raises ArgumentError for what is none."""
+    """Returns the two sides of NAME=VALUE, split at the first `=`.
+
+    Args:
+        flag: the flag with its dashes, for errors.
+        pair: the text.
+
+    Raises:
+        ArgumentError: it has no `=`, or nothing before it.
+    """
     name, equals, value = pair.partition('=')
     if not name or not equals:
         raise ArgumentError(

@@ -12,7 +12,11 @@ def new_sha256() -> Any:
 
 
 def sha256(data: bytes) -> str:
-    """Returns the SHA-256 of bytes, in hex."""
+    """Returns the SHA-256 of bytes, in hex.
+
+    Args:
+        data: the bytes.
+    """
     digest = new_sha256()
     digest.update(data)
     return str(digest.hexdigest())

@@ -26,7 +26,11 @@ _FILE_FAILURES = (OSError, ArgumentError, ArchiveError)
 
 
 def is_merged(name: str) -> bool:
-    """Tells whether the member of a base with this normal name is merged into an image."""
+    """Tells whether a member of a base is merged into an image.
+
+    Args:
+        name: the normal name of the member.
+    """
     return name.split('/')[0] not in REPLACED
 
 
@@ -161,7 +165,15 @@ class OpenedImage:
         return [place or other or below for place, other, below in choices]
 
     def stored_digest(self, source: Source, progress: Progress) -> str:
-        """Returns the SHA-256 of a compressed layer as it is stored; reads it unless it was."""
+        """Returns the SHA-256 of a compressed layer as it is stored, in hex; reads it but once.
+
+        Args:
+            source: the layer as it is stored.
+            progress: is told of the bytes that are read.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         place = _place_in_file(source)
         if place not in self.stored_digests:
             digest = new_sha256()
@@ -172,10 +184,24 @@ class OpenedImage:
         return self.stored_digests[place]
 
     def remember_digest(self, source: Source, digest: str) -> None:
+        """Has stored_digest() know a layer that was read.
+
+        Args:
+            source: the layer as it is stored.
+            digest: its SHA-256, in hex.
+        """
         self.stored_digests[_place_in_file(source)] = digest
 
     def have_same_content(self, one: Layer, other: Layer) -> bool:
-        """Tells whether two layers have the same bytes; reads them as far as they agree."""
+        """Tells whether two layers have the same bytes; reads them as far as they agree.
+
+        Args:
+            one: a layer that could be opened.
+            other: another one.
+
+        Raises:
+            OSError: one cannot be read.
+        """
         left, right = (
             sources.whole_file(path, self.layers[path].file, self.layers[path].size)
             for path in (one.path, other.path)
@@ -183,7 +209,14 @@ class OpenedImage:
         return sources.have_same_content(left, right)
 
     def compression_of(self, layer: Layer) -> str | None:
-        """Tells the compression of a layer, None for a plain one, without reading it."""
+        """Tells the compression of a layer as streams.detect() does, without reading all of it.
+
+        Args:
+            layer: a layer that could be opened.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         opened = self.layers[layer.path]
         with files.errors_name(layer.path):
             opened.file.seek(0)

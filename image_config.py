@@ -55,7 +55,11 @@ def parse(data: bytes) -> dict[str, Any]:
 
 
 def parse_or_none(data: bytes) -> dict[str, Any] | None:
-    """Does what parse() does; returns None for what is no configuration."""
+    """Returns what parse() does, and None for what is no configuration.
+
+    Args:
+        data: the bytes of a configuration.
+    """
     try:
         return parse(data)
     except ConfigError:
@@ -74,7 +78,11 @@ def _finite(text: str) -> float:
 
 
 def is_time(text: str) -> bool:
-    """Tells whether a text is a time as RFC 3339 writes it."""
+    """Tells whether a text is a time as RFC 3339 writes it.
+
+    Args:
+        text: any text.
+    """
     match = re.fullmatch(_TIME, text)
     if match is None:
         return False
@@ -244,6 +252,9 @@ def type_problems(config: dict[str, Any]) -> list[str]:
 
     What a whole configuration must have is not asked for: see platform_problems() and
     rootfs_problems().
+
+    Args:
+        config: the configuration as parse() returns it.
     """
     return [f'{where} must be {what}' for where, what in _CONFIGURATION('', config)]
 
@@ -270,7 +281,11 @@ def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 def platform_problems(config: dict[str, Any]) -> list[str]:
-    """Returns what is wrong with the platform, without which containerd passes over an image."""
+    """Returns what is wrong with the platform, without which containerd passes over an image.
+
+    Args:
+        config: the configuration as parse() returns it.
+    """
     return [
         f'{key} is missing or empty'
         for key in ('architecture', 'os')
@@ -279,7 +294,11 @@ def platform_problems(config: dict[str, Any]) -> list[str]:
 
 
 def rootfs_problems(config: dict[str, Any]) -> list[str]:
-    """Returns what is wrong with the object that names the layers."""
+    """Returns what is wrong with the object that names the layers.
+
+    Args:
+        config: the configuration as parse() returns it.
+    """
     rootfs = config.get('rootfs')
     if rootfs is None:
         return ['rootfs is missing']
@@ -289,7 +308,11 @@ def rootfs_problems(config: dict[str, Any]) -> list[str]:
 
 
 def diff_ids(config: dict[str, Any]) -> list[str] | None:
-    """Returns the diff IDs of the layers, none for null; None where they are no strings."""
+    """Returns the diff IDs of the layers, none for null; None where they are no strings.
+
+    Args:
+        config: the configuration, with keys in the usual spelling.
+    """
     rootfs = config.get('rootfs')
     if not isinstance(rootfs, dict):
         return None
@@ -302,7 +325,11 @@ def diff_ids(config: dict[str, Any]) -> list[str] | None:
 
 
 def layers_in_history(config: dict[str, Any]) -> int | None:
-    """Returns the number of layers that the history tells of; None without a history."""
+    """Returns the number of layers that the history tells of; None without a history.
+
+    Args:
+        config: the configuration, with keys in the usual spelling.
+    """
     history = config.get('history')
     if not isinstance(history, list) or not history:
         return None

@@ -265,6 +265,14 @@ def _repositories(all_repositories: Repositories) -> str:
 
 
 def main(run: Run) -> None:
+    """Does what the flags say.
+
+    Args:
+        run: what is shared by all that is done in this run.
+
+    Raises:
+        ArgumentError, OSError, ArchiveError: as join_layers().
+    """
     command_line.check_given(_OUTPUT)
     identifier = given_text(_ID.value)
     notes: list[str] = []

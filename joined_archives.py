@@ -31,7 +31,10 @@ class ImageArchive(NamedTuple):
 
 
 def read_archive(archive: Archive) -> ImageArchive:
-    """Reads what an archive says of its images.
+    """Returns what an archive says of its images.
+
+    Args:
+        archive: the archive, open.
 
     Raises:
         ArchiveError: it holds no image, or clients would read it otherwise each.
@@ -70,7 +73,7 @@ class Join(NamedTuple):
 
 
 def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
-    """Finds out what archives make together.
+    """Returns what archives make together.
 
     Args:
         archives: the archives in the order in which they are joined.

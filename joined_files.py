@@ -27,6 +27,7 @@ class FoundFile(NamedTuple):
     member: Member
 
     def source(self) -> Source:
+        """Returns the content of the file."""
         return self.archive.source(self.member)
 
     def head(self) -> bytes:
@@ -66,11 +67,20 @@ class JoinedFiles:
                 raise ArchiveError(f'{both} have {name!r} with different content: {advice}')
 
     def is_first_in(self, name: str, archive: Archive) -> bool:
-        """Tells whether it is this archive that gives the member of a normal name."""
+        """Tells whether it is this archive that gives a member.
+
+        Args:
+            name: the normal name of the member.
+            archive: one of the archives.
+        """
         return self._archives.get(name) is archive
 
     def find(self, name: str) -> FoundFile | None:
-        """Returns the file of a normal name, through links, or None."""
+        """Returns the file of a name, through links, or None.
+
+        Args:
+            name: the normal name of the file.
+        """
         member = sources.find_file(self._members, name)
         if member is None:
             return None
@@ -78,7 +88,10 @@ class JoinedFiles:
         return FoundFile(found_name, self._archives[found_name], member)
 
     def read(self, name: str) -> bytes | None:
-        """Returns the bytes of the small file of a normal name, or None.
+        """Returns the bytes of a small file, or None.
+
+        Args:
+            name: the normal name of the file.
 
         Raises:
             ArchiveError: it is too large.

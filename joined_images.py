@@ -69,7 +69,11 @@ class JoinedImage:
         return list(dict.fromkeys(tags))
 
     def diff_ids_of(self, layers: Sequence[str]) -> list[str | None]:
-        """Returns what the configuration says of each of the layers, None where it does not."""
+        """Returns what the configuration says of each of the layers, None where it does not.
+
+        Args:
+            layers: the normal names of the layers, bottom layer first.
+        """
         if self.diff_ids is None or len(self.diff_ids) != len(layers):
             return [None] * len(layers)
         return list(self.diff_ids)
@@ -80,6 +84,9 @@ class JoinedImage:
 
 def read_images(archive: Archive) -> list[StoredImage]:
     """Reads the images that the manifest of an archive lists.
+
+    Args:
+        archive: the archive, open.
 
     Returns:
         The images; none of an archive of before Docker 1.10.
@@ -204,7 +211,13 @@ def _digest_in(name: str) -> str | None:
 
 
 def complete(image: JoinedImage, table: LayerTable, files: JoinedFiles) -> None:
-    """Has an image name the files that other archives have for the layers that its own lacks."""
+    """Has an image name the files that other archives have for the layers that its own lacks.
+
+    Args:
+        image: the image, whose layers are changed.
+        table: all layers, by what is known of them.
+        files: the files of all archives.
+    """
     diff_ids = image.diff_ids_of(image.layers)
     for index, diff_id in enumerate(diff_ids):
         name = image.layers[index]
@@ -216,7 +229,11 @@ def complete(image: JoinedImage, table: LayerTable, files: JoinedFiles) -> None:
 
 
 def manifest_entries(images: list[JoinedImage]) -> list[dict[str, Any]]:
-    """Returns the list that is the new manifest.json."""
+    """Returns the list that is the new manifest.json.
+
+    Args:
+        images: the images, in their order.
+    """
     by_id = {f'sha256:{image.id}': image for image in images}
     entries = []
     for image in images:

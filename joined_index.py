@@ -44,6 +44,9 @@ class Blob(NamedTuple):
 def read_index(archive: Archive) -> list[dict[str, Any]] | None:
     """Returns the descriptors in the index.json of an archive; None without that.
 
+    Args:
+        archive: the archive, open.
+
     Raises:
         ArchiveError: it is no index, or there twice with different content.
     """
@@ -102,7 +105,11 @@ def _name_of(descriptor: dict[str, Any]) -> tuple[str, str]:
 
 
 def index(descriptors: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns the object that is the new index.json."""
+    """Returns the object that is the new index.json.
+
+    Args:
+        descriptors: what it leads to.
+    """
     return {'schemaVersion': 2, 'mediaType': _INDEX_TYPE, 'manifests': descriptors}
 
 
@@ -115,6 +122,11 @@ def blobs(
     descriptors: list[dict[str, Any]], images: list[JoinedImage], files: JoinedFiles
 ) -> list[Blob]:
     """Returns the blobs that descriptors lead to, each once, as far as those between are there.
+
+    Args:
+        descriptors: those of the archives' index.json, in order.
+        images: the images of all archives, whose configurations tell diff IDs.
+        files: the files of all archives.
 
     Raises:
         ArchiveError: an index or a manifest among them is too large.
@@ -170,7 +182,14 @@ def _in_manifest(content: bytes | None, images_by_id: dict[str, JoinedImage]) ->
 def is_whole(
     all_blobs: list[Blob], images: list[JoinedImage], table: LayerTable, files: JoinedFiles
 ) -> bool:
-    """Tells whether no blob that an index leads to is there under another name only."""
+    """Tells whether no blob that an index leads to is there under another name only.
+
+    Args:
+        all_blobs: what blobs() returned.
+        images: the images of all archives.
+        table: all layers, by what is known of them.
+        files: the files of all archives.
+    """
     config_digests = {f'sha256:{image.id}' for image in images}
     for blob in all_blobs:
         if files.find(blob.name) is not None:

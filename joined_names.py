@@ -18,7 +18,10 @@ Repositories = dict[str, dict[str, str]]
 
 
 def read_repositories(archive: Archive) -> Repositories:
-    """Reads the file by which Docker before 1.10 names the images of an archive.
+    """Returns what an archive says by which Docker before 1.10 names its images.
+
+    Args:
+        archive: the archive, open.
 
     Raises:
         ArchiveError: it is another JSON than it must be, or there twice with different content.
@@ -49,7 +52,11 @@ def _are_repositories(value: Any) -> bool:
 
 
 def merge(all_repositories: Iterable[Repositories]) -> Repositories:
-    """Returns what several archives' `repositories` say; of two IDs for a tag, the first."""
+    """Returns what several archives' `repositories` say; of two IDs for a tag, the first.
+
+    Args:
+        all_repositories: that of each archive, in their order.
+    """
     merged: Repositories = {}
     for repositories in all_repositories:
         for repository, tags in repositories.items():

@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 
 
 def find_layout(image: OpenedImage, progress: Progress) -> Layout:
-    """Finds out what the blobs of an image are.
+    """Returns the descriptors of the blobs of an image.
 
     Args:
         image: the image, whose files could all be opened.

@@ -21,7 +21,11 @@ def manifest(image: OpenedImage, config_name: str, layer_names: list[str]) -> st
 
 
 def repositories(parts: ImageParts) -> str:
-    """Returns the content of `repositories`, by which Docker before 1.10 names an image."""
+    """Returns the content of `repositories`, by which Docker before 1.10 names an image.
+
+    Args:
+        parts: the parts of the image, a repository among them.
+    """
     # With the image's identifier Docker's v1 loader says "invalid target ID".
     identifier = parts.legacy_id or parts.identifier
     return json.dumps({parts.repository: {parts.name: identifier}}, indent=2)

@@ -36,12 +36,20 @@ class Identifier(NamedTuple):
 
 
 def is_hex_id(identifier: str) -> bool:
-    """Tells whether an identifier is the SHA-256 of something, in lower-case hex."""
+    """Tells whether an identifier is the SHA-256 of something, in lower-case hex.
+
+    Args:
+        identifier: any text.
+    """
     return len(identifier) == 64 and not identifier.strip(_HEX_DIGITS)
 
 
 def normal_identifier(value: str) -> str:
-    """Returns an identifier without `sha256:`, in lower case, where it is 64 hex digits."""
+    """Returns an identifier without `sha256:`, in lower case, where it is 64 hex digits.
+
+    Args:
+        value: an identifier as people write it; what is not 64 hex digits stays as it is.
+    """
     digits = value.removeprefix('sha256:').lower()
     if is_hex_id(digits):
         return digits
@@ -70,7 +78,16 @@ def read_identifier(flag: str, value: str) -> Identifier:
 
 
 def check_is_name(flag: str, identifier: str, origin: str = '') -> None:
-    """Raises ArgumentError for an identifier that is no component of a path."""
+    """Checks that an identifier can be a component of a path.
+
+    Args:
+        flag: the flag with its dashes, for errors.
+        identifier: the identifier.
+        origin: where it was read, as Identifier.origin.
+
+    Raises:
+        ArgumentError: it cannot.
+    """
     if identifier in ('', '.', '..') or '/' in identifier or '\0' in identifier:
         advice = 'give 64 hex digits or @FILE'
         raise ArgumentError(f'{flag}: {identifier!r}{origin} is not an identifier: {advice}')
@@ -138,6 +155,7 @@ class Tag(NamedTuple):
 
     @property
     def full_name(self) -> str:
+        """The tag as containerd and Docker 29 name an image, with the host."""
         name = f'{self.path}:{self.tag}'
         if self.host:
             name = f'{self.host}/{name}'
@@ -146,6 +164,9 @@ class Tag(NamedTuple):
 
 def parse_tag(text: str) -> Tag | None:
     """Parses [registry/]repository:tag as Docker 28 does.
+
+    Args:
+        text: the tag as it is given.
 
     Returns:
         The tag; None for what Docker refuses.

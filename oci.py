@@ -48,7 +48,11 @@ class Descriptor(NamedTuple):
 
 
 def read_object(content: bytes) -> dict[str, Any]:
-    """Reads JSON that another program wrote; returns {} for what is no object."""
+    """Returns the object in JSON that another program wrote; {} for what is none.
+
+    Args:
+        content: the bytes of the JSON.
+    """
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -59,39 +63,69 @@ def read_object(content: bytes) -> dict[str, Any]:
 
 
 def digest_of(content: bytes) -> str:
-    """Returns the digest of bytes, as descriptors have it."""
+    """Returns the digest of bytes, as descriptors have it.
+
+    Args:
+        content: the bytes.
+    """
     return _DIGEST_PREFIX + sha256(content)
 
 
 def is_digest(text: object) -> bool:
-    """Tells whether something is `sha256:` and 64 hex digits in lower case."""
+    """Tells whether something is `sha256:` and 64 hex digits in lower case.
+
+    Args:
+        text: anything that JSON may hold.
+    """
     if not isinstance(text, str) or not text.startswith(_DIGEST_PREFIX):
         return False
     return names.is_hex_id(text.removeprefix(_DIGEST_PREFIX))
 
 
 def blob_name(digest: str) -> str:
-    """Returns the name of a blob in a layout."""
+    """Returns the name of a blob in a layout.
+
+    Args:
+        digest: its digest, `sha256:<hex>`.
+    """
     return _BLOBS + digest.removeprefix(_DIGEST_PREFIX)
 
 
 def digest_in_name(name: str) -> str | None:
-    """Returns the digest that the normal name of a blob tells; None for another name."""
+    """Returns the digest that the name of a blob tells, `sha256:<hex>`; None for another name.
+
+    Args:
+        name: the normal name of a member.
+    """
     if not name.startswith(_BLOBS) or not names.is_hex_id(name.removeprefix(_BLOBS)):
         return None
     return _DIGEST_PREFIX + name.removeprefix(_BLOBS)
 
 
 def is_layer_compression(compression: str | None) -> bool:
-    """Tells whether a layer may be compressed so; None stands for a plain one."""
+    """Tells whether a layer may be compressed so.
+
+    Args:
+        compression: as streams.detect() tells it; None stands for a plain layer.
+    """
     return compression in _LAYER_TYPES
 
 
 def describe_config(content: bytes) -> Descriptor:
+    """Returns the descriptor of a configuration.
+
+    Args:
+        content: the bytes of the configuration.
+    """
     return Descriptor(_CONFIG_TYPE, digest_of(content), len(content))
 
 
 def describe_manifest(content: bytes) -> Descriptor:
+    """Returns the descriptor of a manifest.
+
+    Args:
+        content: the bytes of the manifest.
+    """
     return Descriptor(_MANIFEST_TYPE, digest_of(content), len(content))
 
 
@@ -133,7 +167,11 @@ def read_layer(descriptor: Any) -> Descriptor | None:
 
 
 def is_plain(layer: Descriptor) -> bool:
-    """Tells whether a layer is not compressed: its digest then is its diff ID."""
+    """Tells whether a layer is not compressed: its digest then is its diff ID.
+
+    Args:
+        layer: the descriptor of the layer.
+    """
     return layer.media_type == _LAYER_TYPES[None]
 
 

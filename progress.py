@@ -28,13 +28,22 @@ class Progress:
         self._width = 0
 
     def begin(self, work: str, total: int) -> None:
-        """Begins another piece of work, of so many bytes."""
+        """Begins another piece of work.
+
+        Args:
+            work: what is done, one word or some.
+            total: the bytes that there are to do; 0 where that is not known.
+        """
         self._work = work
         self._done = 0
         self._total = total
 
     def advance(self, size: int) -> None:
-        """Counts bytes that are done."""
+        """Counts what is done, and shows it now and then.
+
+        Args:
+            size: bytes done since the last call.
+        """
         self._done += size
         if self._terminal is None:
             return

@@ -101,7 +101,15 @@ class Source(NamedTuple):
         return b''.join(self.read_piece(first.file_offset, min(first.size, streams.HEAD_SIZE)))
 
     def read_piece(self, file_offset: int, size: int) -> Iterator[bytes]:
-        """Yields so many bytes from an offset in the file; raises as blocks()."""
+        """Yields some bytes of the file, in blocks.
+
+        Args:
+            file_offset: where they begin in the file, in bytes.
+            size: how many bytes.
+
+        Raises:
+            OSError: as blocks().
+        """
         end = file_offset + size
         while file_offset < end:
             with files.errors_name(self.name):
@@ -130,12 +138,22 @@ class ReopenedFile:
 
 
 def whole_file(name: str, file: RandomAccess, size: int) -> Source:
-    """Returns the first size bytes of a file as a source."""
+    """Returns the first bytes of a file as a source.
+
+    Args:
+        name: what errors name: the path of the file.
+        file: the file.
+        size: how many bytes.
+    """
     return Source(name, file, 0, size)
 
 
 def zeros(size: int) -> Iterator[bytes]:
-    """Yields so many zeros, in blocks."""
+    """Yields zeros, in blocks.
+
+    Args:
+        size: how many bytes.
+    """
     block = bytes(min(size, streams.BLOCK_SIZE))
     while size > 0:
         yield block[:size]
@@ -270,25 +288,51 @@ class Archive:
         self._input.check_unchanged()
 
     def is_same(self, path: str) -> bool:
-        """Tells whether a path leads to the file of this archive."""
+        """Tells whether a path leads to the file of this archive.
+
+        Args:
+            path: any path.
+        """
         return self._input.is_same(path)
 
     def find(self, name: str) -> Member | None:
-        """Returns the file of a normal name, through links; None if there is none."""
+        """Returns the file of a name, through links; None if there is none.
+
+        Args:
+            name: the normal name of the file.
+        """
         return find_file(self._by_name, name)
 
     def has_content(self, member: Member) -> bool:
-        """Tells whether the data of a member are at hand."""
+        """Tells whether the data of a member are at hand.
+
+        Args:
+            member: a member of this archive.
+        """
         return member.offset not in self._dropped
 
     def source(self, member: Member) -> Source:
-        """Returns the content of a file of this archive."""
+        """Returns the content of a file of this archive.
+
+        Args:
+            member: the file, whose data are at hand.
+
+        Raises:
+            AssertionError: they are not: a mistake of the caller.
+        """
         if not self.has_content(member):
             raise AssertionError(f'{member.name!r} was not kept')
         return self._source(member)
 
     def head(self, member: Member) -> bytes:
-        """Returns the first bytes of a file of this archive, which are always at hand."""
+        """Returns the first bytes of a file of this archive, which are always at hand.
+
+        Args:
+            member: the file.
+
+        Raises:
+            OSError: they cannot be read.
+        """
         return self._source(member).head()
 
     def _source(self, member: Member) -> Source:
@@ -296,6 +340,10 @@ class Archive:
 
     def read(self, member: Member, limit: int | None = _KEPT_SIZE) -> bytes:
         """Returns the bytes of a file of this archive.
+
+        Args:
+            member: the file.
+            limit: the most bytes that it may have; None for any number.
 
         Raises:
             ArchiveError: it has more bytes than the limit.
@@ -308,7 +356,15 @@ class Archive:
         return b''.join(self.source(member).blocks())
 
     def read_file(self, name: str, limit: int | None = _KEPT_SIZE) -> bytes | None:
-        """Returns the bytes of the file of a normal name, or None; raises as read() does."""
+        """Returns the bytes of the file of a name, through links, or None.
+
+        Args:
+            name: the normal name of the file.
+            limit: as of read().
+
+        Raises:
+            ArchiveError, OSError: as read().
+        """
         member = self.find(name)
         if member is None:
             return None
@@ -316,7 +372,11 @@ class Archive:
 
 
 def first_members(members: Iterable[Member]) -> dict[str, Member]:
-    """Returns members by their normal names: of two with one name, the first counts."""
+    """Returns members by their normal names: of two with one name, the first counts.
+
+    Args:
+        members: the members, in the archive's order.
+    """
     by_name: dict[str, Member] = {}
     for member in members:
         by_name.setdefault(tar_reader.normal_name(member.name), member)
@@ -324,7 +384,12 @@ def first_members(members: Iterable[Member]) -> dict[str, Member]:
 
 
 def find_file(members: Mapping[str, Member], name: str) -> Member | None:
-    """Returns the file of a normal name among members by name, through links, or None."""
+    """Returns the file of a name among members, through links, or None.
+
+    Args:
+        members: the members, by their normal names.
+        name: the normal name of the file.
+    """
     for _ in range(_LINKS_LIMIT):
         member = members.get(name)
         if member is None or not member.is_link:

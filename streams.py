@@ -156,7 +156,11 @@ _FORMATS = {
 
 
 def can_inflate(compression: str) -> bool:
-    """Tells whether this Python reads a compression."""
+    """Tells whether this Python reads a compression.
+
+    Args:
+        compression: as detect() tells it.
+    """
     if compression != 'zstd':
         return compression in _FORMATS
     try:

@@ -101,10 +101,21 @@ class Stream(Protocol):
         """The bytes that were read or passed over."""
 
     def read(self, size: int) -> bytes:
-        """Returns the next bytes, fewer than size only at the end."""
+        """Returns the next bytes.
+
+        Args:
+            size: how many; there are fewer only at the end.
+        """
 
     def skip(self, size: int) -> bool:
-        """Passes over bytes; returns whether there were as many."""
+        """Passes over bytes.
+
+        Args:
+            size: how many.
+
+        Returns:
+            Whether there were as many.
+        """
 
 
 class BlockStream:
@@ -116,7 +127,11 @@ class BlockStream:
         self.position = 0
 
     def read_some(self, limit: int) -> memoryview:
-        """Returns at most so many bytes, none only at the end."""
+        """Returns some of the next bytes, none only at the end.
+
+        Args:
+            limit: the most bytes.
+        """
         while not self._rest:
             block = next(self._blocks, None)
             if block is None:
@@ -149,14 +164,22 @@ class BlockStream:
 
 
 def normal_name(name: str) -> str:
-    """Returns a member's name without './' and without leading and doubled slashes."""
+    """Returns a member's name without './' and without leading and doubled slashes.
+
+    Args:
+        name: the name as it is stored.
+    """
     normal = '/'.join(part for part in name.split('/') if part not in ('', '.'))
     # Most names are normal; one string for both takes less memory.
     return name if normal == name else normal
 
 
 def is_usable_name(name: str) -> bool:
-    """Tells whether a member may have a name: one that stays within the archive's folder."""
+    """Tells whether a member may have a name: one that stays within the archive's folder.
+
+    Args:
+        name: the name as it is stored.
+    """
     parts = normal_name(name).split('/')
     if '..' in parts or '\0' in name:
         return False

@@ -144,7 +144,11 @@ def _read_manifest(archive: Archive) -> list[Any] | None:
 
 
 def check_entry(path: str, entry: Any) -> dict[str, Any]:
-    """Returns an entry of the manifest of the archive at a path, if it is one of an image.
+    """Returns an entry of a manifest, if it is one of an image.
+
+    Args:
+        path: the path of the archive, for errors.
+        entry: what the list in manifest.json holds.
 
     Raises:
         ArchiveError: Config is no string, Layers no list of strings, or one of them no name.
@@ -211,7 +215,10 @@ def read_image_manifest(archive: Archive, what: str) -> list[Any] | None:
 
 
 def read_base(archive: Archive) -> BaseImage:
-    """Reads the image that an archive holds; the last one, where it holds several.
+    """Returns the image that an archive holds; the last one, where it holds several.
+
+    Args:
+        archive: the archive, open.
 
     Raises:
         ArchiveError: it holds no image, or one that clients would read otherwise each.
@@ -236,7 +243,11 @@ def read_base(archive: Archive) -> BaseImage:
 
 
 def image_id(config_name: str) -> str | None:
-    """Returns `sha256:` and what the name of a configuration says of its digest, or None."""
+    """Returns `sha256:` and what the name of a configuration says of its digest, or None.
+
+    Args:
+        config_name: the normal name of the configuration.
+    """
     match = re.fullmatch(_CONFIG_NAME, config_name)
     if match is None:
         return None
@@ -295,7 +306,17 @@ def _check_equal(archive: Archive, by_name: dict[str, list[Member]]) -> None:
 
 
 def are_equal(archive: Archive, one: Member, other_archive: Archive, other: Member) -> bool:
-    """Tells whether two members are the same: files by their content, links by their target."""
+    """Tells whether two members are the same: files by their content, links by their target.
+
+    Args:
+        archive: the archive of the first member.
+        one: that member.
+        other_archive: the archive of the other one.
+        other: that member.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     if one.kind != other.kind:
         return False
     if not one.is_file:

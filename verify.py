@@ -190,6 +190,11 @@ class LayerContent(NamedTuple):
 
 
 def more_behind_the_end(label: str) -> Problem:
+    """Returns what is said of a layer in which an archive ends before the file does.
+
+    Args:
+        label: what the layer is called.
+    """
     text = 'what lies behind the end of the archive is passed over'
     return Problem(f'{label}: {text}: make one archive', is_error=False)
 
@@ -204,6 +209,9 @@ def read_layer(
         label: what errors call it.
         progress: is told of the bytes that are read.
         file_digest: is fed the bytes as they are stored, if it is given.
+
+    Returns:
+        What is known of its content then.
 
     Raises:
         ArchiveError: it is cut off, damaged or no tar archive.
@@ -246,7 +254,11 @@ def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
 
 
 def not_read(label: str) -> Problem:
-    """What is said of a layer whose content cannot be checked."""
+    """Returns what is said of a layer whose content cannot be checked.
+
+    Args:
+        label: what the layer is called.
+    """
     text = f'{label} is zstd, which this Python cannot read: its content was not checked'
     return Problem(f'{text}: use Python 3.14', is_error=False)
 
@@ -265,14 +277,30 @@ def _base_compression_problems(image: OpenedImage) -> Problems:
 
 
 def compression_problems(label: str, name: str | None) -> Problems:
-    """A layer has no compression that some clients do not read."""
+    """A layer has no compression that some clients do not read.
+
+    Args:
+        label: what the layer is called.
+        name: its compression, as streams.detect() tells it.
+
+    Yields:
+        A problem where that is not so.
+    """
     if name in _SELDOM_READ:
         text = f'{label} is compressed by {name}, which containerd and Docker 29 do not read'
         yield Problem(f'{text}: use gzip', is_error=False)
 
 
 def layer_count_problems(label: str, count: int) -> Problems:
-    """There are no more layers than all clients take."""
+    """There are no more layers than all clients take.
+
+    Args:
+        label: what the image is called.
+        count: the number of its layers.
+
+    Yields:
+        A problem where that is not so.
+    """
     if count > _MOST_LAYERS:
         text = f'the image has {count} layers, and some Dockers take {_MOST_LAYERS}: merge some'
         yield Problem(f'{label}: {text}', is_error=False)
@@ -436,7 +464,15 @@ def _config_problems(image: OpenedImage, digests: dict[str, str]) -> Problems:
 
 
 def config_type_problems(flag: str, config: dict[str, Any]) -> Problems:
-    """The configuration has the keys and the types that the image specification gives it."""
+    """The configuration has the keys and the types that the image specification gives it.
+
+    Args:
+        flag: what the configuration is called: the flag that names it, or the archive's member.
+        config: the configuration as image_config.parse() returns it.
+
+    Yields:
+        A problem where that is not so.
+    """
     texts = image_config.type_problems(config)
     if not texts:
         config = image_config.with_usual_keys(config)
@@ -493,7 +529,16 @@ def _which_image(base: utils.BaseImage | None) -> str:
 
 
 def history_problems(flag: str, config: dict[str, Any], layers: int) -> Problems:
-    """A history tells of as many layers as there are."""
+    """A history tells of as many layers as there are.
+
+    Args:
+        flag: what the configuration is called.
+        config: the configuration, with keys in the usual spelling.
+        layers: the number of layers.
+
+    Yields:
+        A problem where that is not so.
+    """
     count = image_config.layers_in_history(config)
     if count is not None and count != layers:
         text = f'history has {count} entries without empty_layer for {layers} layers'
@@ -504,7 +549,15 @@ def history_problems(flag: str, config: dict[str, Any], layers: int) -> Problems
 
 
 def tag_problems(label: str, tags: Iterable[str]) -> Problems:
-    """Docker takes every tag."""
+    """Docker takes every tag.
+
+    Args:
+        label: what names the tags: a flag, or an image.
+        tags: the tags as they are given.
+
+    Yields:
+        A problem where that is not so.
+    """
     for tag in tags:
         if names.parse_tag(tag) is None:
             yield Problem(f'{label}: {tag!r}: give a lower-case [registry/]repository:tag')

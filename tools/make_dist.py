@@ -77,6 +77,7 @@ def read_absl() -> dict[str, bytes]:
 
 
 def main() -> None:
+    """Writes the programs to the folder dist."""
     try:
         files = {**read_project(), **read_absl()}
     except LookupError as error:

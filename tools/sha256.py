@@ -13,7 +13,15 @@ from hashing import new_sha256
 
 
 def blocks_of(file: BinaryIO) -> Iterator[bytes]:
-    """Yields the content of a file, inflated where it is compressed."""
+    """Yields the content of a file, inflated where it is compressed.
+
+    Args:
+        file: the file, at its beginning.
+
+    Raises:
+        StreamError, UnreadableError: as streams.inflate().
+        OSError: it cannot be read.
+    """
     compression = streams.detect(file.read(streams.HEAD_SIZE))
     file.seek(0)
     if compression is not None:
@@ -26,6 +34,7 @@ def blocks_of(file: BinaryIO) -> Iterator[bytes]:
 
 
 def main() -> None:
+    """Writes the SHA-256 of the content of one file to another."""
     _, source, output = sys.argv
     digest = new_sha256()
     with open(source, 'rb') as file:

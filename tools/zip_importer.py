@@ -16,7 +16,14 @@ class ZipImporter(zipimport.zipimporter):
     """zipimport's own, for archives of sources."""
 
     def get_filename(self, fullname: str) -> str:
-        """Returns the path of a module's file; raises ZipImportError if there is none."""
+        """Returns the path of a module's file, in the archive.
+
+        Args:
+            fullname: the full name of the module.
+
+        Raises:
+            ZipImportError: there is none.
+        """
         path = os.path.join(self.archive, self.prefix, fullname.rpartition('.')[2])
         if self.is_package(fullname):
             return os.path.join(path, '__init__.py')
