@@ -506,9 +506,3 @@ def on_fixture(folder, base, **options):
     """Returns the parts of an image on one of testdata/bases."""
     below = () if base == BEFORE_1_10 else base_diff_ids()
     return Parts(folder, below=below, base=DATA / 'bases' / base, **options)
-
-
-def derived(folder, base, **options):
-    """Returns the parts of an image on one of testdata/bases, and its flags, --legacy_base last."""
-    image = on_fixture(folder, base, **options)
-    return image, image.flags

@@ -21,8 +21,8 @@ from helpers import (
     ROOT,
     Parts,
     build,
-    derived,
     environment,
+    on_fixture,
     python_reads_zstd,
     require,
     sha256,
@@ -102,11 +102,11 @@ GZIP = ['crane-0.21.tar', 'docker-29-pulled.tar']
 
 def on_base(folder, base, compress=bytes):
     """Builds an image of three layers, of which the new one is of more than 64 KiB."""
-    image, flags = derived(folder, base, layers=[NEW])
+    image = on_fixture(folder, base, layers=[NEW])
     path = image.layers[0][1]
     path.write_bytes(compress(path.read_bytes()))
     warnings = base == ZSTD and not python_reads_zstd()
-    build(*flags, f'--tag={TAG}', '--verify', warnings=warnings)
+    build(*image.flags, f'--tag={TAG}', '--verify', warnings=warnings)
     return image
 
 
@@ -178,8 +178,8 @@ REFUSED = {
 def test_a_partial_image_loads_in_docker_where_its_base_is(request, store, tmp_path):
     """In its store of graph drivers: the others refuse it."""
     base = DATA / 'bases' / 'docker-20.10.tar'
-    image, flags = derived(tmp_path, base.name, layers=[NEW])
-    build(*flags[:-1], f'--tag={TAG}')
+    image = on_fixture(tmp_path, base.name, layers=[NEW])
+    build(*image.without('legacy_base'), f'--tag={TAG}')
     name = request.node.callspec.params['store']
     if name == 'docker-graphdriver':
         assert 'no such file or directory' in store.load(image.output, fails=True)
