@@ -26,7 +26,7 @@ import make_dist
 
 PROGRAMS = make_dist.PROGRAMS
 RUNS = 5
-TOUCHED = 8 << 30  # bytes of memory, where a command writes 4 GiB
+MOST_MEMORY = 8 << 30  # bytes; twice what a command writes at most
 FILE_SYSTEMS = {'xfs': 'XFS', 'btrfs': 'Btrfs'}
 
 INFLATE = """
@@ -67,23 +67,28 @@ def timed(command):
     return Run(seconds, usage.ru_maxrss / 1024)
 
 
-def touch_memory(size):
-    """Has the host of a virtual machine give it memory, which may take long, before it is measured.
+def have_at_hand(paths):
+    """Has memory and files at hand, so that copying is measured and not a machine's host or disk.
+
+    The host of a virtual machine may take long to give it memory, and a kernel may have dropped
+    what it had of a file.
 
     Args:
-        size: bytes; they are given back at once, and the kernel then has them at hand.
+        paths: the files.
     """
+    free = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     pid = os.fork()
     if not pid:
         try:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-            mmap.mmap(-1, size, flags=flags)
+            mmap.mmap(-1, min(free, MOST_MEMORY), flags=flags)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+    sh('cat', *paths)
 
 
-def measure(folder, commands, runs=RUNS, settles=True, touched=0):
+def measure(folder, commands, runs=RUNS, settles=True, at_hand=()):
     """Runs commands in turn, each of which writes to the folder `out`; returns the runs of each.
 
     Args:
@@ -91,7 +96,7 @@ def measure(folder, commands, runs=RUNS, settles=True, touched=0):
         commands: the commands.
         runs: how often each is run, after a run that warms up and shows that it says nothing.
         settles: whether what was written before is on the disk when the next one begins.
-        touched: bytes of memory that are touched before each run.
+        at_hand: files that are at hand before each run, and memory with them.
     """
     out = folder / 'out'
     results = [[] for _ in commands]
@@ -100,8 +105,8 @@ def measure(folder, commands, runs=RUNS, settles=True, touched=0):
             out.mkdir()
             if settles:
                 sh('sync')
-            if touched:
-                touch_memory(touched)
+            if at_hand:
+                have_at_hand(at_hand)
             if number == 0:
                 sh(*command)
             else:
@@ -142,7 +147,7 @@ def head(*cells):
     row(*['---'] * len(cells))
 
 
-def compare(title, folder, tool, others, touched=0):
+def compare(title, folder, tool, others, at_hand=()):
     """Prints a row; returns the runs of the tool and of the first of the others.
 
     The tool takes turns with each of the others alone: after a slow one, a virtual machine
@@ -153,7 +158,7 @@ def compare(title, folder, tool, others, touched=0):
     runs = RUNS
     for name, command in others.items():
         if shutil.which(command[0]):
-            pairs.append(measure(folder, [tool, command], runs, touched=touched))
+            pairs.append(measure(folder, [tool, command], runs, at_hand=at_hand))
             runs = 3
             cells[name] = f'{ratio(*pairs[-1]):.2f}'
     tool_runs = pairs[0][0]
@@ -323,7 +328,8 @@ def joins(folder, targets, start_ups):
         'bsdtar': ['bsdtar', '-cf', out / 'copy', *(f'@{path}' for path in archives)],
     }
     tool = join(out / 'all.tar', archives)
-    runs, copying = compare('4 archives of 1024 MiB, joined', folder, tool, others, TOUCHED)
+    title = '4 archives of 1024 MiB, joined'
+    runs, copying = compare(title, folder, tool, others, at_hand=[whole, *archives])
     figure = ratio(runs, copying, start_ups['join_layers'])
     targets.add('a join of 4 GiB beyond start-up / cp', figure, 1.15, runs)
     for path in whole, *archives[1:]:
@@ -335,7 +341,7 @@ def joins(folder, targets, start_ups):
     alone = join(out / 'all.tar', [archives[0], other])
     reading = ['cat', archives[0], above]
     commands = [shared, alone, reading]
-    compared, copied, read = measure(folder, commands, touched=TOUCHED)
+    compared, copied, read = measure(folder, commands, at_hand=[archives[0], above, other])
     figure = added_ratio(compared, copied, read)
     title = 'what comparing a shared layer of 1 GiB adds / reading both'
     targets.add(title, figure, '', compared)

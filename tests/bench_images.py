@@ -2,6 +2,7 @@
 """The images that bench.py measures with: good ones, about which the programs say nothing."""
 
 import hashlib
+import itertools
 import pathlib
 import random
 import subprocess
@@ -50,8 +51,9 @@ def make_layer(path, size, blocks=None):
     file = tarfile.TarInfo(path.name)
     file.size = size * MIB
     digest = hashlib.sha256()
+    content = (blocks or _different_blocks)(path.name, size)
     with path.open('wb') as f:
-        for data in (file.tobuf(), *(blocks or _different_blocks)(path.name, size), bytes(1024)):
+        for data in itertools.chain([file.tobuf()], content, [bytes(1024)]):
             f.write(data)
             digest.update(data)
     return Layer(path, digest.hexdigest())
