@@ -15,7 +15,7 @@ from absl import logging
 import files
 import sources
 import tar_reader
-from errors import ArchiveError
+from errors import ArchiveError, ArgumentError
 from files import OutputFile, PartialFiles
 from progress import Progress
 from sources import Piece, Source
@@ -109,9 +109,14 @@ class TarFileWriter:
             mode: the permissions; by default 0644, for a directory 0755.
 
         Raises:
+            ArgumentError: it is of another kind, or a directory with content.
             OSError: the file cannot be read, or the archive not written.
             ArchiveError: the name is none that a member may have.
         """
+        if kind not in (tarfile.REGTYPE, tarfile.DIRTYPE):
+            raise ArgumentError(f'kind: {kind!r} is no file and no directory: merge an archive')
+        if kind == tarfile.DIRTYPE and (content or file_content is not None):
+            raise ArgumentError(f'{name!r} is a directory: give no content')
         if file_content is not None:
             with contextlib.closing(files.InputFile(file_content)) as opened:
                 later = sources.ReopenedFile(file_content)

@@ -3,6 +3,7 @@
 
 import files
 import names
+import utils
 from errors import ArchiveError, ArgumentError
 from image import REPLACED, ImageParts, Layer, OpenedImage
 
@@ -59,13 +60,11 @@ def check_output(flag: str, path: str, used: dict[str, list[str]]) -> None:
 
     Raises:
         ArgumentError: it would replace one of these.
-        OSError: its folder is missing.
+        OSError: its folder is missing, or it is a descriptor that is not open.
     """
-    if not files.is_replaced(path):
-        return
-    files.check_folder(path)
+    files.check_output(path)
     for other_flag, others in used.items():
-        if any(files.have_same_place(path, other) for other in others if other):
+        if any(files.overwrites(path, other) for other in others if other):
             text = f'{flag}: {path!r} is what {other_flag} names: give another path'
             raise ArgumentError(text)
 
@@ -117,7 +116,11 @@ def _check_names(image: OpenedImage) -> None:
     own_names = {*parts.layer_names, parts.identifier, f'{parts.identifier}.json'}
     if parts.legacy_id is not None:
         own_names.add(parts.legacy_id)
-    taken = own_names.intersection([*image.base_layers, *REPLACED])
+    names_of_base = set(image.base_layers)
+    merged = image.legacy_base
+    if merged is not None:
+        names_of_base = utils.with_targets(merged, names_of_base)
+    taken = own_names.intersection([*names_of_base, *REPLACED])
     if taken:
         text = f'{min(taken)!r} is in --base or reserved: change it'
         raise ArgumentError(f'--id or --legacy_id: {text}')

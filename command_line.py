@@ -20,6 +20,7 @@ from version import VERSION
 
 FAILURES = (OSError, ArgumentError, ArchiveError)
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
+_VERSION_FLAGS = ('-version', '--version')
 _ADVICE = {
     errno.ENOSPC: 'make room',
     errno.EPIPE: 'read it all',
@@ -217,14 +218,17 @@ def _format_messages(this_run: Run) -> None:
 def _parse_flags(
     program: str, argv: Sequence[str], description: str, own_flags: flags.FlagValues
 ) -> list[str]:
-    if any(argument in _HELP_FLAGS for argument in argv[1:]):
-        _print_and_exit(_help_text(description, own_flags))
-    if any(argument in ('-version', '--version') for argument in argv[1:]):
-        _print_and_exit(f'{program} {VERSION}\n')
     flags.FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
     own_flags.mark_as_parsed()
     try:
-        arguments = flags.FLAGS(argv)
+        expanded = flags.FLAGS.read_flags_from_files(argv[1:])
+        if any(argument in _HELP_FLAGS for argument in expanded):
+            _print_and_exit(_help_text(description, own_flags))
+        if any(argument in _VERSION_FLAGS for argument in expanded):
+            _print_and_exit(f'{program} {VERSION}\n')
+        arguments = flags.FLAGS([argv[0], *_without_empty_booleans(expanded, own_flags)])
+    except UnicodeDecodeError:
+        sys.exit(f'{program}: a file of --flagfile is not in UTF-8: write it so')
     except (flags.Error, ValueError) as error:
         text = ' '.join(str(error).split())
         sys.exit(f'{program}: {_printable(text)}: see --help')
@@ -232,6 +236,13 @@ def _parse_flags(
         if _has_nul(own_flags[name].value):
             sys.exit(f'{program}: --{name} has a NUL character: leave it out')
     return arguments
+
+
+def _without_empty_booleans(arguments: list[str], own_flags: flags.FlagValues) -> list[str]:
+    """Returns arguments without `--verify=` and its like: an empty value counts as not given."""
+    names = [name for name in own_flags if own_flags[name].boolean]
+    empty = {f'{dashes}{name}=' for name in names for dashes in ('-', '--')}
+    return [argument for argument in arguments if argument not in empty]
 
 
 def _has_nul(value: Any) -> bool:

@@ -442,6 +442,8 @@ class Inputs:
             ArgumentError: it is not in UTF-8.
             OSError: it cannot be read.
         """
+        if not path:
+            raise ArgumentError(f'{flag}: @ names no file: give @FILE')
         self.paths.setdefault(flag, []).append(path)
         try:
             text = files.read_whole(path).decode('utf-8')
@@ -517,11 +519,9 @@ def _options_of_flags(inputs: Inputs) -> ConfigOptions:
 
 def _check_output(output: str, inputs: dict[str, list[str]]) -> None:
     """Raises ArgumentError if the output would replace what a flag names."""
-    if not files.is_replaced(output):
-        return
-    files.check_folder(output)
+    files.check_output(output)
     for flag, paths in inputs.items():
-        if any(files.have_same_place(output, path) for path in paths):
+        if any(files.overwrites(output, path) for path in paths):
             raise ArgumentError(f'--output: {output!r} is what {flag} names: give another path')
 
 

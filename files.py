@@ -5,6 +5,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import stat
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ STOPPING_SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+_LINKS_LIMIT = 40  # that Linux follows
 _TEXT_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
 
 
@@ -186,13 +188,15 @@ class OutputFile:
             OSError: the folder is missing or cannot be written.
         """
         self.path = path
-        self.name = 'standard output' if path == '-' else path
+        self.name = _name_of(path)
         self._partial_files = partial_files or PartialFiles()
         self.target: str | None = None
         self._temporary: str | None = None
         with errors_name(self.name):
-            if path == '-':
-                self.file: io.FileIO = open(os.dup(1), 'wb', buffering=0)
+            descriptor = _descriptor(path)
+            if descriptor is not None:
+                # To open /dev/stdout would begin the file behind it anew.
+                self.file: io.FileIO = open(os.dup(descriptor), 'wb', buffering=0)
             elif is_replaced(path):
                 self._open_beside(path)
             else:
@@ -265,6 +269,11 @@ class OutputFile:
         self.discard()
 
 
+def _name_of(output: str) -> str:
+    """Returns what errors call an output."""
+    return 'standard output' if output == '-' else output
+
+
 def _temporary_path(folder: str) -> str:
     return os.path.join(folder, f'.create_image-{os.urandom(8).hex()}.partial')
 
@@ -332,7 +341,30 @@ def is_replaced(path: str) -> bool:
     Args:
         path: the path of an output; '-' is standard output, which is not replaced.
     """
-    return path != '-' and (os.path.isfile(path) or not os.path.exists(path))
+    if _descriptor(path) is not None:
+        return False
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
+def _descriptor(path: str) -> int | None:
+    """Returns the number of the descriptor that an output's path stands for, or None.
+
+    '-' does, as do /dev/stdout, /dev/fd/3 and what leads there. Were it looked at as a file once
+    inputs are open, one of them might have got the number of a descriptor that was closed.
+    """
+    if path == '-':
+        return 1
+    own_descriptors = rf'/dev/fd|/proc/{os.getpid()}(/task/[0-9]+)?/fd'
+    for _ in range(_LINKS_LIMIT):
+        folder, name = os.path.split(path)
+        folder = os.path.realpath(folder)
+        if re.fullmatch(own_descriptors, folder) and name.isdecimal():
+            return int(name)
+        path = os.path.join(folder, name)
+        if not os.path.islink(path):
+            break
+        path = os.path.join(folder, os.readlink(path))
+    return None
 
 
 def folder_for_temporary(output: str) -> str | None:
@@ -349,27 +381,37 @@ def folder_for_temporary(output: str) -> str | None:
     return os.path.dirname(os.path.realpath(output))
 
 
-def check_folder(output: str) -> None:
-    """Checks that the folder of an output is there, before work is done in vain.
+def check_output(output: str) -> None:
+    """Checks that there is where to write an output, before a file is opened.
 
     Args:
-        output: the path of the output.
+        output: the path of the output; '-' is standard output.
 
     Raises:
-        OSError: it is not.
+        OSError: its folder is not there, or the descriptor is not open that it stands for.
     """
-    with errors_name(output):
-        os.stat(os.path.join(os.path.dirname(os.path.realpath(output)), ''))
+    descriptor = _descriptor(output)
+    with errors_name(_name_of(output)):
+        if descriptor is not None:
+            os.fstat(descriptor)
+        elif is_replaced(output):
+            os.stat(os.path.join(os.path.dirname(os.path.realpath(output)), ''))
 
 
-def have_same_place(one: str, other: str) -> bool:
-    """Tells whether what is put at one path replaces the file at the other.
+def overwrites(output: str, path: str) -> bool:
+    """Tells whether to write an output changes the file at a path.
 
     Args:
-        one: a path.
-        other: another one.
+        output: the path of the output, which check_output() passed.
+        path: the path of an input.
     """
-    return os.path.realpath(one) == os.path.realpath(other)
+    if is_replaced(output):
+        return os.path.realpath(output) == os.path.realpath(path)
+    try:
+        status = os.stat(path)
+        return stat.S_ISREG(status.st_mode) and os.path.samestat(status, _output_status(output))
+    except OSError:  # said where it is opened
+        return False
 
 
 def are_one_output(one: str, other: str) -> bool:
@@ -379,7 +421,7 @@ def are_one_output(one: str, other: str) -> bool:
         one: the path of an output; '-' is standard output.
         other: the path of another one.
     """
-    if have_same_place(one, other):
+    if os.path.realpath(one) == os.path.realpath(other):
         return True
     try:
         return os.path.samestat(_output_status(one), _output_status(other))
@@ -388,6 +430,7 @@ def are_one_output(one: str, other: str) -> bool:
 
 
 def _output_status(path: str) -> os.stat_result:
-    if path == '-':
-        return os.fstat(1)
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        return os.fstat(descriptor)
     return os.stat(path)

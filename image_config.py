@@ -7,11 +7,11 @@ all clients use. It takes keys in any case, and null for whatever is absent.
 """
 
 import codecs
-import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import strict_json
 
 _INT64 = range(-(1 << 63), 1 << 63)
 # RFC 3339, as Go's time.Time is decoded from JSON.
@@ -36,18 +36,16 @@ def parse(data: bytes) -> dict[str, Any]:
         The object that it is.
 
     Raises:
-        ConfigError: it is no JSON object in UTF-8, or begins with a byte order mark.
+        ConfigError: it is no JSON object in UTF-8, begins with a byte order mark, or has a key
+            twice.
     """
     if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ConfigError('begins with a byte order mark: write it in UTF-8 without one')
     try:
-        text = data.decode('utf-8')
+        config = strict_json.loads(data, object_pairs_hook=_object_of_pairs)
     except UnicodeDecodeError as error:
         raise ConfigError('is not in UTF-8: write it so') from error
-    try:
-        # NaN and its like are not JSON, though Python's reader takes them.
-        config = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError('is not JSON: mend it') from error
     if not isinstance(config, dict):
         raise ConfigError('is not a JSON object: mend it')
@@ -66,15 +64,14 @@ def parse_or_none(data: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f'{text} is not JSON')
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f'{text} is too large')
-    return number
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object; of two values of a key, Go minds the types of both, and Python of one."""
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ConfigError(f'has the key {key!r} twice: leave one out')
+        values[key] = value
+    return values
 
 
 def is_time(text: str) -> bool:

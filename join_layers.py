@@ -194,10 +194,8 @@ def _check_arguments(output: str, parts: JoinParts) -> None:
         raise ArgumentError('--repository: give --name with it')
     if parts.repository is not None and parts.identifier is None:
         logging.warning('--repository and --name are passed over: give --id with them')
-    if not files.is_replaced(output):
-        return
-    files.check_folder(output)
-    if any(files.have_same_place(output, path) for path in parts.layers):
+    files.check_output(output)
+    if any(files.overwrites(output, path) for path in parts.layers):
         text = f'--output: {output!r} is what --layer names: give another path'
         raise ArgumentError(text)
 

@@ -37,6 +37,8 @@ def find_problems(join: Join, reads_everything: bool, progress: Progress) -> lis
         problems += _layer_number_problems(image)
         problems += verify.tag_problems(image.label, image.tags)
         problems += _missing_layer_problems(image, join)
+        found = [name for name in image.layers if join.files.find(name) is not None]
+        problems += verify.link_problems(image.label, found, join.files.member)
         if reads_everything:
             problems += _config_digest_problems(image)
     problems += _diff_id_problems(join)

@@ -75,6 +75,14 @@ class JoinedFiles:
         """
         return self._archives.get(name) is archive
 
+    def member(self, name: str) -> Member | None:
+        """Returns the member of a name, or None.
+
+        Args:
+            name: the normal name of the member.
+        """
+        return self._members.get(name)
+
     def find(self, name: str) -> FoundFile | None:
         """Returns the file of a name, through links, or None.
 

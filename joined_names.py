@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The names of images of several archives that are joined: no two images may have one."""
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 import names
+import strict_json
 import utils
 from errors import ArchiveError
 from joined_images import JoinedImage
@@ -31,8 +31,8 @@ def read_repositories(archive: Archive) -> Repositories:
     if content is None:
         return {}
     try:
-        repositories = json.loads(content)
-    except (ValueError, RecursionError):
+        repositories = strict_json.loads(content)
+    except ValueError:
         repositories = None
     if not _are_repositories(repositories):
         text = f'{REPOSITORIES} is not {{"repository": {{"tag": "ID"}}}}'

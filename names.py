@@ -17,7 +17,7 @@ _DIGEST_LINES = (
     # first where the name has characters that are escaped.
     r'\\?(?:sha256:)?([0-9a-fA-F]{64})(?:\s.*)?',
     # The BSDs' sha256, `sha256sum --tag`, and openssl, whose newer releases say SHA2-256.
-    r'SHA(?:2-)?256 ?\(.*\) ?= ?([0-9a-fA-F]{64})',
+    r'\\?SHA(?:2-)?256 ?\(.*\) ?= ?([0-9a-fA-F]{64})',
 )
 
 
@@ -70,6 +70,8 @@ def read_identifier(flag: str, value: str) -> Identifier:
     notes: list[str] = []
     origin = ''
     identifier = normal_identifier(value)
+    if value == '@':
+        raise ArgumentError(f'{flag}: @ names no file: give 64 hex digits or @FILE')
     if value.startswith('@'):
         origin = f' in {value[1:]!r}'
         identifier = normal_identifier(_find_identifier(flag, value[1:], notes))
@@ -105,16 +107,28 @@ def _find_identifier(flag: str, path: str, notes: list[str]) -> str:
     if digests:
         return digests[0]
     words = text.split()
-    if not words:
+    if not words or not _is_utf_8(words[0]):
         raise ArgumentError(f'{flag}: {path!r} has no identifier: give another file')
     return words[0]
 
 
 def _decode_text(data: bytes) -> str:
-    """Returns the text of a file without a byte order mark; PowerShell's > writes UTF-16."""
+    """Returns the text of a file without a byte order mark; PowerShell's > writes UTF-16.
+
+    In UTF-8 any bytes are read: the name of a file, behind its digest, may have any.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode('utf-16')
-    return data.decode('utf-8-sig')
+    return data.decode('utf-8-sig', 'surrogateescape')
+
+
+def _is_utf_8(text: str) -> bool:
+    """Tells whether no byte of a text that _decode_text() returned was kept as it was."""
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find_digests(text: str) -> list[str]:

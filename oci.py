@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import names
+import strict_json
 from hashing import sha256
 from names import Tag
 
@@ -54,8 +55,8 @@ def read_object(content: bytes) -> dict[str, Any]:
         content: the bytes of the JSON.
     """
     try:
-        value = json.loads(content)
-    except (ValueError, RecursionError):
+        value = strict_json.loads(content)
+    except ValueError:
         return {}
     if not isinstance(value, dict):
         return {}

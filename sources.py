@@ -295,6 +295,14 @@ class Archive:
         """
         return self._input.is_same(path)
 
+    def member(self, name: str) -> Member | None:
+        """Returns the member of a name; None if there is none.
+
+        Args:
+            name: the normal name of the member.
+        """
+        return self._by_name.get(name)
+
     def find(self, name: str) -> Member | None:
         """Returns the file of a name, through links; None if there is none.
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads base images: the manifest of an archive, and what an image can be built on."""
 
-import json
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import image_config
 import sources
+import strict_json
 import tar_reader
 from errors import ArchiveError
 from sources import Archive
@@ -135,8 +136,8 @@ def _read_manifest(archive: Archive) -> list[Any] | None:
             raise ArchiveError(f'{archive.path!r} is cut off and lacks {MANIFEST!r}: replace it')
         return None
     try:
-        manifest = json.loads(content)
-    except (ValueError, RecursionError):
+        manifest = strict_json.loads(content)
+    except ValueError:
         manifest = None
     if not isinstance(manifest, list):
         raise ArchiveError(f'{archive.path!r}: {MANIFEST} is not a JSON list: replace it')
@@ -261,6 +262,29 @@ def _read_config(archive: Archive, name: str) -> dict[str, Any] | None:
     return image_config.parse_or_none(content)
 
 
+def with_targets(archive: Archive, names: Iterable[str]) -> set[str]:
+    """Returns names, and what the members of these names lead to if they are links.
+
+    Args:
+        archive: the archive.
+        names: normal names of members, which need not be there.
+    """
+    links = {
+        tar_reader.normal_name(member.name): member for member in archive.members if member.is_link
+    }
+    found = set(names)
+    pending = list(found)
+    while pending:
+        name = pending.pop()
+        if name not in links:
+            continue
+        target = sources.target_name(name, links[name])
+        if target not in found:
+            found.add(target)
+            pending.append(target)
+    return found
+
+
 def check_twice(archive: Archive, names: list[str]) -> None:
     """Raises ArchiveError if a member that counts is there twice with different content.
 
@@ -270,19 +294,7 @@ def check_twice(archive: Archive, names: list[str]) -> None:
         archive: the archive.
         names: the normal names of what counts; what they lead to counts, too.
     """
-    links = {
-        tar_reader.normal_name(member.name): member for member in archive.members if member.is_link
-    }
-    counting = set(names)
-    pending = list(counting)
-    while pending:
-        name = pending.pop()
-        if name not in links:
-            continue
-        target = sources.target_name(name, links[name])
-        if target not in counting:
-            counting.add(target)
-            pending.append(target)
+    counting = with_targets(archive, names)
     by_name: dict[str, list[Member]] = {}
     for member in archive.members:
         name = tar_reader.normal_name(member.name)
@@ -341,7 +353,10 @@ def _describe(archive: Archive, manifest: list[Any] | None) -> tuple[str, str]:
     if not names:
         return 'has no members', 'give what `docker save` writes'
     if {'index.json', 'oci-layout'} <= names:
-        command = f'skopeo copy oci-archive:{archive.path} docker-archive:base.tar:name:tag'
+        import shlex  # here, for it takes time at every start
+
+        source = shlex.quote(f'oci-archive:{archive.path}')
+        command = f'skopeo copy {source} docker-archive:base.tar:name:tag'
         return f'is an OCI image layout without {MANIFEST}', f'convert it by `{command}`'
     for name in sorted(names):
         folder, _, rest = name.rpartition('/')

@@ -4,7 +4,9 @@
 The cheap ones read no layer, and always run. The others read every byte.
 """
 
-from collections.abc import Iterable, Iterator
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import image_config
@@ -18,6 +20,7 @@ from errors import ArchiveError, ArgumentError
 from hashing import new_sha256, sha256
 from image import Layer, OpenedImage
 from progress import Progress
+from tar_reader import Member
 
 _MOST_LAYERS = 125  # that Docker's older image store takes ("max depth exceeded")
 # containerd, and Docker with its image store, do not read these (seen with containerd 2.1).
@@ -70,6 +73,7 @@ def find_problems(
         problems += _layer_digest_problems(image, digests, progress)
     problems += _fatal_for_oci(image, _layer_compression_problems(image))
     problems += _fatal_for_oci(image, _base_problems(image))
+    problems += _base_link_problems(image)
     problems += _fatal_for_oci(image, _base_compression_problems(image))
     if reads_everything:
         problems += _base_layer_digest_problems(image, progress)
@@ -336,6 +340,42 @@ def _base_problems(image: OpenedImage) -> Problems:
     lost = [name for name in base.layers if base.archive.find(name) is None]
     if lost:
         yield Problem(f'--base: {lacks_layer(base.archive.path, lost[0])}')
+
+
+def _base_link_problems(image: OpenedImage) -> Problems:
+    """Every layer of a base that is merged is where all clients find it."""
+    if image.base is None or image.legacy_base is None or image.parts.oci:
+        return  # an OCI layout names the layers themselves
+    merged = image.legacy_base
+    found = [name for name in image.base.layers if merged.find(name) is not None]
+    yield from link_problems(f'--base: {image.base.archive.path!r}', found, merged.member)
+
+
+def link_problems(
+    label: str, layers: Sequence[str], member: Callable[[str], Member | None]
+) -> Problems:
+    """Every layer is a file, or a link that all clients follow.
+
+    Args:
+        label: what the image is called.
+        layers: the normal names of its layers, of those that are there.
+        member: returns the member of a normal name.
+
+    Yields:
+        A problem where that is not so.
+    """
+    for name in dict.fromkeys(layers):
+        link = member(name)
+        if link is None or not link.is_link:
+            continue
+        # Skopeo follows one symbolic link, from its folder, to a file (seen with 1.9 and 1.22).
+        target = None
+        if link.kind == tarfile.SYMTYPE:
+            path = posixpath.join(posixpath.dirname(name), f'./{link.target}')
+            target = member(posixpath.normpath(path))
+        if target is None or not target.is_file:
+            text = f'layer {name!r} is a link that Skopeo does not follow'
+            yield Problem(f'{label}: {text}: save the image again', is_error=False)
 
 
 def _base_layer_members(

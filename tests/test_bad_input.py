@@ -15,6 +15,8 @@ import create_image
 from helpers import (
     DATA,
     HARD,
+    LINK,
+    BaseImage,
     Parts,
     as_another_user,
     fails,
@@ -25,6 +27,7 @@ from helpers import (
     python_reads_zstd,
     run,
     tar_of,
+    write_base,
     write_tar,
 )
 
@@ -100,6 +103,22 @@ def test_a_layer_of_the_base_is_not_replaced(parts):
     check(parts, [*parts.flags, *flags, *legacy], '--legacy_id')
 
 
+@pytest.mark.parametrize('kind', [LINK, HARD])
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+def test_nor_is_one_that_a_link_leads_to(tmp_path, kind, flags):
+    target = {LINK: f'../{V1_ID}/layer.tar', HARD: f'{V1_ID}/layer.tar'}
+    lower = BaseImage([f'{V1_ID}/layer.tar'])
+    entry = {**lower.entry, 'Layers': ['y/layer.tar']}
+    link = member('y/layer.tar', kind=kind, linkname=target[kind])
+    base = write_base(tmp_path / 'base.tar', lower, entries=[entry], more=[link])
+    image = Parts(tmp_path, below=lower.diff_ids, base=base)
+    legacy = [f'--legacy_id={V1_ID}', '--metadata=config.json']
+    text = f"'{V1_ID}/layer.tar' is in --base or reserved: change it"
+    line = fails(*image.flags, *legacy, *flags, cwd=tmp_path)
+    assert line == f'--id or --legacy_id: {text}'
+    assert not image.output.exists()
+
+
 def test_a_line_stays_one_line(parts):
     """Whatever stands in the arguments."""
     assert r"'two\nlines'" in fails(*parts.flags, '--base=two\nlines')
@@ -107,6 +126,13 @@ def test_a_line_stays_one_line(parts):
 
 
 # Files.
+
+
+@pytest.mark.parametrize('flag', ['--id=@', '--layer=@=layer0.tar', '--legacy_id=@'])
+def test_no_name_behind_an_at_sign(parts, flag):
+    name = flag.partition('=')[0]
+    assert fails(*parts.flags, flag).startswith(f'{name}: @ names no file: ')
+
 
 # Flags that name a file, at {}.
 FILE_FLAGS = {
@@ -243,6 +269,10 @@ MANIFESTS = {
     'not UTF-8': (b'\xff\xff\xff', NO_LIST),
     'nested': (b'[' * 100000 + b']' * 100000, NO_LIST),
     'of over 4 MiB': (b'[' + b' ' * (4 << 20) + b']', "'manifest.json' has over 4194304 bytes"),
+    'a byte order mark': (b'\xef\xbb\xbf[]', NO_LIST),
+    'UTF-16': ('[]'.encode('utf-16'), NO_LIST),
+    'UTF-16 without a mark': ('[]'.encode('utf-16-le'), NO_LIST),
+    'NaN': (b'[NaN]', NO_LIST),
     'an object': (b'{}', NO_LIST),
     'null': (b'null', NO_LIST),
     'entry null': (b'[null]', BAD_ENTRY),

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import os
+import shlex
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_what_is_no_base_image(parts, case, flags):
     line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.folder)
     assert line == f"'base.tar' is no base image: {text}"
     assert not parts.output.exists()
+
+
+def test_the_advice_can_be_pasted_into_a_shell(parts):
+    files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
+    make_tar(parts.folder / "a b's.tar", files)
+    line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.folder)
+    _, command, _ = line.split('`')
+    assert shlex.split(command)[2] == "oci-archive:a b's.tar"
 
 
 @pytest.mark.parametrize('case', NO_IMAGES)

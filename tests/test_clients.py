@@ -27,7 +27,7 @@ from helpers import (
     require,
     sha256,
 )
-from test_verify import BAD_TAGS, GOOD_TAGS
+from test_verify import BAD_TAGS, GOOD_TAGS, LINKS, base_with_a_link
 
 TAG = 'example/derived:2.0'
 # The layer is of more than 64 KiB, from where on the tool aligns the data of a member.
@@ -164,6 +164,19 @@ def test_readers_of_go_containerregistry_take_all_layers_for_what_the_first_is(t
         container_structure_test(image)
     with pytest.raises(AssertionError, match='failed to read layer'):
         syft(image)
+
+
+# Layers behind links.
+
+
+@pytest.mark.parametrize('case', LINKS)
+def test_a_layer_behind_a_link_in_skopeo(tmp_path, case):
+    """It reads, but for what the tool warns of."""
+    require('skopeo')
+    base, _ = base_with_a_link(tmp_path / 'base.tar', case)
+    is_followed = LINKS[case][2]
+    command = ['skopeo', 'copy', '--insecure-policy', f'docker-archive:{base}']
+    call(*command, f'oci:{tmp_path}/copy', fails=not is_followed)
 
 
 # A partial image.

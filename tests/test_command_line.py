@@ -140,6 +140,16 @@ def test_an_optional_flag_with_an_empty_value_is_not_given(parts, flag):
     assert parts.output.read_bytes() == expected
 
 
+@pytest.mark.parametrize('flag', ['verify', 'oci'])
+def test_a_boolean_flag_with_an_empty_value_is_not_given(parts, flag):
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    (parts.folder / 'flags').write_text(f'--{flag}=\n')
+    for argument in (f'--{flag}=', f'-{flag}=', f'--flagfile={parts.folder}/flags'):
+        build(*parts.flags, argument)
+        assert parts.output.read_bytes() == expected
+
+
 def test_all_optional_flags_with_empty_values(parts):
     build(*parts.flags)
     expected = parts.output.read_bytes()
@@ -153,6 +163,20 @@ def test_a_required_flag_with_an_empty_value(parts, flag):
     line = fails(*parts.without(flag), f'--{flag}=')
     assert line.startswith(f'--{flag} is missing: give ')
     assert line == fails(*parts.without(flag))
+
+
+def test_a_flagfile_that_is_not_utf_8(parts):
+    (parts.folder / 'flags').write_bytes(b'--tag=\xff\n')
+    line = fails(*parts.flags, f'--flagfile={parts.folder}/flags')
+    assert line == 'a file of --flagfile is not in UTF-8: write it so'
+
+
+@pytest.mark.parametrize('flag', ['--help', '--version'])
+def test_help_and_version_from_a_flagfile(parts, flag):
+    (parts.folder / 'flags').write_text(f'{flag}\n')
+    done = run(f'--flagfile={parts.folder}/flags')
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout == run(flag).stdout
 
 
 @pytest.mark.parametrize('flag', ['output', 'id', 'config', 'base', 'layer', 'tag', 'metadata'])

@@ -457,6 +457,47 @@ def test_a_closed_standard_output(parts):
     assert "'standard output': Bad file descriptor" in line
 
 
+@pytest.mark.parametrize(
+    'path', ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1', 'link', '/dev/fd/7']
+)
+def test_a_descriptor_that_is_not_open(parts, path):
+    """A layer may have got its number by the time that it is written to: it stays."""
+    (_, layer) = parts.layers[0]
+    before = layer.read_bytes()
+    (parts.folder / 'link').symlink_to('/dev/stdout')
+    output = parts.folder / path
+    options = {'cwd': parts.folder, 'preexec_fn': lambda: os.close(1)}
+    line = fails_cleanly(parts, f'--output={output}', **options)
+    assert line.startswith(f"'{output}': Bad file descriptor")
+    assert layer.read_bytes() == before
+
+
+@pytest.mark.parametrize('output', ['-', '/dev/stdout'])
+def test_standard_output_is_written_to_where_it_is(parts, output):
+    """As by cat, where a shell has it lead to a file."""
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    path = parts.folder / 'all'
+    with path.open('wb') as f:
+        f.write(b'before')
+        f.flush()
+        build(*parts.flags, f'--output={output}', preexec_fn=lambda: os.dup2(f.fileno(), 1))
+        f.seek(0, os.SEEK_END)
+        f.write(b'behind')
+    assert path.read_bytes() == b'before' + expected + b'behind'
+
+
+@pytest.mark.parametrize('output', ['-', '/dev/stdout'])
+def test_standard_output_is_no_input(parts, output):
+    (_, layer) = parts.layers[0]
+    before = layer.read_bytes()
+    with layer.open('ab') as f:
+        options = {'preexec_fn': lambda: os.dup2(f.fileno(), 1)}
+        line = fails_cleanly(parts, f'--output={output}', **options)
+    assert line == f"--output: '{output}' is what --layer names: give another path"
+    assert layer.read_bytes() == before
+
+
 def test_a_fifo(parts):
     _, flags = with_large_part(parts, 'layer')
     expected = build(*flags, '--output=-').stdout

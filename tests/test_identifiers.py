@@ -27,18 +27,23 @@ FILES = [
     '{} *a b\n',  # sha256sum --binary
     '\\{}  a\\nb.tar\n',  # sha256sum, of a name with a newline
     'SHA256 (layer.tar) = {}\n',  # the BSDs, sha256sum --tag
+    '\\SHA256 (a\\nb.tar) = {}\n',  # sha256sum --tag, of a name with a newline
     'SHA256(a (1).tar)= {}\n',  # openssl 1
+    '{}  a\udcff.tar\n',  # of a name that is not UTF-8
     'SHA2-256(layer.tar)= {}\n',  # openssl 3
     'SHA256 hash of layer.tar:\r\n{}\r\nCertUtil: -hashfile command completed.\r\n',
     '{0}  layer.tar\n{0}  copy.tar\n',
 ]
 
 
+UTF_8 = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
+
+
 @pytest.mark.parametrize('text', FILES)
 def test_from_files(parts, text):
     (layer_id, layer) = parts.layers[0]
-    (parts.folder / 'id').write_text(text.format(parts.id))
-    (parts.folder / 'layer_id').write_text(text.format(layer_id))
+    (parts.folder / 'id').write_text(text.format(parts.id), **UTF_8)
+    (parts.folder / 'layer_id').write_text(text.format(layer_id), **UTF_8)
     build(*parts.flags)
     direct = parts.output.read_bytes()
     flags = ['--id=@id', f'--layer=@layer_id={layer}']
@@ -118,7 +123,7 @@ def test_each_identifier_is_told_with_its_own_file(parts):
 @pytest.mark.parametrize('text', FILES)
 def test_legacy_id_from_a_file(parts, text):
     identifier = 'c' * 64
-    (parts.folder / 'legacy_id').write_text(text.format(identifier))
+    (parts.folder / 'legacy_id').write_text(text.format(identifier), **UTF_8)
     build(*parts.flags, '--legacy_id=@legacy_id', '--metadata=config.json', cwd=parts.folder)
     assert content(parts.output, 'top') == identifier.encode()
     assert content(parts.output, f'{identifier}/VERSION') == b'1.0'

@@ -35,6 +35,18 @@ def two_of(data, other):
     return lambda name: [member(name, data), member(name, other)]
 
 
+@pytest.mark.parametrize('output', ['-', '/dev/stdout', '/dev/fd/7'])
+def test_an_output_that_is_not_open(tmp_path, output):
+    """An archive may have got its number by the time that it is written to: it stays."""
+    path = tmp_path / 'one.tar'
+    path.write_bytes(GOOD)
+    flags = [f'--output={output}', f'--layer={path}']
+    line = fails(*flags, **PROGRAM, preexec_fn=lambda: os.close(1))
+    name = 'standard output' if output == '-' else output
+    assert line.startswith(f"'{name}': Bad file descriptor")
+    assert path.read_bytes() == GOOD
+
+
 BAD = {
     'empty': (b'', 'cut off'),
     'text': (b'text' * 1000, 'damaged or not a tar archive'),

@@ -9,6 +9,8 @@ import pytest
 
 from helpers import (
     BASES,
+    HARD,
+    LINK,
     configuration,
     measure,
     member,
@@ -18,6 +20,7 @@ from helpers import (
     sha256,
     tar_of,
     warns,
+    write_base,
     write_tar,
 )
 from joins import FIXTURES, PROGRAM, flags_for, image_of, join, write
@@ -49,6 +52,20 @@ def test_fixtures(tmp_path, name):
 def test_it_makes_the_same_archive(tmp_path, two):
     plain = join(tmp_path, *two).read_bytes()
     assert join(tmp_path, *two, flags=['--verify']).read_bytes() == plain
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+@pytest.mark.parametrize(('kind', 'target'), [(LINK, '../x'), (HARD, 'x')])
+def test_a_layer_behind_a_link(tmp_path, kind, target, flags):
+    """Skopeo does not follow a hard link."""
+    image = image_of('x')
+    entry = {**image.entry, 'Layers': ['y/layer.tar']}
+    more = [member('y/layer.tar', kind=kind, link=target)]
+    path = write_base(tmp_path / 'one.tar', image, entries=[entry], more=more)
+    text = "layer 'y/layer.tar' is a link that Skopeo does not follow: save the image again"
+    told = [f"'{path}': '{image.entry['Config']}': {text}"] if kind == HARD else []
+    done = run_program('join_layers', *flags_for(tmp_path, [path], *flags))
+    assert messages(done.stderr, 'join_layers') == (told, [])
 
 
 def with_config(folder, change, reads=False):

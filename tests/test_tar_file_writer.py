@@ -44,6 +44,27 @@ def test_members(tmp_path, output):
     ]
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'kind': tarfile.DIRTYPE, 'content': 'text'},
+        {'kind': tarfile.DIRTYPE, 'file_content': 'file'},
+        {'kind': tarfile.SYMTYPE},
+        {'kind': tarfile.LNKTYPE},
+        {'kind': tarfile.FIFOTYPE},
+        {'kind': tarfile.CHRTYPE},
+    ],
+)
+def test_what_is_neither_a_file_nor_an_empty_directory(tmp_path, output, options):
+    """Its content would be taken for headers."""
+    with TarFileWriter(str(output)) as tar:
+        with pytest.raises(ValueError, match='directory'):
+            tar.add_file('name', **options)
+        tar.add_file('other', content='text')
+    assert members(output)[0][1] == b'text'
+    assert names(output) == ['other']
+
+
 def test_text_that_is_not_utf_8_keeps_its_bytes(output):
     with TarFileWriter(str(output)) as tar:
         tar.add_file('n\udcff', content='t\udcfe')

@@ -21,6 +21,7 @@ from helpers import (
     manifest,
     measure,
     member,
+    messages,
     on_fixture,
     problems,
     sha256,
@@ -125,6 +126,42 @@ def test_two_archives_in_one_layer(parts):
     assert problems(*parts.flags, warnings=[f"'{layer}': {text}"]) == []
 
 
+# Links to layers. That Skopeo does so is seen in test_clients.py.
+
+NOT_FOLLOWED = 'is a link that Skopeo does not follow: save the image again'
+LINKS = {
+    'a file beside it': (LINK, '../x/layer.tar', True),
+    'and by a detour': (LINK, './../y/../x/layer.tar', True),
+    'from the root': (LINK, '/x/layer.tar', False),
+    'from above the root': (LINK, '../../../x/layer.tar', False),
+    'a link': (LINK, '../z', False),
+    'a hard link': (HARD, 'x/layer.tar', False),
+}
+
+
+def base_with_a_link(path, case):
+    """Writes a base whose layer is a link; returns its path and the layer's diff ID."""
+    kind, target, _ = LINKS[case]
+    lower = BaseImage(['x/layer.tar'], tags=['example/lower:1'])
+    entry = {**lower.entry, 'Layers': ['y/layer.tar']}
+    more = [
+        member('z', kind=LINK, linkname='x/layer.tar'),
+        member('y/layer.tar', kind=kind, linkname=target),
+    ]
+    return write_base(path, lower, entries=[entry], more=more), lower.diff_ids
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+@pytest.mark.parametrize('case', LINKS)
+def test_a_layer_behind_a_link(tmp_path, case, flags):
+    base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
+    image = Parts(tmp_path, below=diff_ids, base=base)
+    is_followed = LINKS[case][2]
+    told = [] if is_followed else [f"--base: '{base}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
+    assert messages(build(*image.flags, *flags, warnings=not is_followed).stderr) == (told, [])
+    build(*image.flags, *flags, '--oci')
+
+
 # The configuration.
 
 # What is no configuration, and what is said of it.
@@ -138,6 +175,10 @@ NO_CONFIGURATION = {
     'UTF-16': ('{}'.encode('utf-16'), 'begins with a byte order mark'),
     'UTF-16 without a mark': ('{}'.encode('utf-16-le'), 'is not JSON: mend it'),
     'NaN': (b'{"rootfs": {"diff_ids": []}, "x": NaN}', 'is not JSON: mend it'),
+    'a key twice': (
+        b'{"config": {"Cmd": 5}, "config": {}}',
+        "has the key 'config' twice: leave one out",
+    ),
     '-Infinity': (b'{"rootfs": {"diff_ids": []}, "x": -Infinity}', 'is not JSON: mend it'),
 }
 
@@ -274,21 +315,22 @@ def test_a_partial_image_and_the_flag_that_completes_it(tmp_path):
     assert problems(*image.flags) == []
 
 
-# A layer of the base as another archive, with `file` and `link2`, has it: type and target.
+# A layer of the base as another archive, with `file` and `link2`, has it: type, target, whether
+# it leads to the layer, and whether Skopeo follows it.
 LAYERS_AS_LINKS = {
-    'to a file': (LINK, '../file', True),
-    'to a link': (LINK, '../link2', True),
-    'to nothing': (LINK, '../none', False),
-    'to itself': (LINK, 'layer', False),
-    'out of the archive': (LINK, '../..', False),
-    'a hard link': (HARD, 'file', True),
+    'to a file': (LINK, '../file', True, True),
+    'to a link': (LINK, '../link2', True, False),
+    'to nothing': (LINK, '../none', False, False),
+    'to itself': (LINK, 'layer', False, False),
+    'out of the archive': (LINK, '../..', False, False),
+    'a hard link': (HARD, 'file', True, False),
 }
 
 
 @pytest.mark.parametrize('case', LAYERS_AS_LINKS)
 def test_a_layer_that_is_a_link(tmp_path, case):
     """As Docker saves a layer that two images share; here to another file than the base."""
-    kind, target, leads = LAYERS_AS_LINKS[case]
+    kind, target, leads, is_followed = LAYERS_AS_LINKS[case]
     lower = BaseImage(['link/layer'])
     base = write_base(tmp_path / 'base.tar', lower)
     other = write_tar(
@@ -298,8 +340,11 @@ def test_a_layer_that_is_a_link(tmp_path, case):
         member('link/layer', kind=kind, link=target),
     )
     image = Parts(tmp_path, below=lower.diff_ids)
-    lines = problems(*image.flags, f'--base={base}', f'--legacy_base={other}')
-    assert lines == ([] if leads else lacking('link/layer'))
+    warnings = []
+    if leads and not is_followed:
+        warnings = [f"--base: '{base}': layer 'link/layer' {NOT_FOLLOWED}"]
+    flags = [*image.flags, f'--base={base}', f'--legacy_base={other}']
+    assert problems(*flags, warnings=warnings) == ([] if leads else lacking('link/layer'))
 
 
 def test_the_first_of_two_members_counts(tmp_path):
