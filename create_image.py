@@ -236,14 +236,17 @@ def _add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
 # The flags.
 
 
-def _parts_of_flags(notes: list[str]) -> ImageParts:
+def _parts_of_flags(notes: list[str], id_files: dict[str, list[str]]) -> ImageParts:
     """Returns the parts that the flags name.
 
     Args:
         notes: gets a line for whatever is doubtful about how they are named.
+        id_files: gets the paths of the files that identifiers are read from, by flag.
     """
 
     def read_identifier(flag: str, value: str) -> Identifier:
+        if value.startswith('@'):
+            id_files.setdefault(flag, []).append(value[1:])
         identifier = names.read_identifier(flag, command_line.text_of_argument(value))
         notes.extend(identifier.notes)
         return identifier
@@ -290,12 +293,18 @@ def main(run: Run) -> None:
     for flag in (_OUTPUT, _ID, _CONFIG):
         command_line.check_given(flag)
     notes: list[str] = []
-    parts = _parts_of_flags(notes)
+    id_files: dict[str, list[str]] = {}
+    parts = _parts_of_flags(notes, id_files)
+    output = _OUTPUT.value or ''
+    digest_file = given(_DIGEST_FILE.value)
+    arguments.check_output('--output', output, id_files)
+    if digest_file is not None:
+        arguments.check_output('--digest_file', digest_file, id_files)
     if notes and _VERIFY.value:
         raise ProblemsError(notes)
     for note in notes:
         logging.warning('%s', note)
-    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value, given(_DIGEST_FILE.value))
+    write_image(output, parts, run, _VERIFY.value, digest_file)
 
 
 def run_main() -> None:

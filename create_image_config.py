@@ -188,7 +188,9 @@ def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str,
     if problems:
         raise ArgumentError(f'the configuration of the base is wrong: {problems[0]}')
     base = _usual_config(data)
-    created = time_of(options.created or DEFAULT_TIME)
+    created = DEFAULT_TIME
+    if options.created is not None:
+        created = time_of(options.created)
     config = {key: value for key, value in base.items() if key.lower() not in _DROPPED_KEYS}
     _set_platform(config, options)
     config['created'] = created
@@ -439,7 +441,7 @@ class Inputs:
             path: the path of the file.
 
         Raises:
-            ArgumentError: it is not in UTF-8.
+            ArgumentError: it is not in UTF-8, or has a NUL.
             OSError: it cannot be read.
         """
         if not path:
@@ -449,6 +451,7 @@ class Inputs:
             text = files.read_whole(path).decode('utf-8')
         except UnicodeDecodeError as error:
             raise ArgumentError(f'{flag}: {path!r} is not in UTF-8: write it so') from error
+        flag_values.check_text(f'{flag}: {path!r}', text)
         return text
 
     def layers(self) -> list[str]:

@@ -22,12 +22,20 @@ def text_of(flag: str, value: str) -> str:
         ArgumentError: its bytes are not UTF-8, or it has a NUL.
     """
     text = command_line.text_of_argument(value)
-    _check_text(flag, text)
+    check_text(flag, text)
     return text
 
 
-def _check_text(flag: str, text: str) -> None:
-    """Raises ArgumentError for what a configuration cannot hold, or no process can be given."""
+def check_text(flag: str, text: str) -> None:
+    """Checks that a configuration can hold a text, and a process can be given it.
+
+    Args:
+        flag: the flag with its dashes, for errors.
+        text: the text.
+
+    Raises:
+        ArgumentError: it is no UTF-8, or has a NUL.
+    """
     try:
         text.encode('utf-8')
     except UnicodeEncodeError as error:
@@ -73,7 +81,7 @@ def _items_of_json(flag: str, text: str) -> list[str]:
     if not all(isinstance(item, str) for item in items):
         raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} holds more than strings: quote each item')
     for item in items:
-        _check_text(flag, item)
+        check_text(flag, item)
     return list(items)
 
 

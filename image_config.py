@@ -272,6 +272,17 @@ def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
     return usual
 
 
+def as_clients_read(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what with_usual_keys() does; the configuration as it is where a type is wrong.
+
+    Args:
+        config: the configuration as parse() returns it.
+    """
+    if type_problems(config):
+        return config
+    return with_usual_keys(config)
+
+
 def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     spellings = {key.lower(): key for key in keys}
     return {spellings.get(key.lower(), key): item for key, item in value.items()}

@@ -269,15 +269,19 @@ def main(run: Run) -> None:
         run: what is shared by all that is done in this run.
 
     Raises:
-        ArgumentError, OSError, ArchiveError: as join_layers().
+        ArgumentError, OSError, ArchiveError: as write_join().
     """
     command_line.check_given(_OUTPUT)
+    output = _OUTPUT.value or ''
     identifier = given_text(_ID.value)
     notes: list[str] = []
     if identifier is not None:
         found = names.read_identifier('--id', identifier)
         identifier = found.value
         notes = found.notes
+    id_flag = _ID.value or ''
+    if id_flag.startswith('@') and files.overwrites(output, id_flag[1:]):
+        raise ArgumentError(f'--output: {output!r} is what --id names: give another path')
     if notes and _VERIFY.value:
         raise ProblemsError(notes)
     for note in notes:
@@ -288,7 +292,7 @@ def main(run: Run) -> None:
         name=given_text(_NAME.value),
         repository=given_text(_REPOSITORY.value),
     )
-    write_join(_OUTPUT.value or '', parts, run, _VERIFY.value)
+    write_join(output, parts, run, _VERIFY.value)
 
 
 def run_main() -> None:

@@ -96,7 +96,8 @@ def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
         joined_images.complete(image, layers, files)
     descriptors = joined_index.merge([archive.descriptors for archive in archives])
     blobs = joined_index.blobs(descriptors or [], images, files)
-    if not joined_index.is_whole(blobs, images, layers, files):
+    leads_to_all = joined_index.leads_to_all(descriptors or [], files)
+    if not leads_to_all or not joined_index.is_whole(blobs, images, layers, files):
         descriptors = None
         blobs = []
     return Join(

@@ -71,8 +71,8 @@ def _config_problems(image: JoinedImage) -> Problems:
         yield Problem(f'{image.label} {error}')
         return
     yield from verify.config_type_problems(image.label, config)
-    if image.diff_ids is not None:
-        yield from verify.history_problems(image.label, config, len(image.diff_ids))
+    if image.config is not None and image.diff_ids is not None:
+        yield from verify.history_problems(image.label, image.config, len(image.diff_ids))
 
 
 def _config_digest_problems(image: JoinedImage) -> Problems:

@@ -38,7 +38,8 @@ class JoinedImage:
     Attributes:
         stored: the image as each archive has it; the first one gives the names of its files.
         content: the bytes of its configuration; None where no archive has them.
-        config: the configuration; None where it is missing or no JSON object.
+        config: the configuration, with keys in the usual spelling; None where it is missing or no
+            JSON object.
         id: the SHA-256 of the configuration, in hex; where that is missing, its name.
         layers: the names of its layers in the new archive, of missing ones too.
         diff_ids: the diff IDs that the configuration names; None where it does not.
@@ -51,9 +52,11 @@ class JoinedImage:
         self.id = first.config_name if content is None else sha256(content)
         self.layers = list(first.layers)
         self.diff_ids: list[str] | None = None
+        config = None
         if content is not None:
-            self.config = image_config.parse_or_none(content)
-        if self.config is not None:
+            config = image_config.parse_or_none(content)
+        if config is not None:
+            self.config = image_config.as_clients_read(config)
             self.diff_ids = image_config.diff_ids(self.config)
 
     @property

@@ -179,6 +179,17 @@ def _in_manifest(content: bytes | None, images_by_id: dict[str, JoinedImage]) ->
     return described
 
 
+def leads_to_all(descriptors: list[dict[str, Any]], files: JoinedFiles) -> bool:
+    """Tells whether what an index leads to itself is there: clients look for it first.
+
+    Args:
+        descriptors: those of the index.
+        files: the files of all archives.
+    """
+    blob_names = [oci.blob_name(descriptor['digest']) for descriptor in descriptors]
+    return all(files.find(name) is not None for name in blob_names)
+
+
 def is_whole(
     all_blobs: list[Blob], images: list[JoinedImage], table: LayerTable, files: JoinedFiles
 ) -> bool:

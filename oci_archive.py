@@ -92,5 +92,5 @@ def index(image: OpenedImage, descriptor: Descriptor) -> bytes:
         descriptor: that of its OCI manifest.
     """
     tags = [names.parse_tag(tag) for tag in image.parts.tags]
-    platform = oci.platform(image_config.parse(image.config or b''))
-    return oci.index(descriptor, [tag for tag in tags if tag is not None], platform)
+    config = image_config.as_clients_read(image_config.parse(image.config or b''))
+    return oci.index(descriptor, [tag for tag in tags if tag is not None], oci.platform(config))

@@ -396,6 +396,19 @@ def test_a_base_that_is_not_merged(tmp_path, base):
 # The output.
 
 
+@pytest.mark.parametrize('flag', ['id', 'layer', 'legacy_id'])
+@pytest.mark.parametrize('output', ['output', 'digest_file'])
+def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
+    identifier, layer = parts.layers[0]
+    text = f'{parts.id if flag == "id" else identifier}\n'
+    (parts.folder / 'identifier').write_text(text)
+    value = f'@identifier={layer}' if flag == 'layer' else '@identifier'
+    flags = [*parts.without('output', flag), f'--output={parts.output}', f'--{flag}={value}']
+    line = fails(*flags, f'--{output}=./identifier', cwd=parts.folder)
+    assert line == f"--{output}: './identifier' is what --{flag} names: give another path"
+    assert (parts.folder / 'identifier').read_text() == text
+
+
 @pytest.mark.parametrize('flag', ['config', 'layer', 'metadata'])
 def test_the_output_may_not_be_a_part(parts, flag):
     (parts.folder / 'metadata.json').write_text('{}')

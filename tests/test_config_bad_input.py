@@ -95,6 +95,19 @@ def test_bad_flags(tmp_path, flags, text):
     assert os.listdir(tmp_path) == ['old.json']
 
 
+@pytest.mark.parametrize(
+    ('flag', 'text', 'message'),
+    [
+        ('--created=@file', '', "--created: '' is not a time"),
+        ('--created=@file', ' \n', "--created: '' is not a time"),
+        ('--labels=a=@file', 'a\0b', "--labels: 'file': 'a\\x00b' has a NUL: leave it out"),
+    ],
+)
+def test_the_text_of_a_file(tmp_path, flag, text, message):
+    (tmp_path / 'file').write_text(text)
+    assert fails('--output=new.json', flag, cwd=tmp_path).startswith(message)
+
+
 def test_no_output(tmp_path):
     assert fails('--user=x', cwd=tmp_path).startswith('--output is missing')
     assert fails('--output=', cwd=tmp_path).startswith('--output is missing')

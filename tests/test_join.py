@@ -17,6 +17,7 @@ from helpers import (
     build,
     configuration,
     content,
+    make_tar,
     manifest,
     measure,
     member,
@@ -413,6 +414,27 @@ def test_parent(tmp_path, below, above, stays):
     found = entries_of(tmp_path / 'out.tar')
     assert found[0].get('Parent') == (parent if stays else None)
     assert 'Parent' not in found[1]
+
+
+def in_capitals(config):
+    """Returns a configuration whose keys are spelled as Go's decoder takes them, too."""
+    return {key.upper(): value for key, value in config.items()}
+
+
+@pytest.mark.parametrize(('above', 'stays'), [([H1, H2], True), ([H2, H2], False)])
+def test_a_parent_whose_keys_are_in_another_spelling(tmp_path, above, stays):
+    base, image = image_of('x'), image_of('x', 'y')
+    base_config = json.dumps(in_capitals({**configuration(base.diff_ids), 'history': [H1]}))
+    config = json.dumps(in_capitals({**configuration(image.diff_ids), 'history': above}))
+    parent = sha256(base_config.encode())
+    files = {**image.layers, f'{parent}.json': base_config.encode(), 'image.json': config.encode()}
+    entries = [
+        {'Config': 'image.json', 'Layers': ['x', 'y'], 'Parent': f'sha256:{parent}'},
+        {'Config': f'{parent}.json', 'Layers': ['x'], 'RepoTags': None},
+    ]
+    files['manifest.json'] = json.dumps(entries).encode()
+    joined = join(tmp_path, make_tar(tmp_path / 'one.tar', files), flags=['--verify'])
+    assert entries_of(joined)[0].get('Parent') == (f'sha256:{parent}' if stays else None)
 
 
 @pytest.mark.parametrize('parent', [f'sha256:{HEX}', HEX, '', None, 7, ['a']])

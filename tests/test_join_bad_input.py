@@ -35,6 +35,15 @@ def two_of(data, other):
     return lambda name: [member(name, data), member(name, other)]
 
 
+def test_the_output_may_not_be_the_file_of_the_identifier(tmp_path):
+    (tmp_path / 'one.tar').write_bytes(GOOD)
+    (tmp_path / 'id').write_text('a' * 64)
+    flags = ['--output=./id', '--layer=one.tar', '--id=@id']
+    line = fails(*flags, **PROGRAM, cwd=tmp_path)
+    assert line == "--output: './id' is what --id names: give another path"
+    assert (tmp_path / 'id').read_text() == 'a' * 64
+
+
 @pytest.mark.parametrize('output', ['-', '/dev/stdout', '/dev/fd/7'])
 def test_an_output_that_is_not_open(tmp_path, output):
     """An archive may have got its number by the time that it is written to: it stays."""

@@ -171,6 +171,15 @@ def test_a_manifest_that_is_in_no_archive(tmp_path):
     assert descriptors_of(join(tmp_path, path, flags=['--verify'])) == [descriptor]
 
 
+def test_an_index_that_leads_to_nothing_itself(tmp_path):
+    """Clients that look for it first would not load the archive; manifest.json is whole."""
+    layout = Layout('x', tag='app:1')
+    path = layout.write(tmp_path / 'one.tar', without=[blob(layout.manifest)])
+    joined = join(tmp_path, path, flags=['--verify'])
+    assert not {'index.json', 'oci-layout'} & set(names(joined))
+    assert entries_of(joined) == [{**layout.entry, 'RepoTags': ['app:1']}]
+
+
 def has_no_index(folder, *archives):
     """Checks that a join has no index, and that it is whole all the same."""
     joined = join(folder, *archives, warnings=True)

@@ -83,6 +83,25 @@ def without(config, key):
     return {name: value for name, value in config.items() if name != key}
 
 
+@pytest.mark.parametrize('key', ['rootfs', 'RootFS'])
+@pytest.mark.parametrize(
+    ('diff_ids', 'text'),
+    [([f'sha256:{HEX}'], f'not sha256:{HEX}'), ([], 'rootfs.diff_ids has 0 entries for 1 layers')],
+)
+def test_diff_ids_in_another_spelling(tmp_path, key, diff_ids, text):
+    """Go's decoder takes a key in any case."""
+    image = image_of('x')
+    config = configuration(diff_ids)
+    config[key] = config.pop('rootfs')
+    data = json.dumps(config).encode()
+    image.config_name = 'config.json'
+    path = write(
+        tmp_path / 'one.tar', image, without=['config.json'], more=[member('config.json', data)]
+    )
+    (line,) = problems(*flags_for(tmp_path, [path]), **PROGRAM)
+    assert text in line
+
+
 CONFIGS = {
     'no JSON': (lambda config: b'{', ' is not JSON: mend it'),
     'a list': (lambda config: [], ' is not a JSON object: mend it'),

@@ -151,7 +151,8 @@ def test_a_layer_behind_links(tmp_path, kind, name, links):
     more = [member(link, kind=kind, link=target) for link, target in links.items()]
     base = write_base(tmp_path / 'base.tar', lower, entries=[entry], more=more)
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
-    build(*image.flags)
+    is_followed = (kind, name) == (LINK, 'folder/link')  # by Skopeo: else there is a warning
+    build(*image.flags, warnings=not is_followed)
     assert manifest(image.output)['Layers'][0] == name
     assert content(image.output, name) == lower.layers['layer']
 
