@@ -12,7 +12,7 @@ import sys
 
 if __name__ == '__main__':
     sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
-    import start
+    from image_archive.system import start
 
     start.prepare('create_image')
 
@@ -20,16 +20,14 @@ from collections.abc import Sequence
 
 from absl import flags, logging
 
-import arguments
-import command_line
-import manifests
-import names
-import verify
-from archive import TarFileWriter
-from command_line import Run, given
-from errors import ArgumentError, ProblemsError
-from image import ImageParts, Layer, OpenedImage, is_merged, open_image
-from names import Identifier
+from image_archive.create import arguments, manifests, verify
+from image_archive.create.image import ImageParts, Layer, OpenedImage, is_merged, open_image
+from image_archive.errors import ArgumentError, ProblemsError
+from image_archive.image import names
+from image_archive.image.names import Identifier
+from image_archive.system import command_line
+from image_archive.system.command_line import Run, given
+from image_archive.tar.writer import TarFileWriter
 
 _FLAGS = command_line.new_flags()
 _OUTPUT = flags.DEFINE_string(
@@ -163,7 +161,9 @@ def write_image(
         _check_parts(image, verifies, run)
         arguments.check_base_is_whole(image)
         if parts.oci:
-            import oci_archive  # here, for what it imports takes time at every start
+            from image_archive.create import (
+                oci_archive,
+            )  # here, for what it imports takes time at every start
 
             oci_archive.write(output, image, run, digest_file)
         else:

@@ -12,7 +12,7 @@ import sys
 
 if __name__ == '__main__':
     sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
-    import start
+    from image_archive.system import start
 
     start.prepare('create_image_config')
 
@@ -22,19 +22,16 @@ from typing import Any, NamedTuple
 
 from absl import flags, logging
 
-import command_line
-import config_values
-import files
-import flag_values
-import image_config
-import names
-import sources
-import utils
-from command_line import Run, given
-from config_values import DEFAULT_TIME, normal_port, time_of, with_variables
-from config_values import Resolve as Resolve
-from errors import ArchiveError, ArgumentError
-from files import OutputFile
+from image_archive.configure import config_values
+from image_archive.configure.config_values import DEFAULT_TIME, normal_port, time_of, with_variables
+from image_archive.configure.config_values import Resolve as Resolve
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import bases as utils
+from image_archive.image import image_config, names
+from image_archive.system import command_line, files, flag_values
+from image_archive.system.command_line import Run, given
+from image_archive.system.files import OutputFile
+from image_archive.tar import sources
 
 _FLAGS = command_line.new_flags()
 _OUTPUT = flags.DEFINE_string(

@@ -11,7 +11,7 @@ import sys
 
 if __name__ == '__main__':
     sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
-    import start
+    from image_archive.system import start
 
     start.prepare('join_layers')
 
@@ -22,24 +22,19 @@ from typing import NamedTuple
 
 from absl import flags, logging
 
-import command_line
-import files
-import joined_checks
-import joined_images
-import joined_index
-import joined_names
-import names
-import oci
-import sources
-from archive import TarFileWriter
-from command_line import Run, all_given, given, given_text
-from errors import ArchiveError, ArgumentError, ProblemsError
-from image import is_merged
-from joined_archives import ImageArchive, Join, plan_join, read_archive
-from joined_names import Repositories
-from progress import Progress
-from sources import Archive
-from verify import Problem, Problems
+from image_archive.create.image import is_merged
+from image_archive.create.verify import Problem, Problems
+from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
+from image_archive.image import names, oci
+from image_archive.join import joined_checks, joined_images, joined_index, joined_names
+from image_archive.join.joined_archives import ImageArchive, Join, plan_join, read_archive
+from image_archive.join.joined_names import Repositories
+from image_archive.system import command_line, files
+from image_archive.system.command_line import Run, all_given, given, given_text
+from image_archive.system.progress import Progress
+from image_archive.tar import sources
+from image_archive.tar.sources import Archive
+from image_archive.tar.writer import TarFileWriter
 
 _FLAGS = command_line.new_flags()
 _OUTPUT = flags.DEFINE_string(

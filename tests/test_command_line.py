@@ -27,7 +27,7 @@ from helpers import (
     on_fixture,
     run,
 )
-from version import VERSION
+from image_archive import VERSION
 
 FLAGS = 'output id config layer tag base legacy_base legacy_id metadata repository name'.split()
 PROGRAMS = ['create_image', 'create_image_config', 'join_layers']
@@ -107,7 +107,15 @@ def test_an_older_python(parts):
     assert not parts.output.exists()
 
 
-@pytest.mark.parametrize('name', ['start.py', *(f'{program}.py' for program in PROGRAMS)])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'image_archive/__init__.py',
+        'image_archive/system/__init__.py',
+        'image_archive/system/start.py',
+        *(f'{program}.py' for program in PROGRAMS),
+    ],
+)
 def test_an_older_python_can_read_the_file(name):
     ast.parse((ROOT / name).read_text(), feature_version=(3, 6))
 

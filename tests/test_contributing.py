@@ -4,7 +4,8 @@
 import ast
 import re
 
-import version
+import image_archive
+
 from helpers import ROOT
 
 MODULES = {path.stem: path for path in ROOT.glob('*.py')}
@@ -41,4 +42,4 @@ def test_a_module_imports_only_what_is_in_rows_below():
 
 def test_the_changelog_begins_with_the_version():
     titles = re.findall(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)
-    assert titles[0] == version.VERSION
+    assert titles[0] == image_archive.VERSION

@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-import files
 from helpers import DATA, TOOL, Parts, base_diff_ids, build, fails, missing, run
+from image_archive.system import files
 from test_oci import TAGS, Layout, blob, write
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL

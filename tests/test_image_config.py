@@ -3,8 +3,8 @@
 
 import pytest
 
-import image_config
 from helpers import EPOCH, Parts, build, configuration, problems, warns
+from image_archive.image import image_config
 
 OBJECT, STRING, INTEGER, BOOLEAN = {}, 'text', 7, True
 STRINGS = ['text']

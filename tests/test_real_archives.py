@@ -18,8 +18,6 @@ import pytest
 
 import archive
 import gnu_tar
-import sources
-from errors import ArchiveError
 from helpers import (
     BASES,
     BLOCK,
@@ -32,6 +30,8 @@ from helpers import (
     sha256,
     warns,
 )
+from image_archive.errors import ArchiveError
+from image_archive.tar import sources
 
 PROGRAMS = 'tar bsdtar busybox 7z skopeo umoci'.split()
 PROGRAMS += 'gzip pigz bzip2 pbzip2 xz pixz zstd pzstd'.split()

@@ -9,8 +9,8 @@ import types
 
 import pytest
 
-import streams
 from helpers import python_reads_zstd
+from image_archive.tar import streams
 
 BLOCK = streams.BLOCK_SIZE
 PACK = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress}

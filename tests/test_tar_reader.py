@@ -13,8 +13,6 @@ import tarfile
 import pytest
 
 import gnu_tar
-import tar_reader
-from errors import ArchiveError
 from helpers import (
     BLOCK,
     DIR,
@@ -29,6 +27,8 @@ from helpers import (
     pax,
     tar_of,
 )
+from image_archive.errors import ArchiveError
+from image_archive.tar import tar_reader
 
 FUZZ = int(os.environ.get('FUZZ', '250'))
 OLD_GNU = b'ustar  \0'

@@ -25,7 +25,7 @@ import zip_importer
 
 zip_importer.install()
 
-import start
+from image_archive.system import start
 
 start.prepare('{program}')
 
@@ -53,8 +53,13 @@ def make_application(program: str, files: dict[str, bytes]) -> bytes:
 
 def read_project() -> dict[str, bytes]:
     """Returns the names and contents of the project's modules, and its licence."""
-    paths = [ROOT / 'LICENSE', ROOT / 'tools' / 'zip_importer.py', *ROOT.glob('*.py')]
-    return {path.name: path.read_bytes() for path in paths}
+    files = {
+        'LICENSE': (ROOT / 'LICENSE').read_bytes(),
+        'zip_importer.py': (ROOT / 'tools' / 'zip_importer.py').read_bytes(),
+    }
+    for path in [*ROOT.glob('*.py'), *(ROOT / 'image_archive').rglob('*.py')]:
+        files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    return files
 
 
 def read_absl() -> dict[str, bytes]:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import streams
-from hashing import new_sha256
+from image_archive.digests import new_sha256
+from image_archive.tar import streams
 
 
 def blocks_of(file: BinaryIO) -> Iterator[bytes]:

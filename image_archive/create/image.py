@@ -6,17 +6,16 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import files
-import sources
-import streams
-import utils
-from errors import ArchiveError, ArgumentError
-from files import InputFile
-from hashing import new_sha256
-from progress import Progress
-from sources import Archive, Source
-from tar_reader import Member
-from utils import BaseImage
+from image_archive.digests import new_sha256
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import bases as utils
+from image_archive.image.bases import BaseImage
+from image_archive.system import files
+from image_archive.system.files import InputFile
+from image_archive.system.progress import Progress
+from image_archive.tar import sources, streams
+from image_archive.tar.sources import Archive, Source
+from image_archive.tar.tar_reader import Member
 
 # What of a base is not merged: the first three are written anew, and the last two would have
 # containerd and Docker 29 load the base in place of the image (seen).

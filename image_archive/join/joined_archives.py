@@ -3,15 +3,13 @@
 
 from typing import Any, NamedTuple
 
-import joined_images
-import joined_index
-import joined_names
-from joined_files import JoinedFiles
-from joined_images import JoinedImage, LayerTable, StoredImage
-from joined_index import Blob
-from joined_names import Repositories
-from progress import Progress
-from sources import Archive
+from image_archive.join import joined_images, joined_index, joined_names
+from image_archive.join.joined_files import JoinedFiles
+from image_archive.join.joined_images import JoinedImage, LayerTable, StoredImage
+from image_archive.join.joined_index import Blob
+from image_archive.join.joined_names import Repositories
+from image_archive.system.progress import Progress
+from image_archive.tar.sources import Archive
 
 
 class ImageArchive(NamedTuple):

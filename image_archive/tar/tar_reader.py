@@ -14,8 +14,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-import streams
-from errors import ArchiveError
+from image_archive.errors import ArchiveError
+from image_archive.tar import streams
 
 BLOCK = tarfile.BLOCKSIZE
 _HEADER_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more

@@ -7,15 +7,14 @@ Those of a plain layer are known without reading it. A compressed one is read on
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import oci
-import sources
-import streams
-from errors import ArchiveError, ArgumentError
-from image import Layer, OpenedImage
-from oci import Descriptor
-from progress import Progress
-from sources import Archive, Source
-from utils import BaseImage
+from image_archive.create.image import Layer, OpenedImage
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import oci
+from image_archive.image.bases import BaseImage
+from image_archive.image.oci import Descriptor
+from image_archive.system.progress import Progress
+from image_archive.tar import sources, streams
+from image_archive.tar.sources import Archive, Source
 
 _JSON_LIMIT = 4 << 20  # bytes of an index or manifest of a base
 _DEPTH_LIMIT = 8  # of indexes that lead to indexes

@@ -16,12 +16,11 @@ from typing import IO, NamedTuple, Protocol
 
 from absl import logging
 
-import files
-import streams
-import tar_reader
-from errors import ArchiveError
-from progress import Progress
-from tar_reader import Member
+from image_archive.errors import ArchiveError
+from image_archive.system import files
+from image_archive.system.progress import Progress
+from image_archive.tar import streams, tar_reader
+from image_archive.tar.tar_reader import Member
 
 _KEPT_SIZE = 4 << 20  # bytes; a file with more is no manifest and no configuration
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments of create_image that make no image, whatever the checks that were asked for."""
 
-import files
-import names
-import utils
-from errors import ArchiveError, ArgumentError
-from image import REPLACED, ImageParts, Layer, OpenedImage
+from image_archive.create.image import REPLACED, ImageParts, Layer, OpenedImage
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import bases as utils
+from image_archive.image import names
+from image_archive.system import files
 
 
 def check(output: str, parts: ImageParts, digest_file: str | None = None) -> None:

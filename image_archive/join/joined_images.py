@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import image_config
-import tar_reader
-import utils
-from errors import ArchiveError
-from hashing import sha256
-from joined_files import JoinedFiles
-from sources import Archive
+from image_archive.digests import sha256
+from image_archive.errors import ArchiveError
+from image_archive.image import bases as utils
+from image_archive.image import image_config
+from image_archive.join.joined_files import JoinedFiles
+from image_archive.tar import tar_reader
+from image_archive.tar.sources import Archive
 
 
 class StoredImage(NamedTuple):

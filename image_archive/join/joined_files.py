@@ -3,14 +3,13 @@
 
 from typing import NamedTuple
 
-import sources
-import tar_reader
-import utils
-from errors import ArchiveError
-from image import is_merged
-from progress import Progress
-from sources import Archive, Source
-from tar_reader import Member
+from image_archive.create.image import is_merged
+from image_archive.errors import ArchiveError
+from image_archive.image import bases as utils
+from image_archive.system.progress import Progress
+from image_archive.tar import sources, tar_reader
+from image_archive.tar.sources import Archive, Source
+from image_archive.tar.tar_reader import Member
 
 
 class FoundFile(NamedTuple):

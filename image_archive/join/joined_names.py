@@ -4,12 +4,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-import names
-import strict_json
-import utils
-from errors import ArchiveError
-from joined_images import JoinedImage
-from sources import Archive
+from image_archive.errors import ArchiveError
+from image_archive.image import bases as utils
+from image_archive.image import names, strict_json
+from image_archive.join.joined_images import JoinedImage
+from image_archive.tar.sources import Archive
 
 REPOSITORIES = 'repositories'
 

@@ -5,8 +5,8 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
-import image_config
-from errors import ArgumentError
+from image_archive.errors import ArgumentError
+from image_archive.image import image_config
 
 DEFAULT_TIME = '1970-01-01T00:00:00Z'
 _PROTOCOLS = ('tcp', 'udp', 'sctp')

@@ -3,7 +3,7 @@
 
 import json
 
-from image import ImageParts, OpenedImage
+from image_archive.create.image import ImageParts, OpenedImage
 
 
 def manifest(image: OpenedImage, config_name: str, layer_names: list[str]) -> str:

@@ -5,8 +5,8 @@ import csv
 import json
 from collections.abc import Sequence
 
-import command_line
-from errors import ArgumentError
+from image_archive.errors import ArgumentError
+from image_archive.system import command_line
 
 _SHOWN = 200  # characters of a value, in messages
 

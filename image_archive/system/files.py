@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from types import TracebackType
 
-from errors import ArgumentError
+from image_archive.errors import ArgumentError
 
 # What ends a program by default, and can be handled.
 STOPPING_SIGNALS = (

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, TextIO
 
 from absl import app, flags, logging
 
-import files
-import start
-from errors import ArchiveError, ArgumentError, ProblemsError
-from progress import Progress
-from version import VERSION
+from image_archive import VERSION
+from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
+from image_archive.system import files, start
+from image_archive.system.progress import Progress
 
 FAILURES = (OSError, ArgumentError, ArchiveError)
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')

@@ -5,10 +5,9 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import names
-import strict_json
-from hashing import sha256
-from names import Tag
+from image_archive.digests import sha256
+from image_archive.image import names, strict_json
+from image_archive.image.names import Tag
 
 INDEX_NAME = 'index.json'
 LAYOUT_NAME = 'oci-layout'

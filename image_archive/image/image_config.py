@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import strict_json
+from image_archive.image import strict_json
 
 _INT64 = range(-(1 << 63), 1 << 63)
 # RFC 3339, as Go's time.Time is decoded from JSON.

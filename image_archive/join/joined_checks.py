@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong with images that are joined: a small function for each clause, as in verify.py."""
 
-import image_config
-import names
-import streams
-import utils
-import verify
-from errors import ArchiveError
-from hashing import new_sha256
-from joined_archives import Join
-from joined_files import FoundFile
-from joined_images import JoinedImage
-from progress import Progress
-from verify import Problem, Problems
+from image_archive.create import verify
+from image_archive.create.verify import Problem, Problems
+from image_archive.digests import new_sha256
+from image_archive.errors import ArchiveError
+from image_archive.image import bases as utils
+from image_archive.image import image_config, names
+from image_archive.join.joined_archives import Join
+from image_archive.join.joined_files import FoundFile
+from image_archive.join.joined_images import JoinedImage
+from image_archive.system.progress import Progress
+from image_archive.tar import streams
 
 _BLOB_PREFIX = 'blobs/sha256/'
 

@@ -9,18 +9,15 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import image_config
-import names
-import sources
-import streams
-import tar_reader
-import utils
-from arguments import lacks_layer
-from errors import ArchiveError, ArgumentError
-from hashing import new_sha256, sha256
-from image import Layer, OpenedImage
-from progress import Progress
-from tar_reader import Member
+from image_archive.create.arguments import lacks_layer
+from image_archive.create.image import Layer, OpenedImage
+from image_archive.digests import new_sha256, sha256
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import bases as utils
+from image_archive.image import image_config, names
+from image_archive.system.progress import Progress
+from image_archive.tar import sources, streams, tar_reader
+from image_archive.tar.tar_reader import Member
 
 _MOST_LAYERS = 125  # that Docker's older image store takes ("max depth exceeded")
 # containerd, and Docker with its image store, do not read these (seen with containerd 2.1).
@@ -608,7 +605,7 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
 
 def _layout_problems(image: OpenedImage, progress: Progress) -> Problems:
     """The digest and size of each layer can be known, and the base does not contradict itself."""
-    import layout  # here, for it takes time at every start
+    from image_archive.create import layout  # here, for it takes time at every start
 
     try:
         layout.find_layout(image, progress)

@@ -7,12 +7,12 @@ containerd and Docker 29 prefer it to manifest.json, so it is there only where i
 import re
 from typing import Any, NamedTuple
 
-import oci
-import utils
-from errors import ArchiveError
-from joined_files import JoinedFiles
-from joined_images import JoinedImage, LayerTable
-from sources import Archive
+from image_archive.errors import ArchiveError
+from image_archive.image import bases as utils
+from image_archive.image import oci
+from image_archive.join.joined_files import JoinedFiles
+from image_archive.join.joined_images import JoinedImage, LayerTable
+from image_archive.tar.sources import Archive
 
 _INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 _INDEX_TYPES = (_INDEX_TYPE, 'application/vnd.docker.distribution.manifest.list.v2+json')

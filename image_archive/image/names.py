@@ -5,8 +5,8 @@ import codecs
 import re
 from typing import NamedTuple
 
-import files
-from errors import ArgumentError
+from image_archive.errors import ArgumentError
+from image_archive.system import files
 
 _HEX_DIGITS = '0123456789abcdef'
 

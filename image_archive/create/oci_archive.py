@@ -4,18 +4,15 @@
 import contextlib
 from collections.abc import Iterator
 
-import files
-import image_config
-import layout
-import manifests
-import names
-import oci
-from archive import TarFileWriter
-from command_line import Run
-from files import OutputFile
-from image import OpenedImage
-from layout import Layout
-from oci import Descriptor
+from image_archive.create import layout, manifests
+from image_archive.create.image import OpenedImage
+from image_archive.create.layout import Layout
+from image_archive.image import image_config, names, oci
+from image_archive.image.oci import Descriptor
+from image_archive.system import files
+from image_archive.system.command_line import Run
+from image_archive.system.files import OutputFile
+from image_archive.tar.writer import TarFileWriter
 
 
 def write(output: str, image: OpenedImage, run: Run, digest_file: str | None) -> None:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration of an image, from that of a base and from flags."""
