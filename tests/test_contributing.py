@@ -5,7 +5,6 @@ import ast
 import re
 
 import image_archive
-
 from helpers import ROOT
 
 MODULES = {path.stem: path for path in ROOT.glob('*.py')}

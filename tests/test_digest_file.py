@@ -14,7 +14,7 @@ import time
 import pytest
 
 from helpers import DATA, TOOL, Parts, base_diff_ids, build, fails, missing, run
-from image_archive.system import files
+from image_archive.system import outputs
 from test_oci import TAGS, Layout, blob, write
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
@@ -177,16 +177,16 @@ def test_a_digest_file_that_cannot_be_replaced(parts, has_old):
 
 def test_a_file_system_without_second_names(tmp_path, monkeypatch):
     """What was put in its place then stays there, for the old file is lost."""
-    outputs = [files.OutputFile(str(tmp_path / name)) for name in ('one', 'two')]
+    files = [outputs.OutputFile(str(tmp_path / name)) for name in ('one', 'two')]
     (tmp_path / 'one').write_bytes(b'old')
-    for output in outputs:
-        output.write(b'new')
+    for file in files:
+        file.write(b'new')
 
     def refuse(*_):
         raise PermissionError(1, 'Operation not permitted')
 
     monkeypatch.setattr(os, 'link', refuse)
-    files.put_all_in_place(outputs)
+    outputs.put_all_in_place(files)
     assert [(tmp_path / name).read_bytes() for name in ('one', 'two')] == [b'new', b'new']
 
 

@@ -4,7 +4,7 @@
 import pytest
 
 from helpers import EPOCH, Parts, build, configuration, problems, warns
-from image_archive.image import image_config
+from image_archive.image import config_schema
 
 OBJECT, STRING, INTEGER, BOOLEAN = {}, 'text', 7, True
 STRINGS = ['text']
@@ -103,7 +103,7 @@ WRONG_TYPES += [
 
 @pytest.mark.parametrize(('where', 'config', 'expected'), WRONG_TYPES)
 def test_a_wrong_type(where, config, expected):
-    (text,) = image_config.type_problems(config)
+    (text,) = config_schema.type_problems(config)
     assert text.startswith(f'{where} must be {expected}')
 
 
@@ -116,12 +116,12 @@ def test_null_counts_as_absent(where, config, expected):
         return {key: without_leaf(value[key], rest) if rest else None}
 
     keys = [where] if where.startswith('os.') else where.replace('[0]', '').split('.')
-    assert image_config.type_problems(without_leaf(config, keys)) == []
+    assert config_schema.type_problems(without_leaf(config, keys)) == []
 
 
 def test_unknown_keys_are_let_be():
     config = {'x': 1, 'config': {'y': 'z'}, 'rootfs': {'base': []}, 'moby.buildkit.trace': 1}
-    assert image_config.type_problems(config) == []
+    assert config_schema.type_problems(config) == []
 
 
 GOOD_TIMES = [
@@ -154,12 +154,12 @@ BAD_TIMES = [
 
 @pytest.mark.parametrize('text', GOOD_TIMES)
 def test_a_time(text):
-    assert image_config.is_time(text)
+    assert config_schema.is_time(text)
 
 
 @pytest.mark.parametrize('text', BAD_TIMES)
 def test_what_is_no_time(text):
-    assert not image_config.is_time(text)
+    assert not config_schema.is_time(text)
 
 
 # By the command line: changes to a good configuration, and the line that tells.

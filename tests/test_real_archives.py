@@ -31,7 +31,7 @@ from helpers import (
     warns,
 )
 from image_archive.errors import ArchiveError
-from image_archive.tar import sources
+from image_archive.tar import archive as archives
 
 PROGRAMS = 'tar bsdtar busybox 7z skopeo umoci'.split()
 PROGRAMS += 'gzip pigz bzip2 pbzip2 xz pixz zstd pzstd'.split()
@@ -99,7 +99,7 @@ def add_long_names(folder):
 
 def read(path):
     """Returns what the tool reads: the members as GNU tar lists them, and their content."""
-    with sources.open_archive(str(path)) as opened:
+    with archives.open_archive(str(path)) as opened:
         listed = [gnu_tar.as_listed(member) for member in opened.members]
         contents = {}
         for member in opened.members:
@@ -259,7 +259,7 @@ def test_a_sparse_file_of_over_8_gib(tmp_path, case):
         file.write(b'end'.ljust(4096))
     shell(f'tar -cSf x.tar {LARGE_SPARSE[case]} large', tmp_path)
     assert gnu_tar.listing(tmp_path / 'x.tar')[0].size == size
-    with sources.open_archive(str(tmp_path / 'x.tar')) as opened:
+    with archives.open_archive(str(tmp_path / 'x.tar')) as opened:
         (member,) = opened.members
         assert (member.name, member.size) == ('large', size)
         begin, end = [piece for piece in opened.source(member).pieces() if piece.size]

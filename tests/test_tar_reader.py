@@ -28,7 +28,7 @@ from helpers import (
     tar_of,
 )
 from image_archive.errors import ArchiveError
-from image_archive.tar import tar_reader
+from image_archive.tar import reader
 
 FUZZ = int(os.environ.get('FUZZ', '250'))
 OLD_GNU = b'ustar  \0'
@@ -38,8 +38,8 @@ MIB = 1 << 20
 
 def read(data):
     """Returns the members of an archive."""
-    stream = tar_reader.BlockStream(iter([data]))
-    return list(tar_reader.TarReader(stream, "'x.tar'"))
+    stream = reader.BlockStream(iter([data]))
+    return list(reader.TarReader(stream, "'x.tar'"))
 
 
 def read_one(data):
@@ -488,11 +488,11 @@ def test_a_zero_block_with_a_member_behind_it():
 
 
 def test_what_is_behind_the_end_is_told():
-    stream = tar_reader.BlockStream(iter([MEMBER + bytes(2048) + MEMBER]))
-    reader = tar_reader.TarReader(stream, 'x')
-    assert [found.name for found in reader] == ['m']
-    assert reader.has_end
-    assert reader.has_more
+    stream = reader.BlockStream(iter([MEMBER + bytes(2048) + MEMBER]))
+    archive = reader.TarReader(stream, 'x')
+    assert [found.name for found in archive] == ['m']
+    assert archive.has_end
+    assert archive.has_more
 
 
 @pytest.mark.parametrize('size', [1, 511, 512, 513, 515])
@@ -582,7 +582,7 @@ def _member(info):
     kind = FILE if info.isreg() else info.type
     if kind == b'D':
         kind = DIR
-    return tar_reader.Member(
+    return reader.Member(
         name=info.name.rstrip('/'),
         kind=kind,
         mode=info.mode & 0o7777,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed streams: told by their content, read strictly to their end."""
+"""Compressed files: recognised by their content, and read strictly to their end."""
 
 import bz2
 import importlib
@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-# Bytes of content that are read or inflated at a time: they stay in a cache of the processor.
+# Bytes of content that are read or inflated at a time: they fit into a cache of the processor.
 BLOCK_SIZE = 256 << 10
 _INPUT_SIZE = 128 << 10  # bytes of a compressed file that are read at a time
 _XZ_MEMORY = 128 << 20  # bytes; xz -9 takes 65 MiB
@@ -20,8 +20,8 @@ _BZIP2 = b'BZh'
 _BZIP2_BLOCKS = (b'1AY&SY', b'\x17rE8P\x90')  # pi or, where nothing follows, its root
 _XZ = b'\xfd7zXZ\0'
 _ZSTD = b'\x28\xb5\x2f\xfd'
-_ZSTD_SKIPPABLE = b'\x2a\x4d\x18'  # behind a byte from 0x50; what pzstd writes begins so
-HEAD_SIZE = 512  # bytes from which the compression is told
+_ZSTD_SKIPPABLE = b'\x2a\x4d\x18'  # after a byte from 0x50 on; files of pzstd begin so
+HEAD_SIZE = 512  # bytes by which the compression is recognised
 
 
 class StreamError(Exception):
@@ -29,17 +29,17 @@ class StreamError(Exception):
 
 
 class UnreadableError(Exception):
-    """A stream is not read for what it is; the text says so, and what to do."""
+    """A stream cannot be read here; the text says why and what to do, and follows its name."""
 
 
 class Readable(Protocol):
-    """A file, as far as it is needed here."""
+    """A file to read from."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and compression.zstd call a decompressor; it reads one stream."""
+    """A decompressor of one stream, as bz2, lzma and compression.zstd have it."""
 
     @property
     def eof(self) -> bool: ...
@@ -54,7 +54,7 @@ class _Decompressor(Protocol):
 
 
 class _GzipDecompressor:
-    """zlib's decompressor, for one gzip member, with the methods of the other modules'."""
+    """zlib's decompressor for one gzip member, with the methods of a _Decompressor."""
 
     def __init__(self) -> None:
         self._inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
@@ -75,14 +75,14 @@ class _GzipDecompressor:
         return self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
 
 
-def detect(head: bytes) -> str | None:
-    """Tells the compression of a file.
+def detect_compression(head: bytes) -> str | None:
+    """Returns the compression of a file.
 
     Args:
-        head: the first HEAD_SIZE bytes of the file, or all where it is shorter.
+        head: the first HEAD_SIZE bytes of the file, or all of a shorter one.
 
     Returns:
-        'gzip', 'bzip2', 'xz', 'zstd', or None for what is not compressed.
+        'gzip', 'bzip2', 'xz', 'zstd', or None for a file that is not compressed.
     """
     if head[257:262] == b'ustar':  # a tar archive (POSIX), whatever its first member's name
         return None
@@ -101,22 +101,22 @@ def inflate(file: Readable, compression: str) -> Iterator[bytes]:
     """Yields the content of a compressed file.
 
     Args:
-        file: a file that is at the beginning of its first stream.
-        compression: as detect() tells it.
+        file: the file, at its beginning.
+        compression: what detect_compression() returned.
 
     Yields:
         Blocks of at most BLOCK_SIZE bytes.
 
     Raises:
         StreamError: it is cut off or damaged.
-        UnreadableError: it takes too much memory, or this Python cannot read it.
+        UnreadableError: it needs too much memory, or a newer Python.
         OSError: the file cannot be read.
     """
     yield from _FORMATS[compression](file)
 
 
 def _inflate_gzip(file: Readable) -> Iterator[bytes]:
-    # As gzip(1) does, zeros behind a member are passed over: tapes and disks pad with them.
+    # Like gzip(1), zeros after a member are skipped: tapes and disks pad with them.
     return _inflate_streams(file, _GzipDecompressor, zlib.error, padding=1)
 
 
@@ -156,11 +156,7 @@ _FORMATS = {
 
 
 def can_inflate(compression: str) -> bool:
-    """Tells whether this Python reads a compression.
-
-    Args:
-        compression: as detect() tells it.
-    """
+    """Tells whether this Python can inflate a compression that detect_compression() returned."""
     if compression != 'zstd':
         return compression in _FORMATS
     try:
@@ -176,16 +172,16 @@ def _inflate_streams(
     damage: type[Exception],
     padding: int = 0,
 ) -> Iterator[bytes]:
-    """Yields the content of all streams of a file, one behind the other.
+    """Yields the content of all streams of a file, one after the other.
 
     The open() functions of the standard library are not strict enough: those of bz2 and lzma
-    take damage behind the first stream for the end.
+    take damage after the first stream for the end.
 
     Args:
         file: the compressed file.
-        new_decompressor: makes the reader of one stream.
-        damage: what a reader raises for a stream that is damaged.
-        padding: zeros may follow a stream, in multiples of this number; 0 means none may.
+        new_decompressor: returns the decompressor for the next stream.
+        damage: the exception that a decompressor raises for damaged data.
+        padding: zeros may follow a stream, in multiples of this number; 0 allows none.
     """
     rest = file.read(_INPUT_SIZE)
     while rest:
@@ -210,7 +206,7 @@ def _inflate_streams(
 
 
 def _without_padding(file: Readable, rest: bytes, multiple: int) -> bytes:
-    """Returns what follows the zeros behind a stream."""
+    """Returns what follows the zeros after a stream."""
     zeros = 0
     while rest:
         following = rest.lstrip(b'\0')
@@ -225,7 +221,7 @@ def _without_padding(file: Readable, rest: bytes, multiple: int) -> bytes:
 
 
 def _stream_error(error: Exception) -> StreamError | UnreadableError:
-    """Returns what a decompressor's error means to a user."""
+    """Returns what the error of a decompressor means to a user."""
     text = str(error)
     if 'Memory usage limit' in text:  # as lzma words it
         return UnreadableError(f'is xz that takes over {_XZ_MEMORY >> 20} MiB: unpack it')

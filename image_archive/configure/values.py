@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of a configuration, from what people write for them: variables, ports, paths, times."""
+"""Values of a configuration, as people write them: variables, ports, paths, times."""
 
 import re
 import time
 from collections.abc import Mapping, Sequence
 
 from image_archive.errors import ArgumentError
-from image_archive.image import image_config
+from image_archive.image.config_schema import is_time
 
 DEFAULT_TIME = '1970-01-01T00:00:00Z'
 _PROTOCOLS = ('tcp', 'udp', 'sctp')
 _MOST_PORTS = 65535
-# Compiled where they are needed: that takes time at every start.
+# Compiled when they are needed, because that takes time at every start.
 _PORT = '(?s:([0-9]{1,5})(?:/(.*))?)'
 _SECONDS = '-?[0-9]{1,12}'
 _LAST_YEAR = 9999  # that RFC 3339 can write
@@ -23,11 +23,11 @@ _VARIABLE = r'(?a:\\\$|\$(?:(\w+)|\{([^{}]*)\}))'
 def with_variables(
     base: Sequence[str], new: Mapping[str, str] | Sequence[tuple[str, str]]
 ) -> list[str]:
-    """Returns the list of variables with new ones set, each in the place that it had.
+    """Returns a list of variables with new ones set; a changed one stays in its place.
 
     Args:
         base: the variables of the base, each NAME=VALUE.
-        new: the new ones; a value may name others as Resolve() reads them.
+        new: the new ones; Resolve() replaces variables in their values.
     """
     entries = {entry.partition('=')[0]: entry for entry in base}
     values = {name: entry.partition('=')[2] for name, entry in entries.items()}
@@ -39,11 +39,11 @@ def with_variables(
 
 
 def Resolve(value: str, environment: Mapping[str, str]) -> str:
-    r"""Returns a value with `$NAME` and `${NAME}` replaced by what an environment has.
+    r"""Returns a value with `$NAME` and `${NAME}` replaced by variables.
 
     Args:
         value: the value; `\$` stands for a plain `$`.
-        environment: variables by name; a name that it lacks stays as it stands.
+        environment: the variables; a name that is not among them stays as it is.
     """
 
     def replacement(match: re.Match[str]) -> str:
@@ -58,10 +58,10 @@ def normal_port(port: str) -> str:
     """Returns a port as configurations have it, `80/tcp`.
 
     Args:
-        port: a number, and a protocol behind a slash if it is not tcp.
+        port: a number, or a number, a slash and a protocol; tcp by default.
 
     Raises:
-        ArgumentError: it is no number, or its protocol is unknown.
+        ArgumentError: it is not such a port.
     """
     match = re.fullmatch(_PORT, port)
     if match is None or not 1 <= int(match[1]) <= _MOST_PORTS:
@@ -75,16 +75,16 @@ def normal_port(port: str) -> str:
 
 
 def check_volumes(volumes: Sequence[str]) -> None:
-    """Checks that volumes are folders.
+    """Checks that volumes are directories.
 
     Args:
-        volumes: the values of --volumes.
+        volumes: the items of --volumes.
 
     Raises:
         ArgumentError: one is empty.
     """
     if '' in volumes:
-        raise ArgumentError('--volumes: an item is empty: give a folder')
+        raise ArgumentError('--volumes: an item is empty: give a directory')
 
 
 def check_workdir(workdir: str, system: str) -> None:
@@ -92,7 +92,7 @@ def check_workdir(workdir: str, system: str) -> None:
 
     Args:
         workdir: the value of --workdir.
-        system: what the image runs on, as its configuration says in `os`.
+        system: `os` in the configuration of the image.
 
     Raises:
         ArgumentError: it is not.
@@ -105,15 +105,15 @@ def check_workdir(workdir: str, system: str) -> None:
 
 
 def time_of(text: str) -> str:
-    """Returns a time as RFC 3339 writes it.
+    """Returns a time in RFC 3339.
 
     Args:
-        text: the time so, or in seconds since 1970.
+        text: the time in RFC 3339, or in seconds since 1970.
 
     Raises:
         ArgumentError: it is neither.
     """
-    if image_config.is_time(text):
+    if is_time(text):
         return text
     if re.fullmatch(_SECONDS, text) is not None:
         moment = time.gmtime(int(text))

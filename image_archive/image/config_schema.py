@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of an image, and what the loaders of clients refuse in one.
+"""The keys of a configuration and their types, which the loaders of clients demand.
 
-The keys and their types are those of the OCI image specification ("OCI Image Configuration") and
-of the Docker image specification v1.2; a key of another type is an error in Go's decoder, which
-all clients use. It takes keys in any case, and null for whatever is absent.
+They are those of the OCI image specification ("OCI Image Configuration") and of the Docker image
+specification v1.2. All clients use Go's decoder: a value of another type is an error in it, it
+takes keys in any case, and null for a key that is absent.
 """
 
-import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-
-from image_archive.image import strict_json
 
 _INT64 = range(-(1 << 63), 1 << 63)
 # RFC 3339, as Go's time.Time is decoded from JSON.
@@ -22,64 +19,8 @@ _TIME = (
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
-class ConfigError(Exception):
-    """A configuration is none; the text says why and what to do, and names no file."""
-
-
-def parse(data: bytes) -> dict[str, Any]:
-    """Reads a configuration.
-
-    Args:
-        data: the bytes of the JSON file.
-
-    Returns:
-        The object that it is.
-
-    Raises:
-        ConfigError: it is no JSON object in UTF-8, begins with a byte order mark, or has a key
-            twice.
-    """
-    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ConfigError('begins with a byte order mark: write it in UTF-8 without one')
-    try:
-        config = strict_json.loads(data, object_pairs_hook=_object_of_pairs)
-    except UnicodeDecodeError as error:
-        raise ConfigError('is not in UTF-8: write it so') from error
-    except ValueError as error:
-        raise ConfigError('is not JSON: mend it') from error
-    if not isinstance(config, dict):
-        raise ConfigError('is not a JSON object: mend it')
-    return config
-
-
-def parse_or_none(data: bytes) -> dict[str, Any] | None:
-    """Returns what parse() does, and None for what is no configuration.
-
-    Args:
-        data: the bytes of a configuration.
-    """
-    try:
-        return parse(data)
-    except ConfigError:
-        return None
-
-
-def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object; of two values of a key, Go minds the types of both, and Python of one."""
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ConfigError(f'has the key {key!r} twice: leave one out')
-        values[key] = value
-    return values
-
-
 def is_time(text: str) -> bool:
-    """Tells whether a text is a time as RFC 3339 writes it.
-
-    Args:
-        text: any text.
-    """
+    """Tells whether a text is a time in RFC 3339."""
     match = re.fullmatch(_TIME, text)
     if match is None:
         return False
@@ -91,7 +32,8 @@ def is_time(text: str) -> bool:
     return 1 <= day <= days
 
 
-# Checks of one value. Each yields what is wrong: where, as a key path, and what it must be.
+# Each of these functions checks one value. It yields the path of the key, and what its value must
+# be.
 _Problems = Iterator[tuple[str, str]]
 _Check = Callable[[str, Any], _Problems]
 
@@ -116,11 +58,6 @@ def _time(where: str, value: Any) -> _Problems:
         yield where, 'a time like 1970-01-01T00:00:00Z'
 
 
-def _layers(where: str, value: Any) -> _Problems:
-    if value != 'layers':
-        yield where, '"layers"'
-
-
 def _strings(where: str, value: Any) -> _Problems:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         yield where, 'a list of strings'
@@ -134,7 +71,7 @@ def _string_values(where: str, value: Any) -> _Problems:
 
 
 def _object_values(where: str, value: Any) -> _Problems:
-    """As Go decodes a set: {"80/tcp": {}}."""
+    """Go decodes a set so: {"80/tcp": {}}."""
     if not isinstance(value, dict):
         yield where, 'an object'
     elif not all(item is None or isinstance(item, dict) for item in value.values()):
@@ -142,7 +79,7 @@ def _object_values(where: str, value: Any) -> _Problems:
 
 
 def _object(checks: dict[str, _Check]) -> _Check:
-    """Returns the check of an object whose keys have checks of their own."""
+    """Returns a check of an object, from the checks of its keys."""
     by_lower_case = {key.lower(): (key, check) for key, check in checks.items()}
 
     def check_object(where: str, value: Any) -> _Problems:
@@ -245,26 +182,25 @@ _CONFIGURATION = _object(_CONFIGURATION_KEYS)
 
 
 def type_problems(config: dict[str, Any]) -> list[str]:
-    """Returns what clients refuse in a configuration for its type, each "KEY must be ...".
+    """Returns the values that have a wrong type, each as "KEY must be ...".
 
-    What a whole configuration must have is not asked for: see platform_problems() and
-    rootfs_problems().
+    Keys that are missing are no problem here.
 
     Args:
-        config: the configuration as parse() returns it.
+        config: the object that the configuration is.
     """
     return [f'{where} must be {what}' for where, what in _CONFIGURATION('', config)]
 
 
 def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a configuration whose known keys are spelled as the specification spells them.
+    """Returns a configuration with known keys spelled as the specification spells them.
 
     Args:
-        config: a configuration without type_problems(); of two spellings of a key the last counts,
-            as in Go's decoder.
+        config: a configuration without type_problems(). Of two spellings of a key the last
+            counts, as in Go's decoder.
     """
     usual = _with_keys(config, _CONFIGURATION_KEYS)
-    for name, keys in (('config', _CONTAINER_KEYS), ('rootfs', {**_ROOTFS_KEYS, 'type': _layers})):
+    for name, keys in (('config', _CONTAINER_KEYS), ('rootfs', {**_ROOTFS_KEYS, 'type': _string})):
         if usual.get(name) is not None:
             usual[name] = _with_keys(usual[name], keys)
     if usual.get('history') is not None:
@@ -272,73 +208,6 @@ def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
     return usual
 
 
-def as_clients_read(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what with_usual_keys() does; the configuration as it is where a type is wrong.
-
-    Args:
-        config: the configuration as parse() returns it.
-    """
-    if type_problems(config):
-        return config
-    return with_usual_keys(config)
-
-
 def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     spellings = {key.lower(): key for key in keys}
     return {spellings.get(key.lower(), key): item for key, item in value.items()}
-
-
-def platform_problems(config: dict[str, Any]) -> list[str]:
-    """Returns what is wrong with the platform, without which containerd passes over an image.
-
-    Args:
-        config: the configuration as parse() returns it.
-    """
-    return [
-        f'{key} is missing or empty'
-        for key in ('architecture', 'os')
-        if config.get(key) is None or config[key] == ''
-    ]
-
-
-def rootfs_problems(config: dict[str, Any]) -> list[str]:
-    """Returns what is wrong with the object that names the layers.
-
-    Args:
-        config: the configuration as parse() returns it.
-    """
-    rootfs = config.get('rootfs')
-    if rootfs is None:
-        return ['rootfs is missing']
-    if not isinstance(rootfs, dict):
-        return []
-    return [f'{where} must be {what}' for where, what in _layers('rootfs.type', rootfs.get('type'))]
-
-
-def diff_ids(config: dict[str, Any]) -> list[str] | None:
-    """Returns the diff IDs of the layers, none for null; None where they are no strings.
-
-    Args:
-        config: the configuration, with keys in the usual spelling.
-    """
-    rootfs = config.get('rootfs')
-    if not isinstance(rootfs, dict):
-        return None
-    ids = rootfs.get('diff_ids')
-    if ids is None:
-        return []
-    if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
-        return None
-    return ids
-
-
-def layers_in_history(config: dict[str, Any]) -> int | None:
-    """Returns the number of layers that the history tells of; None without a history.
-
-    Args:
-        config: the configuration, with keys in the usual spelling.
-    """
-    history = config.get('history')
-    if not isinstance(history, list) or not history:
-        return None
-    return sum(1 for entry in history if not (isinstance(entry, dict) and entry.get('empty_layer')))
