@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that a run takes, and bytes that it reads."""
+
+import re
+import subprocess
+
+from support.running import command
+
+# Runs a program and prints what the system knows of it in the end.
+_MEASURED = """
+import atexit, os, runpy, sys
+del sys.argv[0]
+sys.path[0] = os.path.dirname(sys.argv[0])
+def tell():
+    for name in ('status', 'io'):
+        with open(f'/proc/self/{name}') as f:
+            print(f.read())
+atexit.register(tell)
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def measure(*flags, program='create_image', **options):
+    """Runs a program; returns it, its peak of memory, and how much it read, in bytes (proc(5))."""
+    python, *arguments = command(program, *flags)
+    options = {'capture_output': True, 'timeout': 300, 'check': False, **options}
+    done = subprocess.run([python, '-c', _MEASURED, *arguments], **options)
+    facts = dict(re.findall(r'^(\w+):\s*(\d+)', done.stdout.decode(), re.MULTILINE))
+    return done, int(facts['VmHWM']) << 10, int(facts['rchar'])
