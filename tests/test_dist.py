@@ -54,7 +54,8 @@ PACKAGES = str(importlib.metadata.distribution('absl-py').locate_file(''))
 
 def make_dist(folder, python=sys.executable, umask=0o022, **variables):
     """Makes the programs in a copy of the project; returns the folder that has them."""
-    shutil.copytree(ROOT / 'tools', folder / 'tools', dirs_exist_ok=True)
+    for name in ('image_archive', 'tools'):
+        shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
     for path in [ROOT / 'LICENSE', ROOT / 'requirements.txt', *ROOT.glob('*.py')]:
         shutil.copy(path, folder)
     subprocess.run(
@@ -136,13 +137,15 @@ def test_what_is_in_it(dist, program):
         f'{info}/licenses/AUTHORS',
         f'{info}/licenses/LICENSE',
     }
-    own = {name for name in members if '/' not in name} - {'__main__.py'}
-    paths = [ROOT / 'LICENSE', ROOT / 'tools' / 'zip_importer.py', *ROOT.glob('*.py')]
-    assert own == {path.name for path in paths}
-    for path in paths:
-        assert members[path.name] == path.read_bytes()
-    for name in members.keys() - own - {'__main__.py'}:
-        assert members[name] == pathlib.Path(PACKAGES, name).read_bytes()
+    package = (ROOT / 'image_archive').rglob('*.py')
+    own = {path.relative_to(ROOT).as_posix(): path for path in [*ROOT.glob('*.py'), *package]}
+    own['LICENSE'] = ROOT / 'LICENSE'
+    own['zip_importer.py'] = ROOT / 'tools' / 'zip_importer.py'
+    for name, content in members.items():
+        if name != '__main__.py':
+            path = own.pop(name, None) or pathlib.Path(PACKAGES, name)
+            assert content == path.read_bytes()
+    assert own == {}
 
 
 @pytest.mark.parametrize('python', PYTHONS)
@@ -153,7 +156,7 @@ def test_every_module_is_compiled_once(dist, python):
     names = [line for line in done.stdout.splitlines() if line.startswith(inside)]
     modules = [name.removeprefix(inside) for name in names]
     # Python imports the first two by its own importer.
-    behind = modules[modules.index('start.py') :]
+    behind = modules[modules.index('image_archive/__init__.py') :]
     assert {'create_image.py', 'absl/flags/__init__.py'} < set(behind)
     assert len(behind) == len(set(behind))
 
