@@ -16,74 +16,6 @@ DockerImageInfo = provider(
     },
 )
 
-# JSON of ASCII alone: Bazel has strings as the bytes of their UTF-8, each a character, and encodes
-# these once more where it writes a file of flags (2.1 and 4.2 do).
-
-_HEX_DIGITS = "0123456789abcdef"
-_PRINTABLE = (
-    " !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`" +
-    "abcdefghijklmnopqrstuvwxyz{|}~"
-)
-_FIRST_PRINTABLE = 0x20
-_ASCII = 0x80
-_FIRST_OF_TWO = 0xc0
-_FIRST_OF_THREE = 0xe0
-_FIRST_OF_FOUR = 0xf0
-_PAIRS = 0x10000  # from here on JSON writes a character as two
-
-def _code(character):
-    # The hash is Java's by definition, and that of one character is its code.
-    return hash(character)
-
-def _code_points(text):
-    """Returns the Unicode code points of a string."""
-    points = []
-    missing = 0
-    for index in range(len(text)):
-        code = _code(text[index])
-        is_next = _ASCII <= code and code < _FIRST_OF_TWO
-        if is_next != (missing > 0):
-            fail("%r is not UTF-8: write it so" % text)
-        if is_next:
-            points[-1] = points[-1] * 64 + code - _ASCII
-            missing -= 1
-        elif code < _ASCII:
-            points.append(code)
-        elif code < _FIRST_OF_THREE:
-            points.append(code - _FIRST_OF_TWO)
-            missing = 1
-        elif code < _FIRST_OF_FOUR:
-            points.append(code - _FIRST_OF_THREE)
-            missing = 2
-        else:
-            points.append(code - _FIRST_OF_FOUR)
-            missing = 3
-    if missing:
-        fail("%r is not UTF-8: write it so" % text)
-    return points
-
-def _json_escape(code):
-    digits = [_HEX_DIGITS[code // place % 16] for place in (4096, 256, 16, 1)]
-    return "\\u" + "".join(digits)
-
-def _json_character(point):
-    place = point - _FIRST_PRINTABLE
-    if 0 <= place and place < len(_PRINTABLE):
-        character = _PRINTABLE[place]
-        if character in "\"\\":
-            return "\\" + character
-        return character
-    if point < _PAIRS:
-        return _json_escape(point)
-    rest = point - _PAIRS
-    return _json_escape(0xd800 + rest // 1024) + _json_escape(0xdc00 + rest % 1024)
-
-def _json_string(text):
-    return "\"" + "".join([_json_character(point) for point in _code_points(text)]) + "\""
-
-def _json_list(texts):
-    return "[" + ", ".join([_json_string(text) for text in texts]) + "]"
-
 # The flags of the programs, in a file with one on each line.
 
 def _new_arguments(ctx):
@@ -98,17 +30,19 @@ def _check_text(attribute, text):
         fail("%s: %r has a newline: give one line" % (attribute, text))
     if text != text.rstrip():
         fail("%s: %r ends in a blank: leave it out" % (attribute, text))
-    if [point for point in _code_points(text) if point >= _ASCII]:
+    if [character for character in text.elems() if character > "~"]:
         fail("%s: %r is not ASCII: give another one" % (attribute, text))
 
-def _add_text(arguments, flag, attribute, text):
-    if text:
-        _check_text(attribute, text)
-        arguments.add("--{}={}".format(flag, text))
+def _text_flag(attribute, text):
+    """Returns the flag of the same name in a list, which is empty without a text."""
+    if not text:
+        return []
+    _check_text(attribute, text)
+    return ["--{}={}".format(attribute, text)]
 
-def _add_list(arguments, flag, texts):
-    if texts:
-        arguments.add("--{}={}".format(flag, _json_list(texts)))
+def _list_flag(flag, texts):
+    """Returns a flag with a JSON list in a list, which is empty without texts."""
+    return ["--{}={}".format(flag, json.encode(texts))] if texts else []
 
 def _pairs(attribute, values):
     """Returns NAME=VALUE for each item of a dictionary."""
@@ -130,13 +64,8 @@ def _write_sha256(ctx, source, output):
         use_default_shell_env = True,
     )
 
-def _write_config(ctx, output, base, layers):
-    arguments = _new_arguments(ctx)
-    arguments.add(output, format = "--output=%s")
-    if base:
-        arguments.add(base, format = "--base=%s")
-    for layer in layers:
-        arguments.add(layer.id, format = "--layer=@%s")
+def _write_flags(ctx):
+    """Returns a File with the flags that say what the configuration has of its own."""
 
     # The programs take @ at the beginning for a file, and $ for a variable.
     labels = {
@@ -144,18 +73,35 @@ def _write_config(ctx, output, base, layers):
         for name, value in ctx.attr.labels.items()
     }
     env = {name: value.replace("$", "\\$") for name, value in ctx.attr.env.items()}
-    _add_list(arguments, "entrypoint", ctx.attr.entrypoint)
-    _add_list(arguments, "command", ctx.attr.cmd)
-    _add_list(arguments, "env", _pairs("env", env))
-    _add_list(arguments, "labels", _pairs("labels", labels))
-    _add_list(arguments, "ports", ctx.attr.ports)
-    _add_list(arguments, "volumes", ctx.attr.volumes)
-    _add_text(arguments, "user", "user", ctx.attr.user)
-    _add_text(arguments, "workdir", "workdir", ctx.attr.workdir)
-    _add_text(arguments, "architecture", "architecture", ctx.attr.architecture)
+    flags = (
+        _list_flag("entrypoint", ctx.attr.entrypoint) +
+        _list_flag("command", ctx.attr.cmd) +
+        _list_flag("env", _pairs("env", env)) +
+        _list_flag("labels", _pairs("labels", labels)) +
+        _list_flag("ports", ctx.attr.ports) +
+        _list_flag("volumes", ctx.attr.volumes) +
+        _text_flag("user", ctx.attr.user) +
+        _text_flag("workdir", ctx.attr.workdir) +
+        _text_flag("architecture", ctx.attr.architecture)
+    )
+
+    # Not by Args: in their files Bazel 4.2 encodes what is not ASCII twice.
+    file = ctx.actions.declare_file(ctx.label.name + ".flags")
+    ctx.actions.write(file, "".join([flag + "\n" for flag in flags]))
+    return file
+
+def _write_config(ctx, output, base, layers):
+    flags = _write_flags(ctx)
+    arguments = _new_arguments(ctx)
+    arguments.add(output, format = "--output=%s")
+    if base:
+        arguments.add(base, format = "--base=%s")
+    for layer in layers:
+        arguments.add(layer.id, format = "--layer=@%s")
+    arguments.add(flags, format = "--flagfile=%s")
     ctx.actions.run(
         outputs = [output],
-        inputs = [layer.id for layer in layers] + ([base] if base else []),
+        inputs = [flags] + [layer.id for layer in layers] + ([base] if base else []),
         executable = ctx.executable._create_image_config,
         arguments = [arguments],
         mnemonic = "ImageConfig",
@@ -184,7 +130,8 @@ def _write_archive(ctx, output, image, tags, partial = False, digest = None):
         inputs += [layer.id, layer.file]
         arguments.add("--layer=@{}={}".format(layer.id.path, layer.file.path))
     for attribute, tag in tags:
-        _add_text(arguments, "tag", attribute, tag)
+        _check_text(attribute, tag)
+        arguments.add("--tag=" + tag)
     if image.base:
         inputs.append(image.base)
         arguments.add(image.base, format = "--base=%s")
@@ -309,10 +256,10 @@ docker_build = rule(
                   "others write it.",
         ),
         cmd = attr.string_list(
-            doc = "The arguments of the entrypoint, or what runs where there is none.",
+            doc = "The arguments of the entrypoint, or the command where there is none.",
         ),
         entrypoint = attr.string_list(
-            doc = "The program that a container runs; the base's `cmd` goes with the base's.",
+            doc = "The program that a container runs, in place of the base's program and `cmd`.",
         ),
         env = attr.string_dict(
             doc = "Variables, added to the base's. A `$` is nothing special.",
@@ -337,13 +284,13 @@ docker_build = rule(
             doc = "The tags of the image, repository:tag.",
         ),
         user = attr.string(
-            doc = "Whom a container runs as.",
+            doc = "The user that a container runs as.",
         ),
         volumes = attr.string_list(
-            doc = "Folders that are volumes.",
+            doc = "Directories that are volumes.",
         ),
         workdir = attr.string(
-            doc = "The folder in which a container begins, an absolute path.",
+            doc = "The working directory of a container, an absolute path.",
         ),
         _create_image_config = _program("//:create_image_config"),
         _sha256 = _program("//tools:sha256"),

@@ -26,6 +26,7 @@ _ATTRIBUTES = {
     "data": attr.label_list(allow_files = True),
     "deps": attr.label_list(),
     "imports": attr.string_list(),
+    "legacy_create_init": attr.int(),
     "main": attr.label(allow_single_file = True),
     "srcs": attr.label_list(allow_files = True),
 }

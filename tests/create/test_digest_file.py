@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-import files
+from image_archive.system import outputs
 from support.faults import leaves_all_as_it_was
 from support.images import Parts, base_diff_ids
 from support.layouts import TAGS, Layout, blob, write_layout
@@ -121,16 +121,16 @@ def test_a_full_device(parts):
 
 def test_a_file_system_without_second_names(tmp_path, monkeypatch):
     """What was put in its place then stays there, for the old file is lost."""
-    outputs = [files.OutputFile(str(tmp_path / name)) for name in ('one', 'two')]
+    files = [outputs.OutputFile(str(tmp_path / name)) for name in ('one', 'two')]
     (tmp_path / 'one').write_bytes(b'old')
-    for output in outputs:
-        output.write(b'new')
+    for file in files:
+        file.write(b'new')
 
     def refuse(*_):
         raise PermissionError(1, 'Operation not permitted')
 
     monkeypatch.setattr(os, 'link', refuse)
-    files.put_all_in_place(outputs)
+    outputs.put_all_in_place(files)
     assert [(tmp_path / name).read_bytes() for name in ('one', 'two')] == [b'new', b'new']
 
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-import image_config
+from image_archive.image import config_schema
 from support.config_keys import TABLES
 from support.images import EPOCH, Parts, configuration
 from support.running import build, problems, warns
@@ -28,7 +28,7 @@ WRONG_TYPES += [
 
 @pytest.mark.parametrize(('where', 'config', 'expected'), WRONG_TYPES)
 def test_a_wrong_type(where, config, expected):
-    (text,) = image_config.type_problems(config)
+    (text,) = config_schema.type_problems(config)
     assert text.startswith(f'{where} must be {expected}')
 
 
@@ -41,12 +41,12 @@ def test_null_counts_as_absent(where, config, expected):
         return {key: without_leaf(value[key], rest) if rest else None}
 
     keys = [where] if where.startswith('os.') else where.replace('[0]', '').split('.')
-    assert image_config.type_problems(without_leaf(config, keys)) == []
+    assert config_schema.type_problems(without_leaf(config, keys)) == []
 
 
 def test_unknown_keys_are_let_be():
     config = {'x': 1, 'config': {'y': 'z'}, 'rootfs': {'base': []}, 'moby.buildkit.trace': 1}
-    assert image_config.type_problems(config) == []
+    assert config_schema.type_problems(config) == []
 
 
 GOOD_TIMES = [
@@ -79,12 +79,12 @@ BAD_TIMES = [
 
 @pytest.mark.parametrize('text', GOOD_TIMES)
 def test_a_time(text):
-    assert image_config.is_time(text)
+    assert config_schema.is_time(text)
 
 
 @pytest.mark.parametrize('text', BAD_TIMES)
 def test_what_is_no_time(text):
-    assert not image_config.is_time(text)
+    assert not config_schema.is_time(text)
 
 
 # By the command line: changes to a good configuration, and the line that tells.

@@ -135,13 +135,15 @@ def test_what_is_in_it(dist, program):
         f'{info}/licenses/AUTHORS',
         f'{info}/licenses/LICENSE',
     }
-    own = {name for name in members if '/' not in name} - {'__main__.py'}
-    paths = [ROOT / 'LICENSE', ROOT / 'tools' / 'zip_importer.py', *ROOT.glob('*.py')]
-    assert own == {path.name for path in paths}
-    for path in paths:
-        assert members[path.name] == path.read_bytes()
-    for name in members.keys() - own - {'__main__.py'}:
-        assert members[name] == pathlib.Path(PACKAGES, name).read_bytes()
+    package = (ROOT / 'image_archive').rglob('*.py')
+    own = {path.relative_to(ROOT).as_posix(): path for path in [*ROOT.glob('*.py'), *package]}
+    own['LICENSE'] = ROOT / 'LICENSE'
+    own['zip_importer.py'] = ROOT / 'tools' / 'zip_importer.py'
+    for name, content in members.items():
+        if name != '__main__.py':
+            path = own.pop(name, None) or pathlib.Path(PACKAGES, name)
+            assert content == path.read_bytes()
+    assert own == {}
 
 
 @pytest.mark.parametrize('python', PYTHONS)
@@ -152,7 +154,7 @@ def test_every_module_is_compiled_once(dist, python):
     names = [line for line in done.stdout.splitlines() if line.startswith(inside)]
     modules = [name.removeprefix(inside) for name in names]
     # Python imports the first two by its own importer.
-    behind = modules[modules.index('start.py') :]
+    behind = modules[modules.index('image_archive/__init__.py') :]
     assert {'create_image.py', 'absl/flags/__init__.py'} < set(behind)
     assert len(behind) == len(set(behind))
 

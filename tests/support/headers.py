@@ -3,8 +3,8 @@
 
 import pytest
 
-import tar_reader
-from errors import ArchiveError
+from image_archive.tar import reader
+from image_archive.errors import ArchiveError
 from support.tars import member, tar_of
 
 OLD_GNU = b'ustar  \0'
@@ -13,8 +13,8 @@ MEMBER = member('m', b'data')
 
 def read(data):
     """Returns the members of an archive."""
-    stream = tar_reader.BlockStream(iter([data]))
-    return list(tar_reader.TarReader(stream, "'x.tar'"))
+    stream = reader.BlockStream(iter([data]))
+    return list(reader.TarReader(stream, "'x.tar'"))
 
 
 def read_one(data):

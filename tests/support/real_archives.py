@@ -9,7 +9,7 @@ import stat
 import subprocess
 
 import archive
-import sources
+from image_archive.tar import archive as archives
 from support import gnu_tar
 from support.needs import require
 from support.tars import sha256
@@ -77,7 +77,7 @@ def add_long_names(folder):
 
 def read(path):
     """Returns what the tool reads: the members as GNU tar lists them, and their content."""
-    with sources.open_archive(str(path)) as opened:
+    with archives.open_archive(str(path)) as opened:
         listed = [gnu_tar.as_listed(member) for member in opened.members]
         contents = {}
         for member in opened.members:

@@ -94,7 +94,7 @@ sys.path.insert(0, os.path.dirname(sys.argv[0]))
 import archive
 def mistaken(*arguments):
     raise {}('a mistake')
-archive.TarFileWriter.add_member = mistaken
+archive.TarFileWriter._add_member = mistaken
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
 

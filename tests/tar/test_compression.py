@@ -9,16 +9,16 @@ import types
 
 import pytest
 
-import streams
+from image_archive.tar import compression
 from support.tars import python_reads_zstd
 
-BLOCK = streams.BLOCK_SIZE
+BLOCK = compression.BLOCK_SIZE
 PACK = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress}
 SIZES = [0, 1, 511, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 12345]
 
 
 def inflated(data, name):
-    blocks = list(streams.inflate(io.BytesIO(data), name))
+    blocks = list(compression.inflate(io.BytesIO(data), name))
     assert all(0 < len(block) <= BLOCK for block in blocks)
     return b''.join(blocks)
 
@@ -31,7 +31,7 @@ def content(size):
 @pytest.mark.parametrize('size', SIZES)
 def test_a_stream(name, size):
     data = PACK[name](content(size))
-    assert streams.detect(data) == name
+    assert compression.detect_compression(data) == name
     assert inflated(data, name) == content(size)
 
 
@@ -46,14 +46,14 @@ def test_streams_one_behind_the_other(name):
 def test_a_cut_stream(name, size):
     data = PACK[name](content(size))
     for end in {1, 5, len(data) // 2, len(data) - 1}:
-        with pytest.raises(streams.StreamError, match=r'is (cut off|damaged)'):
+        with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
             inflated(data[:end], name)
 
 
 @pytest.mark.parametrize('name', PACK)
 @pytest.mark.parametrize('garbage', [b'x', b'\x1f\x8b', b'\xfd7zXZ\0', b'BZh9', b'\0x'])
 def test_garbage_behind_a_stream(name, garbage):
-    with pytest.raises(streams.StreamError, match=r'is (cut off|damaged)'):
+    with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
         inflated(PACK[name](b'data') + garbage, name)
 
 
@@ -67,7 +67,7 @@ def test_zeros_behind_and_between_streams(name, size):
         if name == 'gzip' or (name == 'xz' and size % 4 == 0):
             assert inflated(padded, name) == expected
         else:
-            with pytest.raises(streams.StreamError, match='is damaged'):
+            with pytest.raises(compression.StreamError, match='is damaged'):
                 inflated(padded, name)
 
 
@@ -105,14 +105,14 @@ def fake_zstd(monkeypatch):
         ZstdError=AssertionError,
         DecompressionParameter=types.SimpleNamespace(window_log_max='window_log_max'),
     )
-    monkeypatch.setattr(streams.importlib, 'import_module', lambda name: module)
+    monkeypatch.setattr(compression.importlib, 'import_module', lambda name: module)
 
 
 def test_a_decompressor_that_needs_no_input_and_has_no_output(fake_zstd):
     data = content(BLOCK + 1000).replace(b'}', b' ')
     blocks = [data, b'}', b'end}', b'']
     file = types.SimpleNamespace(read=lambda size: blocks.pop(0))
-    assert b''.join(streams.inflate(file, 'zstd')) == data + b'end'
+    assert b''.join(compression.inflate(file, 'zstd')) == data + b'end'
 
 
 def test_zstd():
@@ -122,8 +122,8 @@ def test_zstd():
         for size in SIZES:
             assert inflated(zstd.compress(content(size)), 'zstd') == content(size)
     else:
-        with pytest.raises(streams.UnreadableError, match='is zstd: unpack it'):
-            inflated(streams._ZSTD, 'zstd')
+        with pytest.raises(compression.UnreadableError, match='is zstd: unpack it'):
+            inflated(compression._ZSTD, 'zstd')
 
 
 HEADS = {
@@ -144,4 +144,4 @@ HEADS = {
 
 @pytest.mark.parametrize('head', HEADS)
 def test_detect(head):
-    assert streams.detect(head.ljust(streams.HEAD_SIZE, b'\0')) == HEADS[head]
+    assert compression.detect_compression(head.ljust(compression.HEAD_SIZE, b'\0')) == HEADS[head]

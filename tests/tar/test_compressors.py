@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from errors import ArchiveError
+from image_archive.errors import ArchiveError
 from support.images import Parts
 from support.real_archives import read, shell
 from support.running import fails

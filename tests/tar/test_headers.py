@@ -3,7 +3,7 @@
 
 import pytest
 
-import tar_reader
+from image_archive.tar import reader
 from support.headers import MEMBER, OLD_GNU, error, read, read_one
 from support.tars import (
     BLOCK,
@@ -242,11 +242,11 @@ def test_a_zero_block_with_a_member_behind_it():
 
 
 def test_what_is_behind_the_end_is_told():
-    stream = tar_reader.BlockStream(iter([MEMBER + bytes(2048) + MEMBER]))
-    reader = tar_reader.TarReader(stream, 'x')
-    assert [found.name for found in reader] == ['m']
-    assert reader.has_end
-    assert reader.has_more
+    stream = reader.BlockStream(iter([MEMBER + bytes(2048) + MEMBER]))
+    archive = reader.TarReader(stream, 'x')
+    assert [found.name for found in archive] == ['m']
+    assert archive.has_end
+    assert archive.has_more
 
 
 @pytest.mark.parametrize('size', [1, 511, 512, 513, 515])

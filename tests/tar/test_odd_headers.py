@@ -10,8 +10,8 @@ import os
 import random
 import tarfile
 
-import tar_reader
-from errors import ArchiveError
+from image_archive.tar import reader
+from image_archive.errors import ArchiveError
 from support import gnu_tar
 from support.headers import OLD_GNU, read
 from support.tars import DIR, EXTENDED, FILE, HARD, LINK, LONG_LINK, LONG_NAME, member, pax
@@ -84,7 +84,7 @@ def _member(info):
     kind = FILE if info.isreg() else info.type
     if kind == b'D':
         kind = DIR
-    return tar_reader.Member(
+    return reader.Member(
         name=info.name.rstrip('/'),
         kind=kind,
         mode=info.mode & 0o7777,

@@ -9,8 +9,8 @@ import tarfile
 
 import pytest
 
-import sources
-from errors import ArchiveError
+from image_archive.tar import archive as archives
+from image_archive.errors import ArchiveError
 from support import gnu_tar
 from support.images import BASES, Parts
 from support.project import DATA
@@ -124,7 +124,7 @@ def test_a_sparse_file_of_over_8_gib(tmp_path, case):
         file.write(b'end'.ljust(4096))
     shell(f'tar -cSf x.tar {LARGE_SPARSE[case]} large', tmp_path)
     assert gnu_tar.listing(tmp_path / 'x.tar')[0].size == size
-    with sources.open_archive(str(tmp_path / 'x.tar')) as opened:
+    with archives.open_archive(str(tmp_path / 'x.tar')) as opened:
         (member,) = opened.members
         assert (member.name, member.size) == ('large', size)
         begin, end = [piece for piece in opened.source(member).pieces() if piece.size]
