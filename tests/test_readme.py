@@ -58,7 +58,7 @@ def test_recipe_for_a_derived_image(checkout, base):
     (folder / 'root' / 'etc' / 'new').write_text('new\n')
     (recipe,) = blocks('sh', section('## On a base image'))
     assert checkout.succeeds(recipe) == ''
-    image = folder / 'image.tar'
+    image = folder / 'derived.tar'
     entry, below = manifest(image), manifest(fixture)
     config = json.loads(content(image, entry['Config']))
     old = json.loads(content(fixture, below['Config']))
