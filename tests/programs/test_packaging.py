@@ -17,7 +17,9 @@ import zipfile
 import pytest
 
 import image_archive
-from helpers import ROOT, Parts, missing
+from support.images import Parts
+from support.needs import missing
+from support.project import ROOT
 
 PROGRAMS = ['create_image', 'create_image_config', 'join_layers']
 BUILD = """

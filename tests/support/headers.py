@@ -3,8 +3,8 @@
 
 import pytest
 
-from image_archive.tar import reader
 from image_archive.errors import ArchiveError
+from image_archive.tar import reader
 from support.tars import member, tar_of
 
 OLD_GNU = b'ustar  \0'

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README and the other pages: their blocks and sections, and a checkout to run them in."""
+"""The README and the other pages: their blocks and sections, and a checkout to run them in.
+
+As a program it writes below each command of the pages what the command prints.
+"""
 
 import itertools
 import os
+import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 from support.project import ROOT, copy_project
 from support.running import environment
@@ -19,10 +24,10 @@ def blocks(language, text):
     return re.findall(rf'^```{language}\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
 
 
-def section(title):
-    """Returns the text of a section of the README, without the title."""
+def section(title, page=README):
+    """Returns the text of a section of a page, without the title."""
     level, _, _ = title.partition(' ')
-    found = README.read_text().partition(f'\n{title}\n')[2]
+    found = page.read_text().partition(f'\n{title}\n')[2]
     assert found, title
     return re.split(rf'\n#{{2,{len(level)}}} ', found)[0]
 
@@ -49,6 +54,7 @@ class Checkout:
         self.programs = self.folder / '.venv' / 'bin'
         self.programs.mkdir(parents=True)
         self.add_program('python3', f'exec {sys.executable} "$@"')
+        self.add_program('activate', '')  # shell() has set the PATH already
         (self.folder / '.venv' / 'run').touch()
 
     def add_program(self, name, script):
@@ -80,3 +86,23 @@ class Checkout:
         done = self.shell(script)
         assert done.returncode == 0, done.stdout.decode()
         return done.stdout.decode()
+
+
+def with_todays_output(page):
+    """Returns the text of a page in which each command has the output that it gives today."""
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Checkout(pathlib.Path(folder))
+
+        def run(block):
+            lines = []
+            for command, _ in steps(block[1]):
+                lines += [f'$ {command}', *checkout.shell(command).stdout.decode().splitlines()]
+            return '\n'.join(['```console', *lines, '```'])
+
+        pattern = r'^```console\n(.*?)^```'
+        return re.sub(pattern, run, page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+if __name__ == '__main__':
+    for each in PAGES:
+        each.write_text(with_todays_output(each))

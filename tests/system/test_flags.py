@@ -3,10 +3,10 @@
 
 import pytest
 
+from image_archive import VERSION
 from support.project import ROOT
 from support.running import build, fails, run
 from support.tars import content, manifest, names
-from image_archive import VERSION
 
 FLAGS = 'output id config layer tag base legacy_base legacy_id metadata repository name'.split()
 REQUIRED = ['output', 'id', 'config']

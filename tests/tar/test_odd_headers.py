@@ -10,8 +10,8 @@ import os
 import random
 import tarfile
 
-from image_archive.tar import reader
 from image_archive.errors import ArchiveError
+from image_archive.tar import reader
 from support import gnu_tar
 from support.headers import OLD_GNU, read
 from support.tars import DIR, EXTENDED, FILE, HARD, LINK, LONG_LINK, LONG_NAME, member, pax

@@ -9,8 +9,8 @@ import tarfile
 
 import pytest
 
-from image_archive.tar import archive as archives
 from image_archive.errors import ArchiveError
+from image_archive.tar import archive as archives
 from support import gnu_tar
 from support.images import BASES, Parts
 from support.project import DATA
