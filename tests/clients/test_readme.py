@@ -10,6 +10,7 @@ from support.clients import Containerd, call, registry
 from support.images import on_fixture
 from support.needs import require
 from support.pages import Checkout, blocks, section, steps
+from support.project import ROOT
 from support.running import build
 
 
