@@ -4,9 +4,10 @@
 import re
 import subprocess
 
-from support.running import command
+from support import forks
+from support.running import REAL_PROCESSES, command
 
-# Runs a program and prints what the system knows of it in the end.
+# Runs a program, and prints what the system knows of the process in the end.
 _MEASURED = """
 import atexit, os, runpy, sys
 del sys.argv[0]
@@ -20,10 +21,18 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def measure(*flags, program='create_image', **options):
+def measure(*flags, program='create_image', timeout=300):
     """Runs a program; returns it, its peak of memory, and how much it read, in bytes (proc(5))."""
-    python, *arguments = command(program, *flags)
-    options = {'capture_output': True, 'timeout': 300, 'check': False, **options}
-    done = subprocess.run([python, '-c', _MEASURED, *arguments], **options)
+    python, script, *arguments = command(program, *flags)
+    if REAL_PROCESSES:
+        done = subprocess.run(
+            [python, '-c', _MEASURED, script, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+    else:
+        done = forks.SERVER.run(program, arguments, timeout=timeout, is_measured=True)
     facts = dict(re.findall(r'^(\w+):\s*(\d+)', done.stdout.decode(), re.MULTILINE))
     return done, int(facts['VmHWM']) << 10, int(facts['rchar'])

@@ -7,7 +7,11 @@ import signal
 import subprocess
 import sys
 
+from support import forks
 from support.project import ROOT
+
+# Whether every program runs in a process of its own, as `make test-all` has it.
+REAL_PROCESSES = os.environ.get('REAL_PROCESSES') == '1'
 
 
 def command(program, *flags):
@@ -16,9 +20,28 @@ def command(program, *flags):
     return [sys.executable, ROOT / f'{program}.py', *arguments]
 
 
-def run_program(program, *flags, **options):
-    """Runs a program as its users do; returns the finished process."""
-    options = {'capture_output': True, 'timeout': 300, 'check': False, **options}
+# What a fork does as a new process does. With any other option, the environment or descriptors
+# among them, a program runs in a process of its own.
+_OPTIONS_OF_FORKS = {'cwd', 'input', 'timeout', 'umask'}
+
+
+def run_program(program, *flags, real=REAL_PROCESSES, **options):
+    """Runs a program; returns the finished process, with what it wrote.
+
+    Args:
+        program: The name of the program.
+        *flags: Its arguments, as command() takes them.
+        real: Whether it needs a process of its own, as its users start it; else it runs in a fork
+            of one that has imported it, unless an option asks for more than a fork can do.
+        **options: As subprocess.run() takes them.
+    """
+    options = {'timeout': 300, **options}
+    if not real and options.keys() <= _OPTIONS_OF_FORKS:
+        arguments = [os.fsdecode(argument) for argument in command(program, *flags)[2:]]
+        return forks.SERVER.run(program, arguments, **options)
+    if not options.keys() & {'input', 'stdin'}:
+        options['stdin'] = subprocess.DEVNULL
+    options = {'capture_output': True, 'check': False, **options}
     return subprocess.run(command(program, *flags), **options)
 
 

@@ -41,7 +41,7 @@ class Big:
         tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
         self.flags = [*self.image.flags, f'--legacy_base={tar}']
         began = time.monotonic()
-        build(*self.flags)
+        build(*self.flags, real=True)
         self.duration = time.monotonic() - began
         self.digest = digest(self.output)
         self.files = os.listdir(folder)
