@@ -27,6 +27,7 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
         raise ArgumentError('--output is missing: give the archive to write')
     if not parts.config:
         raise ArgumentError('--config is missing: give the image configuration')
+    _check_outputs(output, parts, digest_file)
     check_is_name('--id', parts.identifier, parts.id_origin)
     for layer in parts.layers:
         check_is_name(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
@@ -40,7 +41,6 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
         raise ArgumentError('--oci: no OCI layout has a v1 layer: leave --legacy_id out')
     if digest_file is not None and not parts.oci:
         raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
-    _check_outputs(output, parts, digest_file)
 
 
 def _check_outputs(output: str, parts: ImageParts, digest_file: str | None) -> None:

@@ -12,8 +12,9 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image import oci
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.oci import Descriptor
-from image_archive.image.oci_index import read_index, walk
+from image_archive.image.oci_index import INDEX_NAME, descriptors_in, walk
 from image_archive.image.stored import StoredImage
+from image_archive.image.strict_json import load_object
 from image_archive.system.progress import Progress
 
 
@@ -149,11 +150,9 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
 
 
 def _index_of(base: StoredImage) -> list[dict[str, Any]]:
-    """Returns the descriptors in the index of a base; none if the base has no valid one."""
-    try:
-        return read_index(base.archive) or []
-    except ArchiveError:  # manifest.json counts
-        return []
+    """Returns the valid descriptors in the index of a base."""
+    content = base.archive.read_file(INDEX_NAME)
+    return descriptors_in(load_object(content or b'') or {}, 'manifests')
 
 
 def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) -> str | None:

@@ -213,7 +213,10 @@ def test_on_the_base_of_docker_1_9(docker, tmp_path):
     flags = v1_flags(tmp_path, 'cd' * 32, 'example/derived', parent=parent, config={})
     done = build(*image.flags, *flags, f'--base={base}', f'--legacy_base={base}', warnings=True)
     (warning,) = done.stderr.decode().splitlines()
-    assert 'is of before Docker 1.10: images on it load in such a Docker only' in warning
+    assert (
+        'was written by Docker 1.9 or older: only such a Docker can load images built on it'
+        in warning
+    )
     if load_v1(docker, image):
         assert docker.tags() == {TAG}
         check(docker.files(TAG))

@@ -89,7 +89,7 @@ BAD = [
     (not_an_object, [], 'is not a JSON object'),
     (not_json, [], 'is not JSON'),
     (other_config, [], '--id: the SHA-256 of'),
-    (before_1_10, [], 'is of before Docker 1.10: load and save it'),
+    (before_1_10, [], 'was written by Docker 1.9 or older: load and save it'),
     (lacks_config, [], 'lacks its configuration'),
     (base_with(diff_ids=['sha256:' + 'a' * 64]), [], 'has 2 layers and 1 diff IDs'),
     (base_with(diff_ids='x'), [], 'a configuration without diff IDs'),

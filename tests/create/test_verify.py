@@ -126,20 +126,20 @@ def test_a_layer_behind_a_link(tmp_path, case, flags):
 
 # What is no configuration, and what is said of it.
 NO_CONFIGURATION = {
-    'cut off': (b'{', 'is not JSON: mend it'),
-    'a list': (b'[]', 'is not a JSON object: mend it'),
-    'null': (b'null', 'is not a JSON object: mend it'),
-    'lists in lists': (b'[' * 100000, 'is not JSON: mend it'),
+    'cut off': (b'{', 'is not JSON: correct it'),
+    'a list': (b'[]', 'is not a JSON object: correct it'),
+    'null': (b'null', 'is not a JSON object: correct it'),
+    'lists in lists': (b'[' * 100000, 'is not JSON: correct it'),
     'no UTF-8': (b'\xff', 'is not in UTF-8: write it so'),
     'a byte order mark': (b'\xef\xbb\xbf{}', 'begins with a byte order mark'),
     'UTF-16': ('{}'.encode('utf-16'), 'begins with a byte order mark'),
-    'UTF-16 without a mark': ('{}'.encode('utf-16-le'), 'is not JSON: mend it'),
-    'NaN': (b'{"rootfs": {"diff_ids": []}, "x": NaN}', 'is not JSON: mend it'),
+    'UTF-16 without a mark': ('{}'.encode('utf-16-le'), 'is not JSON: correct it'),
+    'NaN': (b'{"rootfs": {"diff_ids": []}, "x": NaN}', 'is not JSON: correct it'),
     'a key twice': (
         b'{"config": {"Cmd": 5}, "config": {}}',
         "has the key 'config' twice: leave one out",
     ),
-    '-Infinity': (b'{"rootfs": {"diff_ids": []}, "x": -Infinity}', 'is not JSON: mend it'),
+    '-Infinity': (b'{"rootfs": {"diff_ids": []}, "x": -Infinity}', 'is not JSON: correct it'),
 }
 
 
@@ -158,7 +158,7 @@ def test_a_key_in_two_spellings(parts, spelling):
     wrong = {'type': 'layers', 'diff_ids': [f'sha256:{OTHER_ID}']}
     parts.configure({**configuration(parts.diff_ids), spelling: wrong})
     text = f'{spelling} must be left out, for it is there in another spelling'
-    assert f"--config: '{parts.config}': {text}: mend it" in problems(*parts.flags)
+    assert f"--config: '{parts.config}': {text}: correct it" in problems(*parts.flags)
 
 
 def test_a_key_in_another_spelling(parts):

@@ -55,7 +55,7 @@ NO_IMAGES = {
     'a layer': ({'etc/passwd': b''}, f'it has no manifest.json, as a layer has none: {SAVE}'),
     'packed with its folder': (
         {f'image/{name}': data for name, data in FILES.items()},
-        "it has its image in a folder, 'image': pack what is in that folder",
+        "it has its image in a directory, 'image': pack the content of it",
     ),
     'of before 1.10 with its folder': (
         {'image/a/json': b'', 'image/a/layer.tar': b''},
@@ -105,7 +105,7 @@ def test_any_archive_may_be_merged(parts, case):
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 def test_a_base_of_before_docker_1_10(tmp_path, flags):
     image = on_fixture(tmp_path, BEFORE_1_10)
-    text = 'is of before Docker 1.10: images on it load in such a Docker only'
+    text = 'was written by Docker 1.9 or older: only such a Docker can load images built on it'
     assert warns(*image.flags, *flags) == [f"--base: '{image.base}' {text}"]
 
 

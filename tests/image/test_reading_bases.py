@@ -11,6 +11,7 @@ import tarfile
 import pytest
 
 import utils
+from image_archive.errors import ArchiveError
 from support.images import BASES, BEFORE_1_10, MODERN, BaseImage, Parts, on_fixture, write_base
 from support.needs import require
 from support.project import DATA
@@ -77,7 +78,7 @@ def test_zstd(tmp_path):
     if python_reads_zstd():
         assert utils.GetTarFile(str(path), 'a') == b'1'
     else:
-        with pytest.raises(utils.ArchiveError, match='zstd: unpack it'):
+        with pytest.raises(ArchiveError, match='zstd: unpack it'):
             utils.GetTarFile(str(path), 'a')
 
 
@@ -105,7 +106,7 @@ def test_a_link(tmp_path, name, kind, target, leads):
     if leads:
         assert utils.GetTarFile(path, name) == b'1'
     else:
-        with pytest.raises(utils.ArchiveError, match='leads to no file'):
+        with pytest.raises(ArchiveError, match='leads to no file'):
             utils.GetTarFile(path, name)
 
 
@@ -119,7 +120,7 @@ def test_links_in_a_row(tmp_path):
 def test_links_in_a_circle(tmp_path):
     one, two = member('one', kind=LINK, link='two'), member('two', kind=LINK, link='one')
     path = str(write_tar(tmp_path / 'x.tar', one, two))
-    with pytest.raises(utils.ArchiveError, match='leads to no file'):
+    with pytest.raises(ArchiveError, match='leads to no file'):
         utils.GetTarFile(path, 'one')
 
 
@@ -208,7 +209,9 @@ def test_a_base_without_layers(tmp_path, layers):
 def test_a_base_before_docker_1_10(tmp_path):
     image = on_fixture(tmp_path, BEFORE_1_10)
     (line,) = warns(*image.flags)
-    assert 'is of before Docker 1.10: images on it load in such a Docker only' in line
+    assert (
+        'was written by Docker 1.9 or older: only such a Docker can load images built on it' in line
+    )
     assert BEFORE_1_10 in line
     entry = manifest(image.output)
     assert 'Parent' not in entry

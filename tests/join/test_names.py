@@ -155,14 +155,14 @@ def test_an_id_that_is_no_digest(tmp_path, two):
     assert problems(*flags_for(tmp_path, two, '--id=x'), **PROGRAM) == [text]
 
 
-# Archives of before Docker 1.10.
+# Archives of Docker 1.9 or older.
 
 
 def test_an_archive_of_before_docker_1_10(tmp_path):
     other = write_base(tmp_path / 'one.tar', image_of('a', tag='app:1'))
     base = FIXTURES / BEFORE_1_10
     assert warns(*flags_for(tmp_path, [base, other]), **PROGRAM) == [
-        f"--layer: '{base}' is of before Docker 1.10: its images load in such a Docker only"
+        f"--layer: '{base}' was written by Docker 1.9 or older: only such a Docker can load its images"
     ]
     joined = tmp_path / 'out.tar'
     assert manifest(joined)['RepoTags'] == ['app:1']

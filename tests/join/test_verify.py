@@ -24,7 +24,7 @@ def test_fixtures(tmp_path, name):
     _, errors = messages(run_program('join_layers', *flags).stderr, 'join_layers')
     texts = [error.rpartition("': ")[2] for error in errors]
     if name == 'crane-0.21.tar':
-        missing = 'is missing or empty: mend it'
+        missing = 'is missing or empty: correct it'
         assert texts == [f'architecture {missing}', f'os {missing}']
     else:
         assert texts == []
@@ -84,14 +84,14 @@ def test_diff_ids_in_another_spelling(tmp_path, key, diff_ids, text):
 
 
 CONFIGS = {
-    'no JSON': (lambda config: b'{', ' is not JSON: mend it'),
-    'a list': (lambda config: [], ' is not a JSON object: mend it'),
-    'no os': (lambda config: without(config, 'os'), ': os is missing or empty: mend it'),
+    'no JSON': (lambda config: b'{', ' is not JSON: correct it'),
+    'a list': (lambda config: [], ' is not a JSON object: correct it'),
+    'no os': (lambda config: without(config, 'os'), ': os is missing or empty: correct it'),
     'a wrong type': (
         lambda config: {**config, 'config': {'Env': 'A=1'}},
-        ': config.Env must be a list of strings: mend it',
+        ': config.Env must be a list of strings: correct it',
     ),
-    'no rootfs': (lambda config: without(config, 'rootfs'), ': rootfs is missing: mend it'),
+    'no rootfs': (lambda config: without(config, 'rootfs'), ': rootfs is missing: correct it'),
     'a short history': (
         lambda config: {**config, 'history': config['history'][:1]},
         ': history has 1 entries without empty_layer for 2 layers: add or mark entries',

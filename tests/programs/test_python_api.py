@@ -99,7 +99,7 @@ def test_every_call_warns(tmp_path, caplog, capfd):
     for _ in range(2):
         create_image.create_image(**image.arguments)
     said = caplog.text + capfd.readouterr().err
-    assert said.count('is of before Docker 1.10') == 2
+    assert said.count('was written by Docker 1.9 or older') == 2
 
 
 # Other arguments than those of good parts, the error, and what it names.
