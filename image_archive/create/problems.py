@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
     Attributes:
         problems: its problems, in the order of the flags that they are about.
-        layout: with --oci, its blobs; None if they could not be found.
+        layout: with --oci, its blobs; None if there are errors.
     """
 
     problems: list[Problem]
@@ -64,7 +64,8 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems += _config_problems(image)
     problems += _fatal_with_oci(image, tag_problems('--tag', parts.tags))
     layout = None
-    if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
+    ends = image.failures or any(item.is_fatal or (item.is_error and verifies) for item in problems)
+    if parts.oci and not ends:
         try:
             layout = find_layout(image, progress)
         except (ArgumentError, ArchiveError) as error:

@@ -162,7 +162,8 @@ def test_an_archive_of_before_docker_1_10(tmp_path):
     other = write_base(tmp_path / 'one.tar', image_of('a', tag='app:1'))
     base = FIXTURES / BEFORE_1_10
     assert warns(*flags_for(tmp_path, [base, other]), **PROGRAM) == [
-        f"--layer: '{base}' was written by Docker 1.9 or older: only such a Docker can load its images"
+        f'--layer: {str(base)!r} was written by Docker 1.9 or older: '
+        'only such a Docker can load its images'
     ]
     joined = tmp_path / 'out.tar'
     assert manifest(joined)['RepoTags'] == ['app:1']

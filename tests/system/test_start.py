@@ -29,7 +29,8 @@ def telling(name):
 
     def tell():
         function()
-        print(name, 'absl' in sys.modules, 'image_archive.create.problems' in sys.modules, file=sys.stderr)
+        checks = 'image_archive.create.problems' in sys.modules
+        print(name, 'absl' in sys.modules, checks, file=sys.stderr)
 
     return tell
 
