@@ -12,6 +12,8 @@ from support.needs import require
 from support.pages import Checkout, blocks, section, steps
 from support.running import build
 
+pytestmark = pytest.mark.client
+
 
 @pytest.fixture
 def checkout(tmp_path):

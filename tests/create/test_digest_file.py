@@ -188,6 +188,7 @@ def test_a_signal_at_each_step(parts, number, call, count, is_done):
     assert sorted(os.listdir(parts.folder)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [INT, TERM, HUP, KILL])
 def test_signals_at_any_time(tmp_path, number):
     image = Parts(tmp_path, layers=[{'large': os.urandom(16 << 20)}])

@@ -164,6 +164,7 @@ def test_the_same_bytes_by_another_python_in_another_folder(dist, tmp_path, pyth
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o755 for path in other.iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again(tmp_path):
     """After two seconds, the unit of times in a zip archive."""
     first = read(make_dist(tmp_path))

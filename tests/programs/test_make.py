@@ -264,6 +264,7 @@ def test_the_programs_on_their_own(checkout):
     assert not dist.exists()
 
 
+@pytest.mark.slow
 def test_the_real_venv_and_pip(checkout):
     """Without a word from pip, which warns of folders in its settings that are not there."""
     wheels = checkout.folder / 'wheels'

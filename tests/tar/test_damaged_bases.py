@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from support.amounts import ALL_TESTS
 from support.hostile import ARCHIVES, GOOD, PACK, SPARSE, image, with_random_field
 from support.running import run
 from support.tars import (
@@ -102,7 +103,7 @@ def test_a_base_cut_between_blocks_is_an_error(target, base):
 def test_damaged_compression(target, pack):
     pack, data = PACK[pack], ARCHIVES['docker-20.10.tar']
     reference, packed = target.attempt(data), pack(data)
-    for cut in range(1, len(packed)):
+    for cut in range(1, len(packed), 1 if ALL_TESTS else 9):
         assert target.attempt(packed[:cut]) is None, f'cut at {cut}'
     for place in headers(data):
         parts = pack(data[:place]), pack(data[place:])
