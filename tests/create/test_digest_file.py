@@ -14,6 +14,7 @@ import time
 import pytest
 
 import files
+from support.amounts import some_every_day
 from support.faults import leaves_all_as_it_was
 from support.images import Parts, base_diff_ids
 from support.layouts import TAGS, Layout, blob, write_layout
@@ -156,7 +157,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-@pytest.mark.parametrize('number', [INT, TERM, HUP])
+@pytest.mark.parametrize('number', some_every_day([INT, TERM, HUP], [TERM]))
 @pytest.mark.parametrize(
     ('call', 'count', 'is_done'),
     [

@@ -10,7 +10,7 @@ import pytest
 
 from support.images import MODERN, BaseImage, Parts, on_fixture
 from support.layouts import ZSTD_BASE, on, write_layout
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.needs import missing
 from support.project import DATA
 from support.running import build, problems
@@ -75,9 +75,6 @@ def test_verify_reads_the_own_layers(parts, compress):
 
 
 # What is read.
-
-# So large that what Python reads of its own, 4 MB and more, is no matter.
-LARGE = 16 << 20
 
 
 @functools.cache

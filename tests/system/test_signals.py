@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from support.amounts import ALL_TESTS
+from support.amounts import ALL_TESTS, some_every_day
 from support.faults import NOISE, OLD, digest
 from support.images import Parts, configuration
 from support.project import TOOL
@@ -84,7 +84,7 @@ def big(tmp_path_factory):
     return Big(tmp_path_factory.mktemp('big'))
 
 
-@pytest.mark.parametrize('numbers', SIGNALS)
+@pytest.mark.parametrize('numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT)]))
 def test_signals_while_the_archive_is_written(big, numbers):
     chance = random.Random(str(numbers))
     for content in (None, OLD) * ROUNDS:
