@@ -6,7 +6,7 @@ VENV ?= .venv
 # The recipes take both from the environment: the shell quotes any path, and make quotes none.
 export PYTHON VENV
 
-.PHONY: image test bench dist clean environment test-environment
+.PHONY: image test test-all bench dist clean environment test-environment
 
 image: environment
 	@PYTHON="$$VENV/bin/python3" examples/hello/build.sh
@@ -17,6 +17,10 @@ image: environment
 
 test: test-environment
 	@"$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
+
+# Those too that take long, or need clients or a mount; each run of a program is a new process.
+test-all: test-environment
+	@ALL_TESTS=1 REAL_PROCESSES=1 "$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
 
 bench: environment
 	@"$$VENV/bin/python3" tests/programs/bench.py

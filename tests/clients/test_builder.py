@@ -11,6 +11,8 @@ from support.needs import require
 from support.project import DATA
 from support.running import build
 
+pytestmark = pytest.mark.client
+
 PLAIN = 'docker-20.10.tar'
 GZIP = 'docker-29-pulled.tar'
 # Without a variable of this name in the base, buildah gives an image one. Docker's older builder

@@ -14,6 +14,8 @@ from support.project import DATA
 from support.running import build
 from support.tars import make_tar, sha256
 
+pytestmark = pytest.mark.client
+
 TAG = 'example/app:1.0'
 SCRIPT = '/busybox id -u; /busybox id -g; pwd; echo $GREETING; /busybox cat greeting'
 FLAGS = [

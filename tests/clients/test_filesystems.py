@@ -15,6 +15,8 @@ from support.needs import missing, require
 from support.running import build
 from support.tars import sha256
 
+pytestmark = pytest.mark.mount
+
 MIB = 1 << 20
 SLACK = MIB  # what an archive may add to a disk that shares its blocks
 

@@ -13,6 +13,8 @@ from support.project import DATA, FIXTURES
 from support.running import build
 from support.tars import content, manifest, names, sha256
 
+pytestmark = pytest.mark.client
+
 # Of more than 64 KiB, from where on the tool aligns the data of a member.
 SHARED = {'srv/shared': b'shared' * 30000}
 

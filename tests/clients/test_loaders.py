@@ -12,6 +12,8 @@ from support.images import BaseImage, Parts, configuration, write_base
 from support.running import build, problems
 from support.tars import make_tar, sha256
 
+pytestmark = pytest.mark.client
+
 TAG = 'example/refused:1'
 
 

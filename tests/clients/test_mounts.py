@@ -10,6 +10,8 @@ from support.faults import COPIED_PARTS, fails_cleanly, leaves_all_as_it_was, wi
 from support.mounts import mounted_on_itself, tmpfs
 from support.running import fails
 
+pytestmark = pytest.mark.mount
+
 
 @pytest.fixture
 def small_disk(tmp_path):

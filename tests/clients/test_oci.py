@@ -29,6 +29,8 @@ from support.needs import require
 from support.project import DATA
 from support.tars import make_tar, manifest, sha256
 
+pytestmark = pytest.mark.client
+
 TAG = 'example/derived:2.0'
 BASE_TAG = 'example/base:1.0'
 NEW = {'srv/new': b'new\n', 'srv/large': b'large' * 30000}

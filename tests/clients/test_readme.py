@@ -13,6 +13,8 @@ from support.pages import Checkout, blocks, section, steps
 from support.project import ROOT
 from support.running import build
 
+pytestmark = pytest.mark.client
+
 
 @pytest.fixture
 def checkout(tmp_path):

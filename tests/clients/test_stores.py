@@ -28,6 +28,8 @@ from support.project import DATA, ROOT, copy_project
 from support.running import build, environment
 from support.tars import python_reads_zstd, sha256
 
+pytestmark = pytest.mark.client
+
 TAG = 'example/derived:2.0'
 # The layer is of more than 64 KiB, from where on the tool aligns the data of a member.
 NEW = {'srv/new': b'new\n', 'srv/large': b'large' * 30000}

@@ -4,10 +4,14 @@
 import subprocess
 import sys
 
+import pytest
+
 from support.clients import call
 from support.project import ROOT
 from support.running import build
 from support.tags import BAD_TAGS, GOOD_TAGS
+
+pytestmark = pytest.mark.client
 
 # Tags. Docker takes one without its tag for `latest`, but loads no image under such a one.
 

@@ -9,6 +9,8 @@ from support.project import DATA
 from support.real_archives import check, read, shell
 from support.tars import sha256
 
+pytestmark = pytest.mark.client
+
 SKOPEO = {
     'docker archive': 'skopeo copy docker-archive:base.tar docker-archive:x.tar:example/app:1',
     'OCI archive': 'skopeo copy docker-archive:base.tar oci-archive:x.tar:1',

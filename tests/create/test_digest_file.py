@@ -14,6 +14,7 @@ import time
 import pytest
 
 from image_archive.system import outputs
+from support.amounts import some_every_day
 from support.faults import leaves_all_as_it_was
 from support.images import Parts, base_diff_ids
 from support.layouts import TAGS, Layout, blob, write_layout
@@ -156,7 +157,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-@pytest.mark.parametrize('number', [INT, TERM, HUP])
+@pytest.mark.parametrize('number', some_every_day([INT, TERM, HUP], [TERM]))
 @pytest.mark.parametrize(
     ('call', 'count', 'is_done'),
     [
@@ -188,6 +189,7 @@ def test_a_signal_at_each_step(parts, number, call, count, is_done):
     assert sorted(os.listdir(parts.folder)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [INT, TERM, HUP, KILL])
 def test_signals_at_any_time(tmp_path, number):
     image = Parts(tmp_path, layers=[{'large': os.urandom(16 << 20)}])

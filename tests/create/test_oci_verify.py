@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """--oci with --verify, and how often layers are read (sections 7 and 12)."""
 
+import functools
 import gzip
 import json
 import os
@@ -9,7 +10,7 @@ import pytest
 
 from support.images import MODERN, BaseImage, Parts, on_fixture
 from support.layouts import ZSTD_BASE, on, write_layout
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.needs import missing
 from support.project import DATA
 from support.running import build, problems
@@ -75,12 +76,19 @@ def test_verify_reads_the_own_layers(parts, compress):
 
 # What is read.
 
-# So large that what Python reads of its own, 4 MB and more, is no matter.
-LARGE = 16 << 20
+
+@functools.cache
+def noise():
+    return os.urandom(LARGE)
+
+
+@functools.cache
+def packed(data):
+    return gzip.compress(data, 1)
 
 
 def large_layer(folder):
-    return Parts(folder, layers=[{'large': os.urandom(LARGE)}])
+    return Parts(folder, layers=[{'large': noise()}])
 
 
 @pytest.mark.parametrize('flags', [[], ['--oci']])
@@ -99,7 +107,7 @@ def test_a_plain_layer_is_not_read(tmp_path, flags):
 def test_a_compressed_layer_is_read_once_for_all_its_digests(tmp_path, flags, times):
     image = large_layer(tmp_path)
     path = image.layers[0][1]
-    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    path.write_bytes(packed(path.read_bytes()))
     done, _, count = measure(*image.flags, *flags)
     assert done.returncode == 0
     assert times == round(count / LARGE)
@@ -109,7 +117,7 @@ def test_a_compressed_layer_is_read_once_for_all_its_digests(tmp_path, flags, ti
 def test_a_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path, flags, times):
     first = large_layer(tmp_path)
     path = first.layers[0][1]
-    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    path.write_bytes(packed(path.read_bytes()))
     build(*first.flags)
     second = on(tmp_path, first.output)
     done, _, count = measure(*second.flags, *flags)
@@ -121,7 +129,7 @@ def test_a_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path,
 def test_a_large_layer_of_a_compressed_base_is_read_though_it_is_not_stored(tmp_path, flags):
     first = large_layer(tmp_path)
     path = first.layers[0][1]
-    path.write_bytes(gzip.compress(path.read_bytes(), 1))
+    path.write_bytes(packed(path.read_bytes()))
     write_layout(first)
     second = on(tmp_path, first.output)
     _, digest = write_layout(second)

@@ -10,7 +10,7 @@ import pytest
 
 from support.images import BaseImage, Parts, base_diff_ids, configuration, on_fixture, write_base
 from support.links import LINKS, NOT_FOLLOWED, base_with_a_link
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.project import DATA
 from support.running import build, messages, problems, warns
 from support.tars import HARD, LINK, make_tar, manifest, member, sha256, write_tar
@@ -89,16 +89,16 @@ def test_a_damaged_compressed_layer(parts, pack):
 
 
 def test_the_same_layer_twice_is_read_once(tmp_path):
-    """Both to check and to write it: a layer of 16 MB would show."""
-    large = {'srv/large': os.urandom(16 << 20)}
+    """Both to check and to write it."""
+    large = {'srv/large': os.urandom(LARGE)}
     once = Parts(tmp_path, [large])
     _, _, read_once = measure(*once.flags, '--verify')
     twice = Parts(tmp_path, [large, large])
     twice.layers[1] = twice.layers[0]
     done, _, read_twice = measure(*twice.flags, '--verify')
     assert done.returncode == 0, done.stderr
-    assert read_once > 16 << 20
-    assert read_twice < read_once + (4 << 20)
+    assert read_once > LARGE
+    assert read_twice < read_once + LARGE // 4
 
 
 def test_two_archives_in_one_layer(parts):

@@ -12,6 +12,7 @@ import pytest
 import create_image
 import create_image_config
 import join_layers
+from support.amounts import some_every_day
 from support.needs import require
 from support.pages import NAMES, PAGES, README, Checkout, blocks, section, steps
 from support.project import DATA, ROOT
@@ -47,7 +48,11 @@ def test_the_pages_have_output_to_compare():
 
 
 @pytest.mark.parametrize(
-    'base', ['docker-20.10.tar.gz', 'docker-29-containerd.tar', 'crane-0.21.tar', 'podman-4.3.tar']
+    'base',
+    some_every_day(
+        ['docker-20.10.tar.gz', 'docker-29-containerd.tar', 'crane-0.21.tar', 'podman-4.3.tar'],
+        ['docker-20.10.tar.gz'],
+    ),
 )
 def test_recipe_for_a_derived_image(checkout, base):
     """With the file of another program for that of `docker save`."""

@@ -19,7 +19,7 @@ from support.images import (
     on_fixture,
     write_base,
 )
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.project import DATA
 from support.running import build, fails, problems, warns
 from support.tars import (
@@ -362,7 +362,7 @@ def test_a_compression_of_a_layer_that_not_all_read(tmp_path, pack, name):
 
 @pytest.mark.parametrize(('flags', 'times'), [([], 1), (['--verify'], 1)])
 def test_a_compressed_base_is_inflated_once(tmp_path, flags, times):
-    layer = tar_of(member('noise', os.urandom(16 << 20)))
+    layer = tar_of(member('noise', os.urandom(LARGE)))
     entry = {'Config': 'c.json', 'Layers': ['l.tar']}
     diff_ids = [f'sha256:{sha256(layer)}']
     files = {
@@ -378,9 +378,9 @@ def test_a_compressed_base_is_inflated_once(tmp_path, flags, times):
     assert done.returncode == 0, done.stderr
     assert content(image.output, 'l.tar') == layer
     assert set(tmp_path.iterdir()) == before | {image.output}
-    copied = 16 << 20  # from the inflated archive to the output, by the kernel or not
-    checked = (16 << 20) if flags else 0
-    assert read < times * (17 << 20) + copied + checked + (4 << 20)
+    copied = LARGE  # from the inflated archive to the output, by the kernel or not
+    checked = LARGE if flags else 0
+    assert read < times * LARGE * 17 // 16 + copied + checked + LARGE // 4
 
 
 @pytest.mark.parametrize('base', MODERN)

@@ -55,7 +55,7 @@ def test_the_last_of_several_members_counts(tmp_path):
 
 
 @pytest.mark.parametrize('pack', PACKERS)
-@pytest.mark.parametrize('size', [0, 1, 2560000, 9437184])
+@pytest.mark.parametrize('size', [0, 1, 2560000, pytest.param(9437184, marks=pytest.mark.slow)])
 def test_a_member_of_any_size(tmp_path, pack, size):
     """The archive's name says otherwise than its content, which counts."""
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
@@ -346,6 +346,7 @@ def test_sparse_members_are_written_out(parts, version):
     assert content(parts.output, 'config.json') == parts.config.read_bytes()
 
 
+@pytest.mark.slow
 def test_10000_members(parts):
     files = {f'{n % 100}/{n}': b'%d' % n for n in range(10000)}
     base = make_tar(parts.folder / 'base.tar', files)

@@ -7,7 +7,7 @@ import pytest
 
 from support.images import write_base
 from support.joins import PROGRAM, entries_of, flags_for, image_of, join, refuses
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.running import warns
 from support.tars import DIR, HARD, LINK, content, manifest, member, members, names
 
@@ -139,7 +139,7 @@ def test_a_name_that_comes_twice_in_one_archive_is_warned_of(tmp_path):
 
 def test_only_members_of_one_name_are_compared(tmp_path):
     """What the kernel copies counts as read: once, and thrice where two archives have it."""
-    size = 32 << 20
+    size = 2 * LARGE
     large = member('large', bytes(size))
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=[large])
     alone = write_base(tmp_path / 'other.tar', image_of('b'))

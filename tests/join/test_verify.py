@@ -9,7 +9,7 @@ import pytest
 
 from support.images import BASES, configuration, write_base
 from support.joins import PROGRAM, flags_for, image_of, join
-from support.measuring import measure
+from support.measuring import LARGE, measure
 from support.project import FIXTURES
 from support.running import messages, problems, run_program, warns
 from support.tars import HARD, LINK, member, sha256, tar_of, write_tar
@@ -207,7 +207,7 @@ def test_more_layers_than_some_dockers_take(tmp_path):
 
 
 def test_a_shared_layer_is_read_once(tmp_path):
-    layer = tar_of(member('large', bytes(32 << 20)))
+    layer = tar_of(member('large', bytes(2 * LARGE)))
     diff_id = f'sha256:{sha256(layer)}'
     images = []
     for number in range(3):

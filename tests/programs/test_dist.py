@@ -15,6 +15,7 @@ import zipfile
 
 import pytest
 
+from support.amounts import some_every_day
 from support.images import Parts
 from support.project import ROOT, copy_project
 
@@ -146,7 +147,7 @@ def test_what_is_in_it(dist, program):
     assert own == {}
 
 
-@pytest.mark.parametrize('python', PYTHONS)
+@pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
 def test_every_module_is_compiled_once(dist, python):
     command = [python, '-c', COMPILED, dist / 'create_image', '--version']
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -159,13 +160,14 @@ def test_every_module_is_compiled_once(dist, python):
     assert len(behind) == len(set(behind))
 
 
-@pytest.mark.parametrize('python', PYTHONS)
+@pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
 def test_the_same_bytes_by_another_python_in_another_folder(dist, tmp_path, python):
     other = make_dist(tmp_path, python, umask=0o077, TZ='Asia/Tokyo', LC_ALL='C')
     assert read(other) == read(dist)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o755 for path in other.iterdir())
 
 
+@pytest.mark.slow
 def test_the_same_bytes_again(tmp_path):
     """After two seconds, the unit of times in a zip archive."""
     first = read(make_dist(tmp_path))
@@ -173,7 +175,7 @@ def test_the_same_bytes_again(tmp_path):
     assert read(make_dist(tmp_path)) == first
 
 
-@pytest.mark.parametrize('python', PYTHONS)
+@pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
 def test_it_makes_an_image(dist, tmp_path, bare, python):
     image = Parts(tmp_path)
     subprocess.run([sys.executable, ROOT / 'create_image.py', *image.flags], check=True)
@@ -205,7 +207,7 @@ def test_its_errors_begin_with_the_name_of_the_program(dist, bare, program, safe
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-@pytest.mark.parametrize('python', ['claims to be', *OLD])
+@pytest.mark.parametrize('python', some_every_day(['claims to be', *OLD], ['claims to be']))
 def test_an_old_python(dist, program, python):
     """Ends the program as it does that of the checkout."""
     command = [python, '-B']

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from support.amounts import some_every_day
 from support.needs import missing, require
 from support.project import copy_project
 from support.tars import sha256
@@ -115,6 +116,7 @@ def test_an_image_is_made_in_an_odd_folder(checkout):
     assert [path.name for path in checkout.folder.parent.iterdir() if path != checkout.log] == [ODD]
 
 
+@pytest.mark.slow
 def test_the_example_has_the_same_bytes_with_any_tar(checkout):
     """As the README has them: GNU tar 1.34 and 1.35 write them alike."""
     checkout.makes('image')
@@ -142,6 +144,7 @@ def test_an_environment_is_made_once(checkout):
     assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 2)
 
 
+@pytest.mark.slow
 def test_changed_requirements_are_installed(checkout):
     checkout.makes('image')
     with (checkout.folder / 'requirements.txt').open('a') as file:
@@ -150,6 +153,7 @@ def test_changed_requirements_are_installed(checkout):
     assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 2)
 
 
+@pytest.mark.slow
 def test_another_python_makes_the_environment_anew(checkout):
     checkout.makes('image')
     (checkout.environment / 'left').touch()
@@ -160,6 +164,7 @@ def test_another_python_makes_the_environment_anew(checkout):
     assert (checkout.environment / 'bin' / 'python3').read_text() == other.read_text()
 
 
+@pytest.mark.slow
 def test_a_later_version_of_a_python_makes_the_environment_anew(checkout):
     checkout.makes('image')
     checkout.stand_in('python', "sys.version = 'later'")
@@ -167,6 +172,7 @@ def test_a_later_version_of_a_python_makes_the_environment_anew(checkout):
     assert checkout.calls('-m venv') == 2
 
 
+@pytest.mark.slow
 def test_an_environment_that_has_lost_its_python_is_made_anew(checkout):
     checkout.makes('image')
     (checkout.environment / 'bin' / 'python3').unlink()
@@ -174,13 +180,14 @@ def test_an_environment_that_has_lost_its_python_is_made_anew(checkout):
     assert checkout.calls('-m venv') == 2
 
 
+@pytest.mark.slow
 def test_a_python_of_the_environment_itself_leaves_it(checkout):
     checkout.makes('image')
     checkout.makes('image', python=checkout.environment / 'bin' / 'python3')
     assert checkout.calls('-m venv') == 1
 
 
-@pytest.mark.parametrize('absolute', [False, True])
+@pytest.mark.parametrize('absolute', some_every_day([False, True], [True]))
 def test_the_folder_of_the_environment(checkout, absolute):
     path = checkout.folder / 'my "v" & é'
     setting = f'VENV={path if absolute else path.name}'
@@ -192,7 +199,7 @@ def test_the_folder_of_the_environment(checkout, absolute):
     assert not path.exists()
 
 
-@pytest.mark.parametrize('python', ['claims to be', *OLD])
+@pytest.mark.parametrize('python', some_every_day(['claims to be', *OLD], ['claims to be']))
 def test_an_old_python(checkout, python):
     if python == 'claims to be':
         python = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
@@ -206,6 +213,7 @@ def test_an_old_python(checkout, python):
     assert not checkout.environment.exists()
 
 
+@pytest.mark.slow
 def test_an_old_python_leaves_the_environment_of_another(checkout):
     checkout.makes('image')
     old = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
@@ -245,6 +253,7 @@ def test_a_folder_that_is_no_environment_is_left(checkout):
     assert (checkout.folder / 'tests' / 'test_it.py').exists()
 
 
+@pytest.mark.slow
 def test_an_empty_folder_becomes_the_environment(checkout):
     checkout.environment.mkdir()
     assert checkout.makes('image') == MESSAGE
@@ -255,6 +264,7 @@ def test_no_folder_is_no_system_folder(checkout):
     assert line == 'create_image: VENV= is empty: give a folder'
 
 
+@pytest.mark.slow
 def test_the_programs_on_their_own(checkout):
     checkout.makes('dist')
     dist = checkout.folder / 'dist'
@@ -264,6 +274,7 @@ def test_the_programs_on_their_own(checkout):
     assert not dist.exists()
 
 
+@pytest.mark.slow
 def test_the_real_venv_and_pip(checkout):
     """Without a word from pip, which warns of folders in its settings that are not there."""
     wheels = checkout.folder / 'wheels'

@@ -7,6 +7,10 @@ import subprocess
 from support import forks
 from support.running import REAL_PROCESSES, command
 
+# The size of what is measured, in bytes: large beside what Python reads of its own as it starts,
+# 4 MB and more, and a fork does not.
+LARGE = (16 if REAL_PROCESSES else 4) << 20
+
 # Runs a program, and prints what the system knows of the process in the end.
 _MEASURED = """
 import atexit, os, runpy, sys

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from support.amounts import some_every_day
 from support.faults import COPIED_PARTS, OLD, error_of, with_large_part
 from support.needs import missing
 from support.running import command, start
@@ -60,7 +61,7 @@ def wait_until_stopped(process):
 
 @pytest.mark.parametrize('change', CHANGES)
 @pytest.mark.parametrize('part', ['layer', 'base'])
-@pytest.mark.parametrize('steps', [1, 3])
+@pytest.mark.parametrize('steps', some_every_day([1, 3], [3]))
 def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
     """The tool stands still meanwhile, behind the first of the part's 4 MiB or before the last."""
     path, flags = with_large_part(parts, part)

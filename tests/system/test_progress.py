@@ -53,6 +53,7 @@ def test_no_progress_for_short_work(large_parts):
     assert run_on_a_terminal(large_parts, 0) == ''
 
 
+@pytest.mark.slow
 def test_no_progress_elsewhere(large_parts):
     os.mkfifo(large_parts.output)
     process = subprocess.Popen(command('create_image', *large_parts.flags), stderr=subprocess.PIPE)

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from support.amounts import ALL_TESTS, some_every_day
 from support.faults import NOISE, OLD, digest
 from support.images import Parts, configuration
 from support.project import TOOL
@@ -20,6 +21,10 @@ from support.tars import make_tar
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
+MIB = 1 << 20
+# What is copied and what is inflated of the image that signals strike.
+COPIED, INFLATED = (200 * MIB, 100 * MIB) if ALL_TESTS else (40 * MIB, 20 * MIB)
+ROUNDS = 2 if ALL_TESTS else 1
 
 
 # Signals.
@@ -33,11 +38,11 @@ class Big:
         self.output = self.image.output
         self.layer = folder / 'layer'
         with open(self.layer, 'wb') as f:
-            f.truncate(200 << 20)
+            f.truncate(COPIED)
             f.write(NOISE)
         self.image.layers.append((digest(self.layer), self.layer))
         self.image.configure(configuration(self.image.diff_ids))
-        tar = make_tar(folder / 'base', {'zeros': bytes(100 << 20)})
+        tar = make_tar(folder / 'base', {'zeros': bytes(INFLATED)})
         tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
         self.flags = [*self.image.flags, f'--legacy_base={tar}']
         began = time.monotonic()
@@ -79,11 +84,11 @@ def big(tmp_path_factory):
     return Big(tmp_path_factory.mktemp('big'))
 
 
-@pytest.mark.parametrize('numbers', SIGNALS)
+@pytest.mark.parametrize('numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT)]))
 def test_signals_while_the_archive_is_written(big, numbers):
     chance = random.Random(str(numbers))
-    for content in (None, OLD) * 2:
-        process = big.start(content, chance.randrange(1, 220 << 20))
+    for content in (None, OLD) * ROUNDS:
+        process = big.start(content, chance.randrange(1, COPIED + INFLATED // 5))
         for number in numbers:
             process.send_signal(number)
         assert process.communicate()[1] == b''
@@ -94,6 +99,7 @@ def test_signals_while_the_archive_is_written(big, numbers):
     assert big.is_whole()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('numbers', SIGNALS)
 def test_signals_at_any_time(big, numbers):
     chance = random.Random(str(numbers))

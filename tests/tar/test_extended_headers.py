@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extended headers and sparse members, as GNU tar and archive/tar of Go agree on (section 5)."""
+"""Extended headers and sparse members, as GNU tar and Go's archive/tar agree on (section 5)."""
 
 import pytest
 

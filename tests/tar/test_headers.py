@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Headers, as GNU tar and archive/tar of Go agree on, and their bounds (section 5)."""
+"""Headers, as GNU tar and Go's archive/tar agree on, and their bounds (section 5).
+
+Docker, Podman, Skopeo and containerd read archives with Go's.
+"""
 
 import pytest
 

@@ -12,6 +12,7 @@ import pytest
 from image_archive.errors import ArchiveError
 from image_archive.tar import archive as archives
 from support import gnu_tar
+from support.amounts import some_every_day
 from support.images import BASES, Parts
 from support.project import DATA
 from support.real_archives import check, read, shell
@@ -88,7 +89,13 @@ GNU_TAR = {
 }
 
 
-@pytest.mark.parametrize('case', GNU_TAR)
+# One of each dialect and kind of sparse member, and the other ways to end an archive.
+EVERY_DAY = ['v7', 'ustar', 'posix', 'oldgnu sparse', 'gnu sparse', 'posix sparse 0.0']
+EVERY_DAY += ['posix sparse 0.1', 'posix sparse 1.0', 'gnu label', 'gnu incremental', 'xattrs']
+EVERY_DAY += ['posix large owner', 'a global header', 'one block a record', 'concatenated']
+
+
+@pytest.mark.parametrize('case', some_every_day(GNU_TAR, EVERY_DAY))
 def test_gnu_tar(trees, tmp_path, case):
     tree, command = GNU_TAR[case]
     (tmp_path / tree).symlink_to(trees / tree)
