@@ -19,7 +19,7 @@ test: test-environment
 	@"$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
 
 bench: environment
-	@"$$VENV/bin/python3" tests/bench.py
+	@"$$VENV/bin/python3" tests/programs/bench.py
 
 dist: environment
 	@"$$VENV/bin/python3" tools/make_dist.py

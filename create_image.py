@@ -18,18 +18,18 @@ if __name__ == '__main__':
 
 from collections.abc import Sequence
 
-from absl import flags, logging
+from absl import flags
 
-from image_archive.create import arguments, manifests, verify
-from image_archive.create.image import ImageParts, Layer, OpenedImage, is_merged, open_image
-from image_archive.errors import ArgumentError, ProblemsError
-from image_archive.image import names
-from image_archive.image.names import Identifier
-from image_archive.system import command_line
-from image_archive.system.command_line import Run, given
-from image_archive.tar.writer import TarFileWriter
+from image_archive.checks.problem import Problem, report
+from image_archive.create.assemble import write_image
+from image_archive.create.parts import ImageParts, Layer
+from image_archive.errors import ArgumentError
+from image_archive.image.identifiers import Identifier, normal_identifier, read_identifier
+from image_archive.system import command_line, flag_values
+from image_archive.system.command_line import Run
+from image_archive.system.flag_values import all_given, given, given_text, text_of_argument
 
-_FLAGS = command_line.new_flags()
+_FLAGS = flag_values.new_flags()
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
 )
@@ -49,7 +49,7 @@ _TAG = flags.DEFINE_multi_string(
     'tag', None, 'a tag of the image, repository:tag', flag_values=_FLAGS
 )
 _BASE = flags.DEFINE_string(
-    'base', None, 'an image archive whose last image gives the layers below', flag_values=_FLAGS
+    'base', None, 'an image archive; its last image gives the layers below', flag_values=_FLAGS
 )
 _LEGACY_BASE = flags.DEFINE_string(
     'legacy_base',
@@ -77,8 +77,6 @@ _VERIFY = flags.DEFINE_boolean(
     'verify', False, 'read every byte, and write nothing if anything is wrong', flag_values=_FLAGS
 )
 
-DATA_FORMAT_VERSION = '1.0'  # of the v1 layout, in the folder of each layer
-
 
 def create_image(
     output: str,
@@ -96,14 +94,14 @@ def create_image(
     """Writes an image archive (Docker image specification v1.2).
 
     Args:
-        output: the path of the archive; '-' is standard output.
+        output: the path of the archive; '-' is stdout.
         identifier: the image's identifier, the SHA-256 of its configuration in hex.
-        layers: {'name': diff ID in hex, 'layer': path of the tarball}, bottom layer first.
+        layers: the layers, bottom layer first, each as {'name': diff ID in hex, 'layer': path}.
         config: the path of the configuration, which is stored byte for byte.
-        tags: repository tags, stored as given.
-        base: the path of an image archive, whose last image gives the layers below.
+        tags: the tags, repository:tag, which are stored as given.
+        base: the path of an image archive; its last image gives the layers below.
         legacy_base: the path of an archive whose files are merged.
-        metadata_id: the v1 identifier of the one layer, in hex.
+        metadata_id: the v1 identifier of the only layer, in hex.
         metadata: the path of the v1 JSON of that layer.
         name: the tag to name in `repositories`.
         repository: the repository to name in `repositories`.
@@ -111,13 +109,13 @@ def create_image(
     Raises:
         ValueError: arguments are missing, or do not go together.
         OSError: a file cannot be read or written.
-        TarFileWriter.Error: an archive is unsound, or no base image.
+        TarFileWriter.Error: an archive is unsound, or not a base image.
     """
     legacy_id = None
     if metadata_id:
-        legacy_id = names.normal_identifier(metadata_id)
+        legacy_id = normal_identifier(metadata_id)
     parts = ImageParts(
-        identifier=names.normal_identifier(identifier),
+        identifier=normal_identifier(identifier),
         config=config,
         layers=tuple(_layer_of(layer) for layer in layers),
         tags=tuple(tags or ()),
@@ -132,179 +130,68 @@ def create_image(
 
 
 def _layer_of(layer: dict[str, str]) -> Layer:
-    """Returns a layer as callers of create_image() give it."""
+    """Returns a layer that a caller of create_image() gives."""
     if not {'name', 'layer'} <= set(layer):
         raise ArgumentError(f"layers: {layer!r} has no 'name' or no 'layer': give both")
-    return Layer(names.normal_identifier(layer['name']), layer['layer'])
+    return Layer(normal_identifier(layer['name']), layer['layer'])
 
 
-def write_image(
-    output: str, parts: ImageParts, run: Run, verifies: bool = False, digest_file: str | None = None
-) -> None:
-    """Writes the archive of an image, and the file with the digest of its OCI manifest.
+def _parts_of_flags() -> tuple[ImageParts, list[str]]:
+    """Returns the parts that the flags name, and warnings about the files of identifiers."""
+    identifiers: list[tuple[str, Identifier]] = []
 
-    Args:
-        output: the path of the archive; '-' is standard output.
-        parts: what the image is made of.
-        run: what is shared by all that is done in this run.
-        verifies: whether every byte is checked first.
-        digest_file: the path of the file for the digest.
-
-    Raises:
-        ProblemsError: with verifies, the parts have problems.
-        ArgumentError, OSError, ArchiveError: as create_image().
-    """
-    arguments.check(output, parts, digest_file)
-    # The layers of a base that is not merged are read to be checked, or for their digests.
-    reads_layers = verifies or parts.oci
-    with open_image(parts, output, reads_layers, run.progress) as image:
-        _check_parts(image, verifies, run)
-        arguments.check_base_is_whole(image)
-        if parts.oci:
-            from image_archive.create import (
-                oci_archive,
-            )  # here, for what it imports takes time at every start
-
-            oci_archive.write(output, image, run, digest_file)
-        else:
-            _write_docker_archive(output, image, run)
-
-
-def _write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
-    """Writes an archive as Docker before 25 saves it, in the order of its members."""
-    parts = image.parts
-    run.progress.begin('writing', image.bytes_to_write)
-    with TarFileWriter(output, run.partial_files, run.progress) as tar:
-        config_name = f'{parts.identifier}.json'
-        tar.add_file(config_name, content=image.config)
-        if parts.legacy_id is None:
-            _add_layers(tar, image)
-        else:
-            _add_v1_layer(tar, image)
-        if image.legacy_base is not None:
-            tar.add_archive(image.legacy_base, is_merged)
-        layer_names = [*image.base_layers, *parts.layer_names]
-        tar.add_file('manifest.json', content=manifests.manifest(image, config_name, layer_names))
-        if parts.repository is not None:
-            tar.add_file('repositories', content=manifests.repositories(parts))
-
-
-# What comes before.
-
-
-def _check_parts(image: OpenedImage, verifies: bool, run: Run) -> None:
-    """Warns of the problems of the parts, or ends with them where they are errors."""
-    if image.failures and not verifies:
-        raise image.failures[0]
-    if not image.failures:
-        arguments.check_opened(image)
-    errors = [line for failure in image.failures for line in command_line.describe(failure)]
-    for problem in verify.find_problems(image, verifies, run.progress):
-        if problem.is_fatal or (problem.is_error and verifies):
-            errors.append(problem.text)
-        else:
-            logging.warning('%s', problem.text)
-    if errors and verifies:
-        raise ProblemsError(errors)
-    if errors:
-        raise ArgumentError(errors[0])  # what follows may be its consequence
-
-
-# The parts of the archive.
-
-
-def _add_layers(tar: TarFileWriter, image: OpenedImage) -> None:
-    """Adds each layer once, in the image's folder."""
-    parts = image.parts
-    added: set[str] = set()
-    for name, layer in zip(parts.layer_names, parts.layers, strict=True):
-        if name not in added:
-            tar.add_input(name, image.layers[layer.path])
-        added.add(name)
-
-
-def _add_v1_layer(tar: TarFileWriter, image: OpenedImage) -> None:
-    """Adds the one layer as Docker before 1.10 reads it."""
-    (layer,) = image.parts.layers
-    folder = image.parts.legacy_id
-    tar.add_file('top', content=folder)
-    tar.add_file(f'{folder}/VERSION', content=DATA_FORMAT_VERSION)
-    tar.add_input(f'{folder}/layer.tar', image.layers[layer.path])
-    tar.add_file(f'{folder}/json', content=image.metadata)
-
-
-# The flags.
-
-
-def _parts_of_flags(notes: list[str], id_files: dict[str, list[str]]) -> ImageParts:
-    """Returns the parts that the flags name.
-
-    Args:
-        notes: gets a line for whatever is doubtful about how they are named.
-        id_files: gets the paths of the files that identifiers are read from, by flag.
-    """
-
-    def read_identifier(flag: str, value: str) -> Identifier:
-        if value.startswith('@'):
-            id_files.setdefault(flag, []).append(value[1:])
-        identifier = names.read_identifier(flag, command_line.text_of_argument(value))
-        notes.extend(identifier.notes)
+    def identifier_of(flag: str, argument: str) -> Identifier:
+        identifier = read_identifier(flag, argument)
+        identifiers.append((flag, identifier))
         return identifier
 
-    identifier = read_identifier('--id', _ID.value or '')
+    image_id = identifier_of('--id', _ID.value or '')
     layers = []
-    for value in command_line.all_given(_LAYER.value):
+    for value in all_given(_LAYER.value):
         name, _, path = value.partition('=')
         if not name or not path:
             raise ArgumentError(f'--layer: {value!r} is not ID=FILE: give both')
-        layer_id = read_identifier('--layer', name)
+        layer_id = identifier_of('--layer', name)
         layers.append(Layer(layer_id.value, path, layer_id.origin))
     legacy_id = None
     legacy_id_origin = ''
     if _LEGACY_ID.value:
-        legacy_id, legacy_id_origin, _ = read_identifier('--legacy_id', _LEGACY_ID.value)
-    tags = [command_line.text_of_argument(tag) for tag in command_line.all_given(_TAG.value)]
-    return ImageParts(
-        identifier=identifier.value,
+        v1_id = identifier_of('--legacy_id', _LEGACY_ID.value)
+        legacy_id = v1_id.value
+        legacy_id_origin = v1_id.origin
+    parts = ImageParts(
+        identifier=image_id.value,
         config=_CONFIG.value or '',
         layers=tuple(layers),
-        tags=tuple(tags),
+        tags=tuple(text_of_argument(tag) for tag in all_given(_TAG.value)),
         base=given(_BASE.value),
         legacy_base=given(_LEGACY_BASE.value),
         legacy_id=legacy_id,
         metadata=given(_METADATA.value),
-        repository=command_line.given_text(_REPOSITORY.value),
-        name=command_line.given_text(_NAME.value),
+        repository=given_text(_REPOSITORY.value),
+        name=given_text(_NAME.value),
         oci=_OCI.value,
-        id_origin=identifier.origin,
+        id_origin=image_id.origin,
         legacy_id_origin=legacy_id_origin,
+        id_files=tuple((flag, one.path) for flag, one in identifiers if one.path is not None),
     )
+    return parts, [text for _, identifier in identifiers for text in identifier.warnings]
 
 
 def main(run: Run) -> None:
-    """Does what the flags say.
+    """Runs the program with the values of its flags.
 
     Args:
-        run: what is shared by all that is done in this run.
+        run: the run of the program.
 
     Raises:
-        ArgumentError, OSError, ArchiveError: as create_image().
+        ArgumentError, OSError, ArchiveError: as write_image().
     """
     for flag in (_OUTPUT, _ID, _CONFIG):
-        command_line.check_given(flag)
-    notes: list[str] = []
-    id_files: dict[str, list[str]] = {}
-    parts = _parts_of_flags(notes, id_files)
-    output = _OUTPUT.value or ''
-    digest_file = given(_DIGEST_FILE.value)
-    arguments.check_output('--output', output, id_files)
-    if digest_file is not None:
-        arguments.check_output('--digest_file', digest_file, id_files)
-    if notes and _VERIFY.value:
-        raise ProblemsError(notes)
-    for note in notes:
-        logging.warning('%s', note)
-    write_image(output, parts, run, _VERIFY.value, digest_file)
+        flag_values.check_given(flag)
+    parts, warnings = _parts_of_flags()
+    report([Problem(text) for text in warnings], _VERIFY.value)
+    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value, given(_DIGEST_FILE.value))
 
 
 def run_main() -> None:

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs raise for input that is wrong; anything else is a mistake of their own."""
+"""What is raised for wrong input. Any other exception is a mistake of the program."""
 
 
 class ArchiveError(Exception):
-    """An archive is unreadable or damaged, or holds what no image may hold."""
+    """An archive cannot be read, is damaged, or holds what no image may hold."""
 
 
 class ArgumentError(ValueError):
-    """An argument, or what a file that it names says, is wrong."""
+    """An argument is wrong, or the content of a file that it names."""
 
 
 class ProblemsError(ArgumentError):
-    """An image has several problems.
+    """An image has problems.
 
     Attributes:
-        problems: a line for each.
+        problems: the problems, one line for each.
     """
 
     def __init__(self, problems: list[str]) -> None:

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures of several test files."""
+"""Fixtures of several directories."""
 
-import pathlib
 import signal
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).absolute().parent.parent))
+from support.images import Parts
+from support.real_archives import make_trees
 
-from helpers import Parts
-
-pytest_plugins = ['clients']
+pytest_plugins = ['support.clients']
 
 
 @pytest.fixture
@@ -21,7 +18,7 @@ def parts(tmp_path):
 
 @pytest.fixture
 def time_limit():
-    """A function that has the test fail after some seconds; it may be called again."""
+    """A function that makes the test fail after some seconds; it may be called again."""
 
     def hangs(*_):
         raise AssertionError('it hangs')
@@ -30,3 +27,9 @@ def time_limit():
     yield signal.alarm
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.fixture(scope='module')
+def trees(tmp_path_factory):
+    """A directory with the trees of files that the archives of real programs hold."""
+    return make_trees(tmp_path_factory.mktemp('trees'))

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Builds hello.tar, an image that prints a greeting, in this folder.
+# Builds hello.tar, an image that prints a greeting, in this directory.
 # PYTHON names a Python that has absl-py; python3 by default.
 set -eu
 umask 022
 python=${PYTHON:-python3}
 case $python in
     /*) ;;
-    */*) python=$PWD/$python ;; # the path was given from the folder that is left here
+    */*) python=$PWD/$python ;; # the path is relative to the directory that is left here
 esac
 cd "$(dirname "$0")"
 

@@ -1,34 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arguments of create_image that make no image, whatever the checks that were asked for."""
+"""Arguments of create_image that can make no image, with --verify or without."""
 
-from image_archive.create.image import REPLACED, ImageParts, Layer, OpenedImage
+from image_archive.create.opened import OpenedImage
+from image_archive.create.parts import ImageParts
 from image_archive.errors import ArchiveError, ArgumentError
-from image_archive.image import bases as utils
-from image_archive.image import names
-from image_archive.system import files
+from image_archive.image.docker_manifest import REPLACED_NAMES
+from image_archive.image.identifiers import check_is_name
+from image_archive.system.outputs import are_same_file, check_output
+from image_archive.tar.content import have_same_content
 
 
-def check(output: str, parts: ImageParts, digest_file: str | None = None) -> None:
+def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) -> None:
     """Checks what can be checked before a file is opened.
 
     Args:
-        output: the path of the archive; '-' is standard output.
-        parts: what the image is made of.
+        output: the path of the archive; '-' is stdout.
+        parts: the parts of the image.
         digest_file: the path of the file for the digest of the OCI manifest.
 
     Raises:
-        ArgumentError: an identifier is no name, or arguments do not go together.
-        OSError: the folder of the output is missing.
+        ArgumentError: an identifier is not a name, arguments do not go together, or an output is
+            an input.
+        OSError: the directory of an output is missing.
     """
     if not output:
         raise ArgumentError('--output is missing: give the archive to write')
     if not parts.config:
         raise ArgumentError('--config is missing: give the image configuration')
-    names.check_is_name('--id', parts.identifier, parts.id_origin)
+    _check_outputs(output, parts, digest_file)
+    check_is_name('--id', parts.identifier, parts.id_origin)
     for layer in parts.layers:
-        names.check_is_name(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
+        check_is_name(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
     if parts.legacy_id is not None:
-        names.check_is_name('--legacy_id', parts.legacy_id)
+        check_is_name('--legacy_id', parts.legacy_id)
         if parts.metadata is None or len(parts.layers) != 1:
             raise ArgumentError('--legacy_id: give --metadata and exactly one --layer with it')
     if parts.repository is not None and parts.name is None:
@@ -37,43 +41,35 @@ def check(output: str, parts: ImageParts, digest_file: str | None = None) -> Non
         raise ArgumentError('--oci: no OCI layout has a v1 layer: leave --legacy_id out')
     if digest_file is not None and not parts.oci:
         raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
-    used = {'--config': [parts.config], '--layer': [layer.path for layer in parts.layers]}
+
+
+def _check_outputs(output: str, parts: ImageParts, digest_file: str | None) -> None:
+    inputs: dict[str, list[str]] = {}
+    for flag, path in parts.id_files:
+        inputs.setdefault(flag, []).append(path)
+    inputs.setdefault('--config', []).append(parts.config)
+    for layer in parts.layers:
+        inputs.setdefault('--layer', []).append(layer.path)
     if parts.metadata is not None:
-        used['--metadata'] = [parts.metadata]
-    check_output('--output', output, used)  # which may replace the base
+        inputs['--metadata'] = [parts.metadata]
+    bases: dict[str, list[str]] = {}
+    if parts.base is not None:
+        bases['--base'] = [parts.base]
+    if parts.legacy_base is not None:
+        bases['--legacy_base'] = [parts.legacy_base]
+    check_output('--output', output, inputs, replaceable=bases)
     if digest_file is not None:
-        if files.are_one_output(digest_file, output):
+        if are_same_file(digest_file, output):
             text = f'{digest_file!r} is what --output names: give another path'
             raise ArgumentError(f'--digest_file: {text}')
-        used['--base'] = [parts.base or '']
-        used['--legacy_base'] = [parts.legacy_base or '']
-        check_output('--digest_file', digest_file, used)
-
-
-def check_output(flag: str, path: str, used: dict[str, list[str]]) -> None:
-    """Checks that what is written can be, and replaces nothing that is read.
-
-    Args:
-        flag: the flag that names what is written.
-        path: its path; '-' is standard output.
-        used: the paths that may not be replaced, by the flags that name them.
-
-    Raises:
-        ArgumentError: it would replace one of these.
-        OSError: its folder is missing, or it is a descriptor that is not open.
-    """
-    files.check_output(path)
-    for other_flag, others in used.items():
-        if any(files.overwrites(path, other) for other in others if other):
-            text = f'{flag}: {path!r} is what {other_flag} names: give another path'
-            raise ArgumentError(text)
+        check_output('--digest_file', digest_file, {**inputs, **bases})
 
 
 def check_opened(image: OpenedImage) -> None:
-    """Checks that each identifier stands for one thing in the archive.
+    """Checks that each identifier stands for one file in the archive.
 
     Args:
-        image: the image, whose files could all be opened.
+        image: the image; all its files could be opened.
 
     Raises:
         ArgumentError: an identifier is one of the base, reserved, or that of two different files.
@@ -87,19 +83,17 @@ def check_base_is_whole(image: OpenedImage) -> None:
     """Checks that a base that is merged has its own layers.
 
     Args:
-        image: the image, whose files could all be opened.
+        image: the image; all its files could be opened.
 
     Raises:
         ArchiveError: it lacks one.
     """
-    if image.base is not None and image.is_on_itself:
-        missing = image.missing_layers()
-        if missing:
-            raise ArchiveError(lacks_layer(image.base.archive.path, missing[0]))
+    if image.base is not None and image.is_on_itself and image.missing_layers:
+        raise ArchiveError(lacks_layer(image.base.archive.path, image.missing_layers[0]))
 
 
 def lacks_layer(path: str, layer: str) -> str:
-    """Returns the text that says of a base that it lacks a layer.
+    """Returns the message for a base that lacks a layer.
 
     Args:
         path: the path of the base.
@@ -111,16 +105,15 @@ def lacks_layer(path: str, layer: str) -> str:
 def _check_names(image: OpenedImage) -> None:
     """Raises ArgumentError if a name of the image is one of its base, or reserved."""
     parts = image.parts
-    if parts.oci:  # whose blobs are named by their digests
+    if parts.oci:  # its blobs have their digests as names
         return
     own_names = {*parts.layer_names, parts.identifier, f'{parts.identifier}.json'}
     if parts.legacy_id is not None:
         own_names.add(parts.legacy_id)
-    names_of_base = set(image.base_layers)
-    merged = image.legacy_base
-    if merged is not None:
-        names_of_base = utils.with_targets(merged, names_of_base)
-    taken = own_names.intersection([*names_of_base, *REPLACED])
+    base_names = [layer.name for layer in image.base_layers]
+    if image.legacy_base is not None:
+        base_names = image.legacy_base.with_targets(base_names)
+    taken = own_names.intersection([*base_names, *REPLACED_NAMES])
     if taken:
         text = f'{min(taken)!r} is in --base or reserved: change it'
         raise ArgumentError(f'--id or --legacy_id: {text}')
@@ -128,9 +121,11 @@ def _check_names(image: OpenedImage) -> None:
 
 def _check_layers_of_one_id(image: OpenedImage) -> None:
     """Raises ArgumentError for two different files under one identifier."""
-    first: dict[str, Layer] = {}
+    first: dict[str, str] = {}
     for layer in image.parts.layers:
-        other = first.setdefault(layer.identifier, layer)
-        if other.path != layer.path and not image.have_same_content(other, layer):
-            both = f'{other.path!r} and {layer.path!r} differ, and both are {layer.identifier!r}'
-            raise ArgumentError(f'--layer: {both}: correct an ID')
+        other = first.setdefault(layer.identifier, layer.path)
+        if other == layer.path:
+            continue
+        if not have_same_content(image.layers[other].source, image.layers[layer.path].source):
+            text = f'{other!r} and {layer.path!r} differ, and both are {layer.identifier!r}'
+            raise ArgumentError(f'--layer: {text}: correct an ID')

@@ -1,61 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes an archive that is an OCI image layout, too, in the order of its members."""
+"""Writes an image archive that is an OCI image layout as well, member by member."""
 
 import contextlib
 from collections.abc import Iterator
 
-from image_archive.create import layout, manifests
-from image_archive.create.image import OpenedImage
-from image_archive.create.layout import Layout
-from image_archive.image import image_config, names, oci
+from image_archive.create.blobs import Layout
+from image_archive.create.docker_archive import (
+    add_own_layers,
+    config_content,
+    manifest_entry,
+    repositories_of,
+)
+from image_archive.create.opened import OpenedImage
+from image_archive.digests import blob_name
+from image_archive.image import oci
+from image_archive.image.documents import Documents, add_documents
 from image_archive.image.oci import Descriptor
-from image_archive.system import files
+from image_archive.image.tags import parse_tag
 from image_archive.system.command_line import Run
-from image_archive.system.files import OutputFile
+from image_archive.system.outputs import OutputFile, put_all_in_place
 from image_archive.tar.writer import TarFileWriter
 
 
-def write(output: str, image: OpenedImage, run: Run, digest_file: str | None) -> None:
+def write_oci_archive(
+    output: str, image: OpenedImage, layout: Layout, run: Run, digest_file: str | None
+) -> None:
     """Writes the archive, and the file with the digest of its OCI manifest.
 
     Args:
-        output: the path of the archive; '-' is standard output.
+        output: the path of the archive; '-' is stdout.
         image: the image, whose parts were checked.
-        run: what is shared by all that is done in this run.
+        layout: its blobs.
+        run: the run of the program.
         digest_file: the path of the file for the digest; None for no such file.
 
     Raises:
-        ArgumentError, ArchiveError, OSError: as layout.find_layout(), and what writing raises.
+        OSError: a file cannot be read or was changed, or an output cannot be written.
     """
-    blobs = layout.find_layout(image, run.progress)
-    oci_manifest = oci.manifest(blobs.config, blobs.layers)
+    layers = layout.base_layers + layout.own_layers
+    oci_manifest = oci.manifest(layout.config, layers)
     descriptor = oci.describe_manifest(oci_manifest)
     run.progress.begin('writing', image.bytes_to_write)
     with contextlib.ExitStack() as stack:
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
         digest_output = stack.enter_context(_open_digest_file(digest_file, run))
-        config_name = oci.blob_name(blobs.config.digest)
-        tar.add_file(config_name, content=image.config)
-        _add_blobs_of_layers(tar, image, blobs)
-        _add_blobs_of_base(tar, image, blobs)
-        tar.add_file(oci.blob_name(descriptor.digest), content=oci_manifest)
-        tar.add_file(oci.INDEX_NAME, content=index(image, descriptor))
-        tar.add_file(oci.LAYOUT_NAME, content=oci.LAYOUT)
-        layer_names = [oci.blob_name(layer.digest) for layer in blobs.layers]
-        tar.add_file('manifest.json', content=manifests.manifest(image, config_name, layer_names))
-        if image.parts.repository is not None:
-            tar.add_file('repositories', content=manifests.repositories(image.parts))
+        config_name = blob_name(layout.config.digest)
+        tar.add_file(config_name, content=config_content(image))
+        add_own_layers(tar, image, [blob_name(layer.digest) for layer in layout.own_layers])
+        _add_base_layers(tar, image, layout)
+        tar.add_file(blob_name(descriptor.digest), content=oci_manifest)
+        layer_names = [blob_name(layer.digest) for layer in layers]
+        documents = Documents(
+            oci_index=_index(image, descriptor),
+            manifest=[manifest_entry(image, config_name, layer_names)],
+            repositories=repositories_of(image.parts),
+        )
+        add_documents(tar, documents)
         tar.end()
         outputs = [tar.output]
         if digest_output is not None:
             digest_output.write(f'{descriptor.digest}\n'.encode())
             outputs.append(digest_output)
-        files.put_all_in_place(outputs)
+        put_all_in_place(outputs)
 
 
 @contextlib.contextmanager
 def _open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
-    """Opens the file for the digest, where there is to be one."""
     if path is None:
         yield None
         return
@@ -63,31 +73,18 @@ def _open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]
         yield output
 
 
-def _add_blobs_of_layers(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
-    """Adds each layer once, under its digest."""
-    added: set[str] = set()
-    for layer, descriptor in zip(image.parts.layers, blobs.own_layers, strict=True):
-        if descriptor.digest not in added:
-            tar.add_input(oci.blob_name(descriptor.digest), image.layers[layer.path])
-        added.add(descriptor.digest)
+def _add_base_layers(tar: TarFileWriter, image: OpenedImage, layout: Layout) -> None:
+    """Adds each layer of the base that is in the archive to merge, unless it is there already."""
+    if image.legacy_base is None:
+        return
+    for layer, descriptor in zip(image.base_layers, layout.base_layers, strict=True):
+        if layer.place is not None and layer.place.archive is image.legacy_base:
+            tar.add_source(blob_name(descriptor.digest), layer.place.source)
+    image.legacy_base.check_unchanged()
 
 
-def _add_blobs_of_base(tar: TarFileWriter, image: OpenedImage, blobs: Layout) -> None:
-    """Adds each layer of the base that is merged, unless it is there."""
-    for layer in blobs.base_layers:
-        if layer.source is not None:
-            tar.add_source(oci.blob_name(layer.descriptor.digest), layer.source)
-    if image.legacy_base is not None:
-        image.legacy_base.check_unchanged()
-
-
-def index(image: OpenedImage, descriptor: Descriptor) -> bytes:
-    """Returns the content of index.json.
-
-    Args:
-        image: the image.
-        descriptor: that of its OCI manifest.
-    """
-    tags = [names.parse_tag(tag) for tag in image.parts.tags]
-    config = image_config.as_clients_read(image_config.parse(image.config or b''))
-    return oci.index(descriptor, [tag for tag in tags if tag is not None], oci.platform(config))
+def _index(image: OpenedImage, descriptor: Descriptor) -> bytes:
+    """Returns the content of index.json, from the descriptor of the OCI manifest."""
+    tags = [parse_tag(tag) for tag in image.parts.tags]
+    keys = {} if image.config is None else image.config.keys
+    return oci.index(descriptor, [tag for tag in tags if tag is not None], oci.platform(keys))

@@ -5,40 +5,35 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from image_archive.digests import sha256
-from image_archive.image import names, strict_json
-from image_archive.image.names import Tag
+from image_archive.digests import digest_of, is_sha256
+from image_archive.image.oci_index import INDEX_TYPE
+from image_archive.image.tags import Tag
 
-INDEX_NAME = 'index.json'
-LAYOUT_NAME = 'oci-layout'
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 _CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json'
 _MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
-_INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
-# By compression, as streams.detect() tells it; the specification has no others.
+# By compression, as detect_compression() returns it; the specification has no others.
 _LAYER_TYPES = {
     None: 'application/vnd.oci.image.layer.v1.tar',
     'gzip': 'application/vnd.oci.image.layer.v1.tar+gzip',
     'zstd': 'application/vnd.oci.image.layer.v1.tar+zstd',
 }
-# What Docker calls them, in the layouts that it saves.
+# The names for them in layouts that Docker saves.
 _LAYER_TYPES_OF_DOCKER = {
     'application/vnd.docker.image.rootfs.diff.tar': None,
     'application/vnd.docker.image.rootfs.diff.tar.gzip': 'gzip',
     'application/vnd.docker.image.rootfs.diff.tar.zstd': 'zstd',
 }
 _SCHEMA_VERSION = 2
-_BLOBS = 'blobs/sha256/'
-_DIGEST_PREFIX = 'sha256:'
 
 
 class Descriptor(NamedTuple):
-    """What names a blob.
+    """A descriptor of a blob.
 
     Attributes:
-        media_type: what it is.
-        digest: `sha256:` and its SHA-256 in hex.
+        media_type: its media type.
+        digest: its digest, `sha256:HEX`.
         size: its bytes.
     """
 
@@ -47,85 +42,18 @@ class Descriptor(NamedTuple):
     size: int
 
 
-def read_object(content: bytes) -> dict[str, Any]:
-    """Returns the object in JSON that another program wrote; {} for what is none.
-
-    Args:
-        content: the bytes of the JSON.
-    """
-    try:
-        value = strict_json.loads(content)
-    except ValueError:
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    return value
-
-
-def digest_of(content: bytes) -> str:
-    """Returns the digest of bytes, as descriptors have it.
-
-    Args:
-        content: the bytes.
-    """
-    return _DIGEST_PREFIX + sha256(content)
-
-
-def is_digest(text: object) -> bool:
-    """Tells whether something is `sha256:` and 64 hex digits in lower case.
-
-    Args:
-        text: anything that JSON may hold.
-    """
-    if not isinstance(text, str) or not text.startswith(_DIGEST_PREFIX):
-        return False
-    return names.is_hex_id(text.removeprefix(_DIGEST_PREFIX))
-
-
-def blob_name(digest: str) -> str:
-    """Returns the name of a blob in a layout.
-
-    Args:
-        digest: its digest, `sha256:<hex>`.
-    """
-    return _BLOBS + digest.removeprefix(_DIGEST_PREFIX)
-
-
-def digest_in_name(name: str) -> str | None:
-    """Returns the digest that the name of a blob tells, `sha256:<hex>`; None for another name.
-
-    Args:
-        name: the normal name of a member.
-    """
-    if not name.startswith(_BLOBS) or not names.is_hex_id(name.removeprefix(_BLOBS)):
-        return None
-    return _DIGEST_PREFIX + name.removeprefix(_BLOBS)
-
-
 def is_layer_compression(compression: str | None) -> bool:
-    """Tells whether a layer may be compressed so.
-
-    Args:
-        compression: as streams.detect() tells it; None stands for a plain layer.
-    """
+    """Tells whether a layer may have a compression that detect_compression() returned."""
     return compression in _LAYER_TYPES
 
 
 def describe_config(content: bytes) -> Descriptor:
-    """Returns the descriptor of a configuration.
-
-    Args:
-        content: the bytes of the configuration.
-    """
+    """Returns the descriptor of a configuration with these bytes."""
     return Descriptor(_CONFIG_TYPE, digest_of(content), len(content))
 
 
 def describe_manifest(content: bytes) -> Descriptor:
-    """Returns the descriptor of a manifest.
-
-    Args:
-        content: the bytes of the manifest.
-    """
+    """Returns the descriptor of a manifest with these bytes."""
     return Descriptor(_MANIFEST_TYPE, digest_of(content), len(content))
 
 
@@ -133,9 +61,9 @@ def describe_layer(compression: str | None, digest: str, size: int) -> Descripto
     """Returns the descriptor of a layer.
 
     Args:
-        compression: as streams.detect() tells it; is_layer_compression() holds for it.
-        digest: `sha256:` and the SHA-256 of the layer as it is stored.
-        size: the bytes as it is stored.
+        compression: a compression for which is_layer_compression() is true.
+        digest: the digest of the layer as it is stored.
+        size: its bytes as it is stored.
     """
     return Descriptor(_LAYER_TYPES[compression], digest, size)
 
@@ -144,11 +72,11 @@ def read_layer(descriptor: Any) -> Descriptor | None:
     """Reads the descriptor of a layer in a manifest that another program wrote.
 
     Args:
-        descriptor: the JSON value.
+        descriptor: the value in its JSON.
 
     Returns:
-        The descriptor with the media type of the OCI specification; None for what is no valid
-        descriptor, or of something that is none of the layers of describe_layer().
+        The descriptor, with a media type of the OCI specification; None if it is not valid, or
+        not of a layer that describe_layer() describes.
     """
     if not isinstance(descriptor, dict):
         return None
@@ -159,7 +87,7 @@ def read_layer(descriptor: Any) -> Descriptor | None:
         media_type = _LAYER_TYPES[_LAYER_TYPES_OF_DOCKER[media_type]]
     digest = descriptor.get('digest')
     size = descriptor.get('size')
-    if media_type not in _LAYER_TYPES.values() or not is_digest(digest):
+    if media_type not in _LAYER_TYPES.values() or not is_sha256(digest):
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
@@ -167,11 +95,7 @@ def read_layer(descriptor: Any) -> Descriptor | None:
 
 
 def is_plain(layer: Descriptor) -> bool:
-    """Tells whether a layer is not compressed: its digest then is its diff ID.
-
-    Args:
-        layer: the descriptor of the layer.
-    """
+    """Tells whether a layer is not compressed: then its digest is its diff ID."""
     return layer.media_type == _LAYER_TYPES[None]
 
 
@@ -194,10 +118,10 @@ def manifest(config: Descriptor, layers: Iterable[Descriptor]) -> bytes:
 
 
 def platform(config: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the platform that a configuration is for; None where it does not tell.
+    """Returns the platform of an image as descriptors have it; None if it is not known.
 
     Args:
-        config: the configuration, whose values may be of any type.
+        config: the keys of its configuration, with values of any type.
     """
     strings = {}
     for key in ('architecture', 'os', 'variant', 'os.version'):
@@ -214,19 +138,19 @@ def platform(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def index(image: Descriptor, tags: Iterable[Tag], image_platform: dict[str, Any] | None) -> bytes:
-    """Returns the content of index.json: a descriptor for each name of the image.
+    """Returns the content of index.json: a descriptor for each tag of the image.
 
     Args:
         image: the descriptor of the manifest.
-        tags: the tags; without any the image is there all the same, without a name.
-        image_platform: as platform() returns it.
+        tags: the tags; without any there is one descriptor without a name.
+        image_platform: what platform() returned.
     """
     descriptor = _descriptor(image)
     if image_platform is not None:
         descriptor['platform'] = image_platform
     named = []
     for tag in dict.fromkeys(tags):
-        # By the first containerd and Docker name the image, by the second Skopeo and umoci.
+        # containerd and Docker name the image by the first, Skopeo and umoci by the second.
         annotations = {
             'io.containerd.image.name': tag.full_name,
             'org.opencontainers.image.ref.name': tag.tag,
@@ -234,7 +158,7 @@ def index(image: Descriptor, tags: Iterable[Tag], image_platform: dict[str, Any]
         named.append({**descriptor, 'annotations': annotations})
     value = {
         'schemaVersion': _SCHEMA_VERSION,
-        'mediaType': _INDEX_TYPE,
+        'mediaType': INDEX_TYPE,
         'manifests': named or [descriptor],
     }
     return _to_json(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON as the clients read it, which are written in Go."""
+"""JSON as clients read it, which are written in Go."""
 
 import json
 import math
@@ -10,13 +10,13 @@ from typing import Any
 def loads(
     data: bytes, object_pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    """Reads JSON; takes no more of what is not JSON than Go's encoding/json does.
+    """Reads JSON as strictly as Go's encoding/json does.
 
-    Python's reader also takes UTF-16, NaN and numbers that are none.
+    Python's reader also takes UTF-16, NaN and infinite numbers.
 
     Args:
         data: the bytes of the JSON.
-        object_pairs_hook: as of json.loads().
+        object_pairs_hook: as for json.loads().
 
     Returns:
         The value.
@@ -44,3 +44,14 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f'{text} is too large')
     return number
+
+
+def load_object(data: bytes) -> dict[str, Any] | None:
+    """Reads a JSON object that another program wrote; returns None for anything else."""
+    try:
+        value = loads(data)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    return value

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs share: flags, messages of one line, exit statuses, signals and progress."""
+"""Runs a program: parses flags, prints messages of one line, handles signals, sets the status."""
 
 import errno
 import logging as standard_logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from absl import app, flags, logging
 
 from image_archive import VERSION
 from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
-from image_archive.system import files, start
+from image_archive.system import outputs, start
 from image_archive.system.progress import Progress
 
 FAILURES = (OSError, ArgumentError, ArchiveError)
@@ -33,48 +32,36 @@ class Run(NamedTuple):
 
     Attributes:
         program: the name of the program.
-        partial_files: the temporary files that a signal removes.
-        progress: what shows how far it is.
+        partial_files: its temporary files, which a signal removes.
+        progress: the progress line on a terminal.
     """
 
     program: str
-    partial_files: files.PartialFiles
+    partial_files: outputs.PartialFiles
     progress: Progress
 
 
-def new_flags() -> flags.FlagValues:
-    """Returns where a program defines its flags.
-
-    In the one place of absl a script that imports two of the programs would define some twice.
-    """
-    own_flags: flags.FlagValues = flags.FlagValues()  # type: ignore[no-untyped-call]
-    return own_flags
-
-
 def silent_run(program: str) -> Run:
-    """Returns what a caller from Python has in place of a run of a program.
-
-    Args:
-        program: the name of the program.
-    """
-    return Run(program, files.PartialFiles(), Progress())
+    """Returns the run of a caller from Python: it shows no progress and handles no signals."""
+    return Run(program, outputs.PartialFiles(), Progress())
 
 
 def run(
     program: str, main: Callable[[Run], None], description: str, own_flags: flags.FlagValues
 ) -> None:
-    """Runs a program to its end.
+    """Runs a program to its end, and exits.
 
     Args:
-        program: its name.
-        main: is called once the flags are parsed; it raises one of FAILURES for bad input.
-        description: what help begins with; behind a line `Example:` comes what it ends with.
-        own_flags: where the program defined its flags.
+        program: the name of the program.
+        main: called when the flags are parsed; raises one of FAILURES for bad input.
+        description: the text at the beginning of the help, a line `Example:`, and the text at its
+            end.
+        own_flags: the flags that the program defines.
     """
     start.keep_imports()
     flags.FLAGS.append_flag_values(own_flags)
     progress = Progress(program, _terminal())
-    this_run = Run(program, files.PartialFiles(), progress)
+    this_run = Run(program, outputs.PartialFiles(), progress)
     _handle_signals(this_run)
     _format_messages(this_run)
 
@@ -96,7 +83,7 @@ def run(
 
 
 def describe(error: Exception) -> list[str]:
-    """Returns the lines that tell a user what is wrong and what to do, without the program's name.
+    """Returns the messages for an error, one line each, without the program's name.
 
     Args:
         error: one of FAILURES.
@@ -111,69 +98,8 @@ def describe(error: Exception) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Returns a text with what is not printable escaped: it stays one line."""
+    """Returns a text on one line: characters that are not printable are escaped."""
     return ''.join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def text_of_argument(value: str) -> str:
-    """Returns the bytes of an argument read as UTF-8, whatever the locale.
-
-    Args:
-        value: the argument as Python decoded it, by the locale.
-    """
-    return os.fsencode(value).decode('utf-8', 'surrogateescape')
-
-
-def argument_of_text(text: str) -> str:
-    """Returns what text_of_argument() was given: the path of a file that an argument names.
-
-    Args:
-        text: what text_of_argument() returned, or a part of it.
-    """
-    return os.fsdecode(text.encode('utf-8', 'surrogateescape'))
-
-
-def given(value: str | None) -> str | None:
-    """Returns the value of an optional flag, None for an empty one: it counts as not given.
-
-    Args:
-        value: the value as absl parsed it.
-    """
-    return value or None
-
-
-def given_text(value: str | None) -> str | None:
-    """Returns what given() does, as UTF-8 whatever the locale.
-
-    Args:
-        value: the value as absl parsed it.
-    """
-    if not value:
-        return None
-    return text_of_argument(value)
-
-
-def all_given(values: Sequence[str] | None) -> list[str]:
-    """Returns the values of a flag that may come again, without empty ones.
-
-    Args:
-        values: the values as absl parsed them; None where the flag is not given.
-    """
-    return [value for value in values or () if value]
-
-
-def check_given(flag: flags.FlagHolder[Any]) -> None:
-    """Checks that a required flag has a value.
-
-    Args:
-        flag: the flag, whose help is `required: ` and what to give.
-
-    Raises:
-        ArgumentError: it has none.
-    """
-    if not flag.value:
-        what = flags.FLAGS[flag.name].help.removeprefix('required: ')
-        raise ArgumentError(f'--{flag.name} is missing: give {what}')
 
 
 def _terminal() -> TextIO | None:
@@ -186,16 +112,16 @@ def _handle_signals(this_run: Run) -> None:
     def stop(number: int, _: FrameType | None) -> None:
         this_run.partial_files.discard_all()
         signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)  # to die of it, as the caller expects
+        signal.raise_signal(number)  # so that the caller sees that it ended the program
 
-    for number in files.STOPPING_SIGNALS:
-        # nohup, and a shell for its background jobs, have some ignored.
+    for number in outputs.STOPPING_SIGNALS:
+        # nohup and shells (for background jobs) have programs ignore some.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
 
 
 class _Formatter(standard_logging.Formatter):
-    """Formats what is logged like the errors: the program's name, and one line."""
+    """Formats log messages like errors: the program's name, and one line."""
 
     def __init__(self, this_run: Run) -> None:
         super().__init__()
@@ -217,7 +143,7 @@ def _format_messages(this_run: Run) -> None:
 def _parse_flags(
     program: str, argv: Sequence[str], description: str, own_flags: flags.FlagValues
 ) -> list[str]:
-    flags.FLAGS['verbosity'].using_default_value = False  # else app.run makes it INFO
+    flags.FLAGS['verbosity'].using_default_value = False  # otherwise app.run makes it INFO
     own_flags.mark_as_parsed()
     try:
         expanded = flags.FLAGS.read_flags_from_files(argv[1:])
@@ -245,14 +171,14 @@ def _without_empty_booleans(arguments: list[str], own_flags: flags.FlagValues) -
 
 
 def _has_nul(value: Any) -> bool:
-    """Tells whether the value of a flag has a NUL, which a flagfile may bring."""
+    """Tells whether the value of a flag has a NUL, which only a flagfile can hold."""
     if isinstance(value, list):
         return any(_has_nul(item) for item in value)
     return isinstance(value, str) and '\0' in value
 
 
 def _help_text(description: str, own_flags: flags.FlagValues) -> str:
-    """Returns the description, the program's own flags, and the example."""
+    """Returns the help: the description, the program's own flags, and the example."""
     about, _, example = description.partition('Example:')
     module = own_flags.find_module_defining_flag('output')
     flags_help = own_flags.module_help(module)
@@ -265,6 +191,6 @@ def _print_and_exit(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except (OSError, AttributeError):  # nobody reads it, or there is no standard output
+    except (OSError, AttributeError):  # nobody reads it, or stdout is closed
         pass
     sys.exit(0)

@@ -1,40 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of flags that are more than one text: lists, and pairs of a name and a value."""
+"""Values of flags: optional ones, texts in any locale, lists, and pairs of a name and a value.
+
+An optional flag with an empty value counts as not given.
+"""
 
 import csv
 import json
+import os
 from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
 
 from image_archive.errors import ArgumentError
-from image_archive.system import command_line
 
 _SHOWN = 200  # characters of a value, in messages
 
 
-def text_of(flag: str, value: str) -> str:
-    """Returns the text of an argument, whatever the locale.
+def new_flags() -> flags.FlagValues:
+    """Returns the place where a program defines its flags.
+
+    With absl's one place for all, a script that imports two of the programs would define some
+    flags twice.
+    """
+    own_flags: flags.FlagValues = flags.FlagValues()  # type: ignore[no-untyped-call]
+    return own_flags
+
+
+def check_given(flag: flags.FlagHolder[Any]) -> None:
+    """Checks that a required flag has a value.
 
     Args:
-        flag: the flag, for messages.
-        value: the argument as Python has it.
+        flag: the flag; its help is `required: ` and what to give.
 
     Raises:
-        ArgumentError: its bytes are not UTF-8, or it has a NUL.
+        ArgumentError: it has no value.
     """
-    text = command_line.text_of_argument(value)
+    if not flag.value:
+        what = flags.FLAGS[flag.name].help.removeprefix('required: ')
+        raise ArgumentError(f'--{flag.name} is missing: give {what}')
+
+
+def given(value: str | None) -> str | None:
+    """Returns the value of an optional flag; None if it is empty or not given."""
+    return value or None
+
+
+def all_given(values: Sequence[str] | None) -> list[str]:
+    """Returns the values of a flag that may be repeated, without empty ones."""
+    return [value for value in values or () if value]
+
+
+def given_text(value: str | None) -> str | None:
+    """Returns what given() returns, as text_of_argument() reads it."""
+    if not value:
+        return None
+    return text_of_argument(value)
+
+
+def text_of_argument(value: str) -> str:
+    """Returns the bytes of an argument read as UTF-8, whatever the locale.
+
+    Args:
+        value: the argument as Python decoded it, by the locale.
+    """
+    return os.fsencode(value).decode('utf-8', 'surrogateescape')
+
+
+def path_of_text(text: str) -> str:
+    """Returns the path of a file that a part of an argument names.
+
+    Args:
+        text: what text_of_argument() returned, or a part of it.
+    """
+    return os.fsdecode(text.encode('utf-8', 'surrogateescape'))
+
+
+def valid_text(flag: str, value: str) -> str:
+    """Returns the text of an argument that a configuration can hold.
+
+    Args:
+        flag: the flag with its dashes, for messages.
+        value: the argument as Python decoded it.
+
+    Raises:
+        ArgumentError: it is not UTF-8, or has a NUL.
+    """
+    text = text_of_argument(value)
     check_text(flag, text)
     return text
 
 
 def check_text(flag: str, text: str) -> None:
-    """Checks that a configuration can hold a text, and a process can be given it.
+    """Checks that a configuration can hold a text, and that a process can be given it.
 
     Args:
-        flag: the flag with its dashes, for errors.
+        flag: the flag with its dashes, for messages.
         text: the text.
 
     Raises:
-        ArgumentError: it is no UTF-8, or has a NUL.
+        ArgumentError: it is not UTF-8, or has a NUL.
     """
     try:
         text.encode('utf-8')
@@ -44,30 +109,30 @@ def check_text(flag: str, text: str) -> None:
         raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} has a NUL: leave it out')
 
 
-def items_of(flag: str, values: Sequence[str]) -> list[str] | None:
-    """Returns the items of a list that a flag gives, in one or several values.
+def items_of(flag: str, values: Sequence[str] | None) -> list[str] | None:
+    """Returns the items of a list, which one or several values of a flag give.
 
     Args:
-        flag: the flag, for messages.
-        values: its values as Python has them, each the items with commas between them, or a JSON
-            list; empty ones do not count.
+        flag: the flag with its dashes, for messages.
+        values: its values as Python decoded them. Each is either items with commas between them,
+            or a JSON list of strings.
 
     Returns:
-        The items, or None without a value.
+        The items; None without a value that is not empty.
 
     Raises:
-        ArgumentError: a value is no list, or they are lists of both forms.
+        ArgumentError: a value is not a list, or both forms of a list are there.
     """
-    texts = [text_of(flag, value) for value in command_line.all_given(values)]
+    texts = [valid_text(flag, value) for value in all_given(values)]
     if not texts:
         return None
     are_json = [text.startswith('[') for text in texts]
     if any(are_json) and not all(are_json):
         raise ArgumentError(f'{flag}: a JSON list and one with commas do not mix: give one form')
-    read = _items_of_json if are_json[0] else _items_between_commas
+    read_items = _items_of_json if are_json[0] else _items_between_commas
     items = []
     for text in texts:
-        items += read(flag, text)
+        items += read_items(flag, text)
     return items
 
 
@@ -75,9 +140,8 @@ def _items_of_json(flag: str, text: str) -> list[str]:
     try:
         items = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArgumentError(
-            f'{flag}: {text[:_SHOWN]!r} begins with [ but is not JSON: mend it'
-        ) from error
+        text = f'{text[:_SHOWN]!r} begins with [ but is not JSON'
+        raise ArgumentError(f'{flag}: {text}: correct it') from error
     if not all(isinstance(item, str) for item in items):
         raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} holds more than strings: quote each item')
     for item in items:
@@ -91,8 +155,9 @@ def _items_between_commas(flag: str, text: str) -> list[str]:
         try:
             rows = list(csv.reader([text], strict=True))
         except csv.Error as error:
-            advice = 'quote the whole item, double quotes inside it, or give a JSON list'
-            raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} has a quote amiss: {advice}') from error
+            advice = 'quote the whole item, double the quotes inside it, or give a JSON list'
+            text = f'{text[:_SHOWN]!r} has a misplaced quote'
+            raise ArgumentError(f'{flag}: {text}: {advice}') from error
     return [item.strip() for row in rows for item in row]
 
 
@@ -100,7 +165,7 @@ def split_pair(flag: str, pair: str) -> tuple[str, str]:
     """Returns the two sides of NAME=VALUE, split at the first `=`.
 
     Args:
-        flag: the flag with its dashes, for errors.
+        flag: the flag with its dashes, for messages.
         pair: the text.
 
     Raises:
@@ -108,7 +173,6 @@ def split_pair(flag: str, pair: str) -> tuple[str, str]:
     """
     name, equals, value = pair.partition('=')
     if not name or not equals:
-        raise ArgumentError(
-            f'{flag}: {pair[:_SHOWN]!r} is not NAME=VALUE: give a name, = and the value'
-        )
+        text = f'{pair[:_SHOWN]!r} is not NAME=VALUE'
+        raise ArgumentError(f'{flag}: {text}: give a name, = and the value')
     return name, value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far long work is, shown on a terminal in one line that goes away."""
+"""The progress of work that takes long: one line on a terminal, which disappears at the end."""
 
 import time
 from typing import TextIO
@@ -15,8 +15,8 @@ class Progress:
         """Begins to count.
 
         Args:
-            program: the name that the line begins with.
-            terminal: where to show the line; None shows nothing.
+            program: the name of the program, with which the line begins.
+            terminal: where the line is shown; with None it is not shown.
         """
         self._program = program
         self._terminal = terminal
@@ -31,18 +31,18 @@ class Progress:
         """Begins another piece of work.
 
         Args:
-            work: what is done, one word or some.
-            total: the bytes that there are to do; 0 where that is not known.
+            work: the name of the work, a few words.
+            total: the bytes to process; 0 if that is not known.
         """
         self._work = work
         self._done = 0
         self._total = total
 
     def advance(self, size: int) -> None:
-        """Counts what is done, and shows it now and then.
+        """Counts bytes that were processed, and updates the line from time to time.
 
         Args:
-            size: bytes done since the last call.
+            size: the bytes processed since the last call.
         """
         self._done += size
         if self._terminal is None:
@@ -57,7 +57,7 @@ class Progress:
         self._show(f'{text} MiB')
 
     def clear(self) -> None:
-        """Takes the line away, where there is one."""
+        """Removes the line from the terminal."""
         if self._terminal is not None and self._width:
             self._show('')
             self._terminal.write('\r')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a program sees to before and after it imports anything else.
+"""What a program does before it imports anything that needs a new Python or absl-py.
 
-An older Python must be able to read this file, and those of the programs, to say that it is too
-old: nothing here is newer than Python 3.6.
+An older Python must be able to read this file, the packages that it is in, and the programs, to
+say that it is too old: nothing in them is newer than Python 3.6.
 """
 
 import gc
@@ -13,16 +13,17 @@ OLDEST_PYTHON = (3, 10)
 
 
 def prepare(program: str) -> None:
-    """Ends the program with one line if it cannot run here, and has SIGINT end it in silence.
+    """Ends the program with one line if it cannot run here.
 
-    The garbage collector rests until keep_imports(), for imports make no garbage that it finds.
+    Also stops the garbage collector until keep_imports(), because imports leave no garbage that
+    it could find.
 
     Args:
-        program: the name that the line begins with.
+        program: the name of the program, with which the line begins.
     """
     gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Lest it ends the imports with a traceback; command_line.run() has a handler of its own.
+        # Otherwise Ctrl-C during the imports prints a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.version_info < OLDEST_PYTHON:
         version = '.'.join(str(number) for number in OLDEST_PYTHON)
@@ -35,9 +36,9 @@ def prepare(program: str) -> None:
 
 
 def keep_imports() -> None:
-    """Has the garbage collector pass over what is imported, which stays to the end.
+    """Tells the garbage collector to ignore what is imported, which stays to the end.
 
-    To go through it all at exit would take a fifth of the time that a program takes to start.
+    Collecting it all at exit takes a fifth of the time that a program takes to start.
     """
     if hasattr(gc, 'freeze'):  # PyPy has none
         gc.freeze()

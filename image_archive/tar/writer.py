@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the tar archive of an image; no byte of it comes from the machine."""
+"""Writes tar archives, of which no byte depends on the machine."""
 
 import contextlib
 import io
@@ -8,44 +8,30 @@ import posixpath
 import tarfile
 from collections.abc import Callable
 from types import TracebackType
-from typing import NamedTuple
 
 from absl import logging
 
 from image_archive.errors import ArchiveError, ArgumentError
-from image_archive.system import files
-from image_archive.system.files import OutputFile, PartialFiles
+from image_archive.system.inputs import InputFile
+from image_archive.system.outputs import OutputFile, PartialFiles, put_all_in_place
 from image_archive.system.progress import Progress
-from image_archive.tar import sources, tar_reader
-from image_archive.tar.sources import Piece, Source
-from image_archive.tar.tar_reader import Member
+from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.content import Entry, Piece, ReopenedFile, Source, are_same_entries, zeros
+from image_archive.tar.names import is_usable_name, normal_name
+from image_archive.tar.reader import Member
 
-# Large members begin at a multiple of this: a file system that shares blocks, whole ones only
-# (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs), then shares a layer with its archives.
+# The data of large members begin at a multiple of this. A file system that shares blocks can only
+# share whole ones (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs).
 _ALIGNMENT = 4096
 _ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
-_COPY_SIZE = 64 << 20  # bytes asked of one system call; signals wait for its end
-
-
-class _Stored(NamedTuple):
-    """What was written under a name.
-
-    Attributes:
-        kind: the type of the member.
-        target: of a link, what it leads to.
-        source: of a file, what it was copied from, for another one to be compared with.
-    """
-
-    kind: bytes
-    target: str
-    source: Source | None
+_COPY_SIZE = 64 << 20  # bytes of one system call; signals wait for its end
 
 
 class TarFileWriter:
     """Writes a tar archive, which appears whole or not at all; a context manager.
 
-    The first member of a name stays. A warning names the others, but for directories and for
-    what is the same.
+    Of members with one name only the first is written. A warning names the others, unless they
+    are directories or the same.
 
     Attributes:
         output: the file that is written.
@@ -59,20 +45,19 @@ class TarFileWriter:
         """Begins an archive.
 
         Args:
-            name: the path, written directly where it is a FIFO or a device; '-' is standard
-                output.
-            partial_files: where the temporary file is noted, for a signal handler.
-            progress: is told of the bytes that are copied.
+            name: the path of the archive; '-' is stdout.
+            partial_files: gets the path of the temporary file while there is one.
+            progress: advanced by the bytes that are copied.
 
         Raises:
-            OSError: nothing can be written there.
+            OSError: the archive cannot be written.
         """
         self.output = OutputFile(name, partial_files)
         self._progress = progress or Progress()
         self._position = 0
         self._is_ended = False
-        self._stored: dict[str, _Stored] = {}
-        self._merged = contextlib.ExitStack()  # archives that are open until this one is closed
+        self._entries: dict[str, Entry] = {}
+        self._merged = contextlib.ExitStack()  # archives that stay open until this one is closed
 
     def __enter__(self) -> 'TarFileWriter':
         return self
@@ -98,64 +83,56 @@ class TarFileWriter:
         file_content: str | None = None,
         mode: int | None = None,
     ) -> None:
-        """Adds one member, which belongs to root and has mtime 0, and its parents before it.
+        """Adds a member with uid and gid 0 and mtime 0, after its missing parents.
 
         Args:
-            name: its name.
+            name: the name of the member.
             kind: tarfile.REGTYPE or tarfile.DIRTYPE.
-            content: text, which is written as UTF-8, or bytes.
-            file_content: the path of a regular file that has the content.
-            mode: the permissions; by default 0644, for a directory 0755.
+            content: the content: bytes, or text, which is written in UTF-8.
+            file_content: the path of a regular file with the content.
+            mode: the permissions; by default 0o644, for a directory 0o755.
 
         Raises:
             ArgumentError: it is of another kind, or a directory with content.
-            OSError: the file cannot be read, or the archive not written.
-            ArchiveError: the name is none that a member may have.
+            OSError: the file cannot be read, or the archive cannot be written.
+            ArchiveError: no member may have that name.
         """
         if kind not in (tarfile.REGTYPE, tarfile.DIRTYPE):
             raise ArgumentError(f'kind: {kind!r} is no file and no directory: merge an archive')
         if kind == tarfile.DIRTYPE and (content or file_content is not None):
             raise ArgumentError(f'{name!r} is a directory: give no content')
         if file_content is not None:
-            with contextlib.closing(files.InputFile(file_content)) as opened:
-                later = sources.ReopenedFile(file_content)
-                self._add_opened(_header(name, kind, mode, opened.size), opened, later)
+            self._add_file_at(file_content, name, mode)
             return
         data = b''
         if isinstance(content, str):
-            # What came from the command line may hold bytes that are no UTF-8.
+            # Text from the command line may have bytes that are not UTF-8.
             data = content.encode('utf-8', 'surrogateescape')
         elif content is not None:
             data = content
-        source = sources.whole_file(name, io.BytesIO(data), len(data))
+        source = Source(name, io.BytesIO(data), 0, len(data))
         self._add(_header(name, kind, mode, len(data)), source)
 
-    def add_input(self, name: str, opened: files.InputFile) -> None:
-        """Adds one member from a file that is open, and stays so until this archive is closed.
-
-        Args:
-            name: its name.
-            opened: the file.
-
-        Raises:
-            OSError: the file cannot be read or was changed, or the archive cannot be written.
-            ArchiveError: the name is none that a member may have.
-        """
-        header = _header(name, tarfile.REGTYPE, None, opened.size)
-        self._add_opened(header, opened, opened.file)
-
     def add_source(self, name: str, source: Source) -> None:
-        """Adds one member, as add_file() does, from a source that is open until close().
+        """Adds a member, as add_file() does, from a content that stays open until close().
 
         Args:
-            name: its name.
+            name: the name of the member.
             source: its content.
 
         Raises:
-            OSError: the source cannot be read, or the archive not written.
-            ArchiveError: the name is none that a member may have.
+            OSError: the content cannot be read, or the archive cannot be written.
+            ArchiveError: no member may have that name.
         """
         self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
+
+    def _add_file_at(self, path: str, name: str, mode: int | None) -> None:
+        """Adds a member from a file, which is closed then: it is opened again to compare it."""
+        with contextlib.closing(InputFile(path)) as opened:
+            header = _header(name, tarfile.REGTYPE, mode, opened.size)
+            source = Source(path, opened.file, 0, opened.size)
+            self._add(header, source, stored=source._replace(file=ReopenedFile(path)))
+            opened.check_unchanged()
 
     def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges an archive, plain or compressed.
@@ -163,55 +140,43 @@ class TarFileWriter:
         Members keep order, type, mode, ownership and link target.
 
         Args:
-            tar: its path.
-            name_filter: is given each member's normal name; the member is left out where it
+            tar: the path of the archive.
+            name_filter: called with the normal name of each member; the member is left out if it
                 returns false.
 
         Raises:
-            OSError: the archive cannot be read, or this one not written.
-            ArchiveError: it is no sound archive, or has a device, a FIFO, a hard link to what is
-                not before it, or a name that leads out of the folder.
+            OSError: the archive cannot be read, or this one cannot be written.
+            ArchiveError: it is not sound, or has a device, a FIFO, a hard link without a target
+                before it, or a name that leads out of the archive's root.
         """
-        opening = sources.open_archive(tar, beside=self.output.path, progress=self._progress)
+        opening = open_archive(tar, beside=self.output.path, progress=self._progress)
         self.add_archive(self._merged.enter_context(opening), name_filter)
 
     def add_archive(
-        self, merged: sources.Archive, name_filter: Callable[[str], bool] | None = None
+        self, merged: Archive, name_filter: Callable[[str], bool] | None = None
     ) -> None:
-        """Merges an archive that is open, and stays so until this one is closed.
+        """Merges an archive that is open, and stays open until this one is closed.
 
         Args:
             merged: the archive.
-            name_filter: as of add_tar().
+            name_filter: as for add_tar().
 
         Raises:
-            OSError: as add_tar(), and where the archive was changed.
+            OSError: as add_tar(), and if the archive was changed.
             ArchiveError: as add_tar().
         """
-        for member in merged.members:
-            name = tar_reader.normal_name(member.name)
-            if not tar_reader.is_usable_name(member.name):
+        for name, member in zip(merged.names, merged.members, strict=True):
+            if not is_usable_name(member.name):
                 text = f"{name[:200]!r} has '..' or NUL or is too long: rename that member"
                 raise ArchiveError(f'{merged.path!r}: {text}')
             if not name and member.is_directory:
                 continue
             if name_filter is not None and not name_filter(name):
                 continue
-            self.add_member(name, merged, member)
+            self._add_member(name, merged, member)
         merged.check_unchanged()
 
-    def add_member(self, name: str, merged: sources.Archive, member: Member) -> None:
-        """Adds one member of an archive that is open, under a name.
-
-        Args:
-            name: the normal name that it gets.
-            merged: the archive.
-            member: its member.
-
-        Raises:
-            OSError: as add_archive().
-            ArchiveError: as add_archive().
-        """
+    def _add_member(self, name: str, merged: Archive, member: Member) -> None:
         header = tarfile.TarInfo(name)
         header.type = member.kind
         header.mode = member.mode
@@ -225,14 +190,14 @@ class TarFileWriter:
         if member.is_file:
             source = merged.source(member)
         elif member.kind == tarfile.LNKTYPE:
-            header.linkname = tar_reader.normal_name(member.target)
+            header.linkname = normal_name(member.target)
         elif not (member.is_directory or member.is_link):
             text = f'{name!r} is not a file, directory or link: leave it out'
             raise ArchiveError(f'{merged.path!r}: {text}')
         self._add(header, source, f'{merged.path!r}: ')
 
     def end(self) -> None:
-        """Writes the end of the archive, which is not yet in its place."""
+        """Writes the end of the archive, which is not in its place yet."""
         # POSIX pax: two zero blocks end an archive, which fills its last record.
         self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
         self._write(bytes(-self._position % tarfile.RECORDSIZE))
@@ -243,18 +208,7 @@ class TarFileWriter:
         """Ends the archive and puts it in its place."""
         if not self._is_ended:
             self.end()
-            files.put_all_in_place([self.output])
-
-    def _add_opened(
-        self, header: tarfile.TarInfo, opened: files.InputFile, later: sources.RandomAccess
-    ) -> None:
-        """Adds a member from an open file; `later` reads it again if another one has its name."""
-        self._add(
-            header,
-            sources.whole_file(opened.path, opened.file, opened.size),
-            stored=sources.whole_file(opened.path, later, opened.size),
-        )
-        opened.check_unchanged()
+            put_all_in_place([self.output])
 
     def _add(
         self,
@@ -266,42 +220,42 @@ class TarFileWriter:
         """Adds a member, unless its name is there already.
 
         Args:
-            header: what is written before the content.
+            header: the header of the member.
             source: the content of a file.
-            origin: what an error begins with: the archive that the member is from.
-            stored: the content as it can be read later; source, by default.
+            origin: the beginning of an error: the archive that the member is from.
+            stored: the content as it can be read later; source by default.
         """
         name = header.name
         if not name:
             raise ArchiveError(f'{origin}a member has no name: give it one')
-        new = _Stored(header.type, header.linkname, stored or source)
-        if name in self._stored:
-            if not _are_same(self._stored[name], new):
+        entry = Entry(header.type, header.linkname, stored or source)
+        if name in self._entries:
+            if not are_same_entries(self._entries[name], entry):
                 logging.warning('%r comes twice: the first one stays', name)
             return
-        if header.type == tarfile.LNKTYPE and header.linkname not in self._stored:
+        if header.type == tarfile.LNKTYPE and header.linkname not in self._entries:
             text = f'{name!r} is a hard link to nothing before it: replace it'
             raise ArchiveError(f'{origin}{text}')
         self._add_parents(name, origin)
         self._write_header(header)
         if source is not None:
             self._copy(source)
-        self._stored[name] = new
+        self._entries[name] = entry
         logging.info('%r: %d bytes', name, header.size)
 
     def _add_parents(self, name: str, origin: str) -> None:
-        """Adds the directories that a member is in, where they are missing."""
+        """Adds the missing parents of a member."""
         parent = posixpath.dirname(name)
         if not parent:
             return
-        if parent not in self._stored:
+        if parent not in self._entries:
             self._add(_header(parent, tarfile.DIRTYPE, None, 0), None, origin)
-        if self._stored[parent].kind != tarfile.DIRTYPE:
+        if self._entries[parent].kind != tarfile.DIRTYPE:
             text = f'{name!r} is in {parent!r}, which is not a directory: leave it out'
             raise ArchiveError(f'{origin}{text}')
 
     def _write_header(self, header: tarfile.TarInfo) -> None:
-        # GNU's long names and base-256 numbers: busybox tar passes over PAX's path and size.
+        # GNU's long names and base-256 numbers, because busybox tar ignores PAX's path and size.
         data = header.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
         if header.size >= _ALIGNED_SIZE:
@@ -309,7 +263,7 @@ class TarFileWriter:
         self._write(bytes(rest) + data)
 
     def _copy(self, source: Source) -> None:
-        """Writes the content of a source."""
+        """Writes a content."""
         position = 0
         for piece in source.pieces():
             self._write_zeros(piece.offset - position)
@@ -321,14 +275,14 @@ class TarFileWriter:
         self._write_zeros(source.size - position)
 
     def _write_zeros(self, size: int) -> None:
-        for block in sources.zeros(size):
+        for block in zeros(size):
             self._write(block)
 
     def _copy_by_kernel(self, source: Source, piece: Piece) -> int:
-        """Has the kernel copy a piece of a source, as many bytes of it as it can.
+        """Makes the kernel copy as much as it can of a piece of a content.
 
-        copy_file_range(2) shares blocks where the file system can, or else copies in the kernel.
-        It does neither to a pipe, from a file without a descriptor, or on another system.
+        copy_file_range(2) shares blocks if the file system can, or else copies in the kernel. It
+        cannot write to a pipe or read a file without a descriptor, and is in Linux alone.
 
         Returns:
             The number of bytes that were copied.
@@ -337,7 +291,7 @@ class TarFileWriter:
             return 0
         copied = 0
         while copied < piece.size:
-            # To a multiple of 64 KiB ext4 copies a fifth faster (seen).
+            # ext4 copies to a multiple of 64 KiB a fifth faster (seen).
             to_boundary = -self._position % _ALIGNED_SIZE
             count = min(piece.size - copied, to_boundary or _COPY_SIZE)
             try:
@@ -347,7 +301,7 @@ class TarFileWriter:
                     count,
                     piece.file_offset + copied,
                 )
-            except OSError:  # read and write, which take over, tell what is wrong
+            except OSError:  # the caller goes on with read and write, which report errors
                 break
             if not done:
                 break
@@ -362,11 +316,11 @@ class TarFileWriter:
 
 
 def _header(name: str, kind: bytes, mode: int | None, size: int) -> tarfile.TarInfo:
-    """Returns the header of a member that is made here."""
-    if not tar_reader.is_usable_name(name):
+    """Returns the header of a member that is not merged."""
+    if not is_usable_name(name):
         text = f"{name[:200]!r} has '..' or NUL or is too long: give another name"
         raise ArchiveError(text)
-    header = tarfile.TarInfo(tar_reader.normal_name(name))
+    header = tarfile.TarInfo(normal_name(name))
     header.type = kind
     header.size = size
     header.mode = 0o644
@@ -377,21 +331,13 @@ def _header(name: str, kind: bytes, mode: int | None, size: int) -> tarfile.TarI
     return header
 
 
-def _are_same(one: _Stored, other: _Stored) -> bool:
-    if (one.kind, one.target) != (other.kind, other.target):
-        return False
-    if one.source is None or other.source is None:
-        return True
-    return sources.have_same_content(one.source, other.source)
-
-
 def _padding(position: int) -> bytes:
-    """Returns what moves the data behind a header to a multiple of the alignment.
+    """Returns the padding after which the data of a member begin at a multiple of _ALIGNMENT.
 
-    That is an extended header (POSIX pax) with one record, a comment of blanks.
+    It is an extended header (POSIX pax) with one record, a comment of spaces.
 
     Args:
-        position: where the data would begin without it, in bytes.
+        position: where the data would begin without padding, in bytes.
     """
     data_position = position + 2 * tarfile.BLOCKSIZE
     size = tarfile.BLOCKSIZE + -data_position % _ALIGNMENT

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with a configuration."""
+
+from image_archive.checks.problem import Problem, Problems
+from image_archive.image.configuration import Configuration
+
+
+def configuration_problems(label: str, config: Configuration) -> Problems:
+    """A configuration has the keys and types of the image specification.
+
+    Args:
+        label: the name of the configuration in messages.
+        config: the configuration, which is a JSON object.
+    """
+    texts = list(config.type_problems)
+    # containerd ignores an image without a platform.
+    for key in ('architecture', 'os'):
+        if config.keys.get(key) in (None, ''):
+            texts.append(f'{key} is missing or empty')
+    rootfs = config.keys.get('rootfs')
+    if rootfs is None:
+        texts.append('rootfs is missing')
+    elif isinstance(rootfs, dict) and rootfs.get('type') != 'layers':
+        texts.append('rootfs.type must be "layers"')
+    for text in texts:
+        yield Problem(f'{label}: {text}: correct it')
+
+
+def history_problems(label: str, config: Configuration, layers: int) -> Problems:
+    """A history has as many entries of layers as there are layers.
+
+    Args:
+        label: the name of the configuration in messages.
+        config: the configuration.
+        layers: the number of layers.
+    """
+    count = config.layers_in_history
+    if count is not None and count != layers:
+        text = f'history has {count} entries without empty_layer for {layers} layers'
+        yield Problem(f'{label}: {text}: add or mark entries')

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with the identifiers and tags of an image."""
+
+from collections.abc import Iterable
+
+from image_archive.checks.problem import Problem, Problems
+from image_archive.digests import is_hex
+from image_archive.image.tags import parse_tag
+
+
+def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problems:
+    """An identifier is 64 hex digits.
+
+    Args:
+        flag: the flag that gives it, for messages.
+        identifier: the identifier.
+        origin: as Identifier.origin.
+    """
+    if not is_hex(identifier):
+        text = f'{identifier!r}{origin} is not 64 hex digits'
+        yield Problem(f'{flag}: {text}: give a SHA-256')
+
+
+def tag_problems(label: str, tags: Iterable[str]) -> Problems:
+    """Docker takes every tag.
+
+    Args:
+        label: the flag or the image that has the tags, for messages.
+        tags: the tags.
+    """
+    for tag in tags:
+        if parse_tag(tag) is None:
+            yield Problem(f'{label}: {tag!r}: give a lower-case [registry/]repository:tag')

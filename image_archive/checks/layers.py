@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with the layers of an image."""
+
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterable
+
+from image_archive.checks.problem import Problem, Problems
+from image_archive.errors import ArchiveError
+from image_archive.image.layer_file import LayerFile
+from image_archive.system.progress import Progress
+from image_archive.tar.reader import Member
+
+_MOST_LAYERS = 125  # Docker's older image store refuses more ("max depth exceeded")
+# containerd, and Docker with its image store, do not read these (seen with containerd 2.1).
+_RARELY_READ = ('bzip2', 'xz')
+
+
+def layer_count_problems(label: str, count: int) -> Problems:
+    """An image has no more layers than all clients take.
+
+    Args:
+        label: the name of the image in messages.
+        count: the number of its layers.
+    """
+    if count > _MOST_LAYERS:
+        text = f'the image has {count} layers, and some Dockers take {_MOST_LAYERS}: merge some'
+        yield Problem(f'{label}: {text}', is_error=False)
+
+
+def compression_problems(layer: LayerFile) -> Problems:
+    """All clients read the compression of a layer."""
+    if layer.compression in _RARELY_READ:
+        text = f'is compressed by {layer.compression}, which containerd and Docker 29 do not read'
+        yield Problem(f'{layer.label} {text}: use gzip', is_error=False)
+
+
+def link_problems(
+    label: str, layers: Iterable[str], member: Callable[[str], Member | None]
+) -> Problems:
+    """Every layer is a file, or a link that all clients follow.
+
+    Args:
+        label: the name of the image in messages.
+        layers: the normal names of its layers, of those that are there.
+        member: returns the member of a normal name.
+    """
+    for name in dict.fromkeys(layers):
+        link = member(name)
+        if link is None or not link.is_link:
+            continue
+        # Skopeo follows one symbolic link, from its directory, to a file (seen with 1.9 and 1.22).
+        target = None
+        if link.kind == tarfile.SYMTYPE:
+            path = posixpath.join(posixpath.dirname(name), f'./{link.target}')
+            target = member(posixpath.normpath(path))
+        if target is None or not target.is_file:
+            text = f'layer {name!r} is a link that Skopeo does not follow'
+            yield Problem(f'{label}: {text}: save the image again', is_error=False)
+
+
+def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Problems:
+    """A layer of an archive is a tar archive with its diff ID, and has the digest in its name.
+
+    Args:
+        layer: the layer, whose data are at hand; it is read.
+        advice: what to do if it is not.
+        progress: advanced by the bytes that are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if layer.can_be_read:
+        yield from reading_problems(layer, progress)
+        if layer.content_sha256 is None:
+            return
+        found = f'sha256:{layer.content_sha256}'
+        if layer.diff_id is not None and found != layer.diff_id:
+            text = f'has the diff ID {found}, not {layer.diff_id}'
+            yield Problem(f'{layer.label} {text}: {advice}')
+            return
+    if layer.named_digest is not None:
+        found = layer.stored_digest(layer.named_digest, progress)
+        yield from digest_problems(layer.label, layer.named_digest, found, advice)
+    if not layer.can_be_read:
+        yield from reading_problems(layer, progress)
+
+
+def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
+    """A layer is a tar archive that can be read to its end.
+
+    Args:
+        layer: the layer, which is read unless this Python cannot.
+        progress: advanced by the bytes that are read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not layer.can_be_read:
+        text = 'is zstd, which this Python cannot read: its content was not checked'
+        yield Problem(f'{layer.label} {text}: use Python 3.14', is_error=False)
+        return
+    try:
+        layer.read(progress)
+    except ArchiveError as error:
+        yield Problem(str(error))
+        return
+    if layer.has_more:
+        text = 'what lies behind the end of the archive is passed over'
+        yield Problem(f'{layer.label}: {text}: make one archive', is_error=False)
+
+
+def digest_problems(label: str, named: str, found: str, advice: str) -> Problems:
+    """A file has the digest in its name.
+
+    Args:
+        label: the name of the file in messages.
+        named: the digest in its name.
+        found: the digest that it has.
+        advice: what to do if they differ.
+    """
+    if named != found:
+        yield Problem(f'{label} has the digest {found.partition(":")[2]}: {advice}')

@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the configuration of an image, from that of a base and from options."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from image_archive.configure import values
+from image_archive.configure.values import DEFAULT_TIME, normal_port, time_of, with_variables
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image.configuration import Configuration, judge_configuration
+from image_archive.image.identifiers import normal_identifier
+from image_archive.image.stored import read_image_archive
+from image_archive.system.command_line import Run
+from image_archive.system.flag_values import split_pair
+from image_archive.tar.archive import open_archive
+
+_DEFAULT_ARCHITECTURE = 'amd64'
+_DEFAULT_OS = 'linux'
+
+# Keys of a container, of an image of Docker 1.9 or older ("Docker image specification v1.0"), or
+# of schema 1 of registries. All of them describe the base.
+_DROPPED_KEYS = (
+    'checksum',
+    'comment',
+    'container',
+    'container_config',
+    'docker_version',
+    'id',
+    'layer_id',
+    'parent',
+    'parent_id',
+    'size',
+    'throwaway',
+)
+# Keys that every image gets anew.
+_REPLACED_KEYS = ('config', 'created', 'history', 'rootfs')
+
+
+class ConfigOptions(NamedTuple):
+    """What an image gets; None leaves the value of the base.
+
+    Attributes:
+        layers: the diff IDs of the new layers in hex, bottom layer first.
+        entrypoint: the program that a container runs; an empty list removes the base's.
+        cmd: its arguments, or the program; an empty list removes the base's.
+        user: the user of the container.
+        labels: labels by name.
+        env: variables by name, or pairs; `$NAME` stands for a variable that is set before.
+        ports: ports, `80` or `80/tcp`.
+        volumes: directories.
+        workdir: the working directory of the container.
+        architecture: the architecture.
+        os: the operating system.
+        variant: the variant of the architecture.
+        created: a time in RFC 3339, or seconds since 1970; DEFAULT_TIME for None.
+        author: the author of the image and of the new layers.
+        created_by: the command that made the new layers.
+        stop_signal: the signal that stops a container.
+    """
+
+    layers: Sequence[str] | None = None
+    entrypoint: Sequence[str] | None = None
+    cmd: Sequence[str] | None = None
+    user: str | None = None
+    labels: Mapping[str, str] | None = None
+    env: Mapping[str, str] | Sequence[tuple[str, str]] | None = None
+    ports: Sequence[str] | None = None
+    volumes: Sequence[str] | None = None
+    workdir: str | None = None
+    architecture: str | None = None
+    os: str | None = None
+    variant: str | None = None
+    created: str | None = None
+    author: str | None = None
+    created_by: str | None = None
+    stop_signal: str | None = None
+
+
+def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str, Any]:
+    """Returns the configuration of an image.
+
+    Args:
+        data: the configuration of the base, {} without one; it is not changed.
+        options: what the image gets.
+
+    Raises:
+        ValueError: an option is wrong, or no image can be built on the base's configuration.
+    """
+    return build_configuration(judge_configuration(data), options)
+
+
+def build_configuration(base: Configuration, options: ConfigOptions) -> dict[str, Any]:
+    """Returns the configuration of an image.
+
+    Args:
+        base: the configuration of the base; an empty object without one.
+        options: what the image gets.
+
+    Raises:
+        ArgumentError: an option is wrong, or no image can be built on the base's configuration.
+    """
+    problems = _base_problems(base)
+    if problems:
+        raise ArgumentError(f'the configuration of the base is wrong: {problems[0]}')
+    created = DEFAULT_TIME
+    if options.created is not None:
+        created = time_of(options.created)
+    config = _copy_of_base(base.keys)
+    _set_platform(config, options)
+    config['created'] = created
+    if options.author:
+        config['author'] = options.author
+    _set_process(config['config'], options)
+    _set_surroundings(config['config'], options, config['os'])
+    below = base.diff_ids or ()
+    new = [f'sha256:{normal_identifier(layer)}' for layer in options.layers or ()]
+    config['rootfs'] = {'type': 'layers', 'diff_ids': [*below, *new]}
+    config['history'] = _history(base, len(new), created, options)
+    return config
+
+
+def _base_problems(base: Configuration) -> list[str]:
+    """Returns why no image can be built on a configuration."""
+    problems = list(base.type_problems)
+    if problems:
+        return problems
+    if (base.keys.get('rootfs') or {}).get('type', 'layers') not in (None, 'layers'):
+        problems.append('rootfs.type must be "layers"')
+    described = base.layers_in_history or 0
+    layers = len(base.diff_ids or ())
+    if described > layers:
+        problems.append(f'history has {described} entries without empty_layer for {layers} layers')
+    return problems
+
+
+def _copy_of_base(keys: dict[str, Any]) -> dict[str, Any]:
+    """Returns a copy of the base's configuration, without nulls and keys that describe the base."""
+    process = dict(keys.get('config') or {})
+    # In these objects Go's decoder makes a value of a null; it is not absent.
+    for key, zero_value in (('ExposedPorts', {}), ('Volumes', {}), ('Labels', '')):
+        if process.get(key) is not None:
+            items = process[key].items()
+            process[key] = {name: zero_value if item is None else item for name, item in items}
+    dropped = (*_DROPPED_KEYS, *_REPLACED_KEYS)
+    kept = {key: value for key, value in keys.items() if key.lower() not in dropped}
+    copy: dict[str, Any] = DeepCopySkipNull({**kept, 'config': process})
+    return copy
+
+
+def _set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
+    """Sets the platform; keys that describe another platform are removed."""
+    architecture = options.architecture or config.get('architecture') or _DEFAULT_ARCHITECTURE
+    variant = options.variant
+    if not variant and architecture == config.get('architecture'):
+        variant = config.get('variant')
+    config.pop('variant', None)
+    if variant:
+        config['variant'] = variant
+    system = options.os or config.get('os') or _DEFAULT_OS
+    if system != config.get('os'):
+        config.pop('os.version', None)
+        config.pop('os.features', None)
+    config['architecture'] = architecture
+    config['os'] = system
+
+
+def _set_process(config: dict[str, Any], options: ConfigOptions) -> None:
+    """Sets the process of a container, as ENTRYPOINT and CMD of a Dockerfile do."""
+    if options.entrypoint is not None:
+        # The base's Cmd has the arguments of another program.
+        config.pop('Cmd', None)
+        _set_or_remove(config, 'Entrypoint', options.entrypoint)
+    if options.cmd is not None:
+        _set_or_remove(config, 'Cmd', options.cmd)
+
+
+def _set_or_remove(config: dict[str, Any], key: str, items: Sequence[str]) -> None:
+    config.pop(key, None)
+    if items:
+        config[key] = list(items)
+
+
+def _set_surroundings(config: dict[str, Any], options: ConfigOptions, system: str) -> None:
+    """Sets everything around the process of a container."""
+    if options.env:
+        config['Env'] = with_variables(config.get('Env', []), options.env)
+    if options.labels:
+        config['Labels'] = {**config.get('Labels', {}), **options.labels}
+    if options.ports:
+        ports: dict[str, Any] = {normal_port(port): {} for port in options.ports}
+        config['ExposedPorts'] = {**ports, **config.get('ExposedPorts', {})}
+    if options.volumes:
+        values.check_volumes(options.volumes)
+        volumes: dict[str, Any] = {volume: {} for volume in options.volumes}
+        config['Volumes'] = {**volumes, **config.get('Volumes', {})}
+    if options.user:
+        config['User'] = options.user
+    if options.workdir:
+        values.check_workdir(options.workdir, system)
+        config['WorkingDir'] = options.workdir
+    if options.stop_signal:
+        config['StopSignal'] = options.stop_signal
+
+
+def _history(
+    base: Configuration, new: int, created: str, options: ConfigOptions
+) -> list[dict[str, Any]]:
+    """Returns the history: the base's, and entries for the layers that it does not describe.
+
+    Args:
+        base: the configuration of the base.
+        new: the number of layers that the image adds.
+        created: the time of the new entries.
+        options: their author and command.
+    """
+    entries: list[dict[str, Any]] = DeepCopySkipNull(base.keys.get('history') or [])
+    missing = len(base.diff_ids or ()) - (base.layers_in_history or 0)
+    entries += [{'created': DEFAULT_TIME} for _ in range(missing)]
+    entry: dict[str, Any] = {'created': created}
+    if options.author:
+        entry['author'] = options.author
+    if options.created_by:
+        entry['created_by'] = options.created_by
+    if not new:
+        entry['empty_layer'] = True
+    return entries + [dict(entry) for _ in range(new or 1)]
+
+
+def KeyValueToDict(pair: Iterable[str]) -> dict[str, str]:
+    """Returns the values of NAME=VALUE pairs by their names; of one name the last counts.
+
+    Args:
+        pair: the pairs.
+
+    Raises:
+        ValueError: one has no `=`, or nothing before it.
+    """
+    return dict(split_pair('KeyValueToDict', item) for item in pair)
+
+
+def DeepCopySkipNull(data: Any) -> Any:
+    """Returns a copy of JSON data without the keys whose value is null.
+
+    Args:
+        data: what json.loads() may return; nulls in lists stay.
+    """
+    if isinstance(data, dict):
+        return {key: DeepCopySkipNull(item) for key, item in data.items() if item is not None}
+    if isinstance(data, list):
+        return [DeepCopySkipNull(item) for item in data]
+    return data
+
+
+def read_base_configuration(path: str, output: str, run: Run) -> Configuration:
+    """Returns the configuration of the last image of an archive.
+
+    Args:
+        path: the path of the archive.
+        output: the path of the new configuration.
+        run: the run of the program.
+
+    Raises:
+        OSError: the archive cannot be read.
+        ArchiveError: it holds no image, or no image can be built on its configuration.
+    """
+    with open_archive(path, False, output, run.progress) as archive:
+        images = read_image_archive(archive, 'base image')
+        if images.is_v1:
+            text = f'{path!r} was written by Docker 1.9 or older'
+            advice = 'load and save it with a Docker from 1.10 to 28'
+            raise ArchiveError(f'--base: {text}: {advice}')
+        base = images.last_image
+        config = base.config
+    where = f'--base: {path!r}: its configuration {base.config_name!r}'
+    if config is None:
+        raise ArchiveError(f'{where} is missing: give a whole base')
+    if config.problem is not None:
+        raise ArchiveError(f'{where} {config.problem}')
+    problems = _base_problems(config)
+    layers = len(config.diff_ids or ())
+    if not problems and layers != len(base.layers):
+        problems.append(f'rootfs.diff_ids has {layers} entries for {len(base.layers)} layers')
+    if problems:
+        raise ArchiveError(f'{where}: {problems[0]}: give another base')
+    try:
+        DeepCopySkipNull(config.keys)
+    except RecursionError as error:
+        raise ArchiveError(f'{where} is nested too deeply: replace it') from error
+    return config

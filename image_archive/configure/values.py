@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Values of a configuration, as people write them: variables, ports, paths, times."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from image_archive.errors import ArgumentError
+from image_archive.image.config_schema import is_time
+
+DEFAULT_TIME = '1970-01-01T00:00:00Z'
+_PROTOCOLS = ('tcp', 'udp', 'sctp')
+_MOST_PORTS = 65535
+# Compiled when they are needed, because that takes time at every start.
+_PORT = '(?s:([0-9]{1,5})(?:/(.*))?)'
+_SECONDS = '-?[0-9]{1,12}'
+_LAST_YEAR = 9999  # that RFC 3339 can write
+_ABSOLUTE_ON_WINDOWS = r'([A-Za-z]:)?[/\\]'
+# \$, $NAME or ${NAME}.
+_VARIABLE = r'(?a:\\\$|\$(?:(\w+)|\{([^{}]*)\}))'
+
+
+def with_variables(
+    base: Sequence[str], new: Mapping[str, str] | Sequence[tuple[str, str]]
+) -> list[str]:
+    """Returns a list of variables with new ones set; a changed one stays in its place.
+
+    Args:
+        base: the variables of the base, each NAME=VALUE.
+        new: the new ones; Resolve() replaces variables in their values.
+    """
+    entries = {entry.partition('=')[0]: entry for entry in base}
+    values = {name: entry.partition('=')[2] for name, entry in entries.items()}
+    pairs = new.items() if isinstance(new, Mapping) else new
+    for name, value in pairs:
+        values[name] = Resolve(value, values)
+        entries[name] = f'{name}={values[name]}'
+    return list(entries.values())
+
+
+def Resolve(value: str, environment: Mapping[str, str]) -> str:
+    r"""Returns a value with `$NAME` and `${NAME}` replaced by variables.
+
+    Args:
+        value: the value; `\$` stands for a plain `$`.
+        environment: the variables; a name that is not among them stays as it is.
+    """
+
+    def replacement(match: re.Match[str]) -> str:
+        if match[0] == r'\$':
+            return '$'
+        return environment.get(match[1] or match[2], match[0])
+
+    return re.sub(_VARIABLE, replacement, value)
+
+
+def normal_port(port: str) -> str:
+    """Returns a port as configurations have it, `80/tcp`.
+
+    Args:
+        port: a number, or a number, a slash and a protocol; tcp by default.
+
+    Raises:
+        ArgumentError: it is not such a port.
+    """
+    match = re.fullmatch(_PORT, port)
+    if match is None or not 1 <= int(match[1]) <= _MOST_PORTS:
+        advice = f'give a number from 1 to {_MOST_PORTS}, one for each port'
+        raise ArgumentError(f'--ports: {port!r} is not a port: {advice}')
+    protocol = 'tcp' if match[2] is None else match[2].lower()
+    if protocol not in _PROTOCOLS:
+        text = f'{port!r} has an unknown protocol: give one of {", ".join(_PROTOCOLS)}'
+        raise ArgumentError(f'--ports: {text}')
+    return f'{int(match[1])}/{protocol}'
+
+
+def check_volumes(volumes: Sequence[str]) -> None:
+    """Checks that volumes are directories.
+
+    Args:
+        volumes: the items of --volumes.
+
+    Raises:
+        ArgumentError: one is empty.
+    """
+    if '' in volumes:
+        raise ArgumentError('--volumes: an item is empty: give a directory')
+
+
+def check_workdir(workdir: str, system: str) -> None:
+    """Checks that a working directory is an absolute path.
+
+    Args:
+        workdir: the value of --workdir.
+        system: `os` in the configuration of the image.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    is_absolute = workdir.startswith('/')
+    if system == 'windows':
+        is_absolute = re.match(_ABSOLUTE_ON_WINDOWS, workdir) is not None
+    if not is_absolute:
+        raise ArgumentError(f'--workdir: {workdir!r} is not an absolute path: give one')
+
+
+def time_of(text: str) -> str:
+    """Returns a time in RFC 3339.
+
+    Args:
+        text: the time in RFC 3339, or in seconds since 1970.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if is_time(text):
+        return text
+    if re.fullmatch(_SECONDS, text) is not None:
+        moment = time.gmtime(int(text))
+        if 0 <= moment.tm_year <= _LAST_YEAR:
+            day = f'{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}'
+            return f'{day}T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}Z'
+    raise ArgumentError(f'--created: {text[:100]!r} is not a time: give seconds or {DEFAULT_TIME}')

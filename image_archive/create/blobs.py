@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The blobs of an image in an OCI layout: the digests, sizes and media types of its layers.
+
+Those of a plain layer are known without reading it. A compressed layer is read once.
+"""
+
+from typing import Any, NamedTuple
+
+from image_archive.create.opened import BaseLayer, OpenedImage
+from image_archive.digests import digest_in_blob_name, digest_of, is_sha256
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image import oci
+from image_archive.image.layer_file import LayerFile
+from image_archive.image.oci import Descriptor
+from image_archive.image.oci_index import INDEX_NAME, descriptors_in, walk
+from image_archive.image.stored import StoredImage
+from image_archive.image.strict_json import load_object
+from image_archive.system.progress import Progress
+
+
+class Layout(NamedTuple):
+    """The blobs of an image.
+
+    Attributes:
+        config: the configuration.
+        base_layers: the layers of the base, bottom layer first.
+        own_layers: the layers that the image adds to them.
+    """
+
+    config: Descriptor
+    base_layers: list[Descriptor]
+    own_layers: list[Descriptor]
+
+
+def find_layout(image: OpenedImage, progress: Progress) -> Layout:
+    """Returns the descriptors of the blobs of an image.
+
+    Args:
+        image: the image; all its files could be opened.
+        progress: advanced by the bytes that are read.
+
+    Raises:
+        ArgumentError: a layer has a compression that no layer may have.
+        ArchiveError: the base does not describe all its layers, or contradicts itself.
+        OSError: a file cannot be read.
+    """
+    progress.begin('reading compressed layers', 0)
+    content = b'' if image.config is None else image.config.content
+    base_layers = []
+    if image.base is not None:
+        base_layers = _describe_base(image, image.base, progress)
+    own_layers = [
+        _describe(image.layers[layer.path].file, f'sha256:{layer.identifier}', progress)
+        for layer in image.parts.layers
+    ]
+    return Layout(oci.describe_config(content), base_layers, own_layers)
+
+
+def _describe(layer: LayerFile, diff_id: str, progress: Progress) -> Descriptor:
+    """Returns the descriptor of a layer, whose diff ID is the digest if it is plain."""
+    if not oci.is_layer_compression(layer.compression):
+        text = f'{layer.label} is compressed by {layer.compression}'
+        raise ArgumentError(f'--oci: {text}: use gzip')
+    digest = diff_id
+    if layer.compression is not None:
+        digest = f'sha256:{layer.stored_sha256(progress)}'
+    return oci.describe_layer(layer.compression, digest, layer.source.size)
+
+
+# The base.
+
+
+def _describe_base(image: OpenedImage, base: StoredImage, progress: Progress) -> list[Descriptor]:
+    diff_ids = _diff_ids(base)
+    described = _find_described_layers(base, diff_ids)
+    descriptors = []
+    for index, layer in enumerate(image.base_layers):
+        from_manifest = None
+        if described is not None:
+            from_manifest = described[index]
+        if layer.file is None or layer.place is None:
+            descriptors.append(_missing_layer(base, layer, from_manifest))
+            continue
+        descriptor = _describe(layer.file, diff_ids[index], progress)
+        if layer.place.archive is base.archive:
+            _check_digest(base, layer, from_manifest, descriptor.digest)
+        descriptors.append(descriptor)
+    return descriptors
+
+
+def _diff_ids(base: StoredImage) -> tuple[str, ...]:
+    """Returns the diff IDs of the base; raises ArchiveError unless each layer has one."""
+    path = base.archive.path
+    diff_ids = base.diff_ids
+    if diff_ids is None or len(diff_ids) != len(base.layers):
+        text = 'has no configuration with a diff ID for each layer: replace it'
+        raise ArchiveError(f'--base: {path!r} {text}')
+    for diff_id in diff_ids:
+        if not is_sha256(diff_id):
+            text = f'{path!r} has a diff ID that is no SHA-256, {diff_id!r}: replace it'
+            raise ArchiveError(f'--base: {text}')
+    return diff_ids
+
+
+def _missing_layer(base: StoredImage, layer: BaseLayer, described: Any) -> Descriptor:
+    """Returns the descriptor of a layer that the base lacks, from its own OCI manifest."""
+    descriptor = oci.read_layer(described)
+    if descriptor is None:
+        text = f'{base.archive.path!r} lacks its layer {layer.name!r}'
+        reason = 'and no OCI manifest in it describes that'
+        raise ArchiveError(f'--base: {text}, {reason}: give a whole image')
+    return descriptor
+
+
+def _check_digest(base: StoredImage, layer: BaseLayer, described: Any, digest: str) -> None:
+    """Raises ArchiveError if the base gives a layer another digest than it has."""
+    expected = digest_in_blob_name(layer.name)
+    if described is not None:
+        expected = _digest_in(described)
+    if expected not in (None, digest):
+        text = f'layer {layer.name!r} of {base.archive.path!r} is {digest}, not {expected}'
+        raise ArchiveError(f'--base: {text}: replace the base')
+
+
+def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list[Any] | None:
+    """Returns the layers in the OCI manifest that a base has for its image.
+
+    Returns:
+        A value from JSON for each layer; None without such a manifest.
+
+    Raises:
+        ArchiveError: the manifest contradicts manifest.json or the configuration.
+    """
+    if base.config is None:
+        return None
+    config_digest = digest_of(base.config.content)
+    contradictions = []
+    for blob in walk(_index_of(base), base.archive.read_file):
+        if not blob.is_manifest or _digest_in(blob.value['config']) != config_digest:
+            continue
+        layers = blob.value.get('layers') or []
+        contradiction = _contradiction(base, layers, diff_ids)
+        if contradiction is None:
+            return list(layers)
+        contradictions.append(contradiction)
+    if contradictions:
+        text = f'{base.archive.path!r} has an OCI manifest with {contradictions[0]}'
+        raise ArchiveError(f'--base: {text}: replace it')
+    return None
+
+
+def _index_of(base: StoredImage) -> list[dict[str, Any]]:
+    """Returns the valid descriptors in the index of a base."""
+    content = base.archive.read_file(INDEX_NAME)
+    return descriptors_in(load_object(content or b'') or {}, 'manifests')
+
+
+def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) -> str | None:
+    """Returns what the layers of an OCI manifest contradict; None if they contradict nothing."""
+    if not isinstance(layers, list):
+        return 'no list of layers'
+    if len(layers) != len(base.layers):
+        return f'{len(layers)} layers, but {len(base.layers)} in manifest.json'
+    for name, diff_id, layer in zip(base.layers, diff_ids, layers, strict=True):
+        digest = _digest_in(layer)
+        if digest_in_blob_name(name) not in (None, digest):
+            return f'the layer {digest}, but {name!r} in manifest.json'
+        descriptor = oci.read_layer(layer)
+        if descriptor is not None and oci.is_plain(descriptor) and digest != diff_id:
+            return f'the plain layer {digest}, but the diff ID {diff_id} in the configuration'
+    return None
+
+
+def _digest_in(descriptor: Any) -> str | None:
+    """Returns the digest in a descriptor from JSON; None if it is not one with SHA-256."""
+    if not isinstance(descriptor, dict) or not is_sha256(descriptor.get('digest')):
+        return None
+    return str(descriptor['digest'])

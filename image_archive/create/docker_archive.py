@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes an image archive as Docker before 25 saves it, member by member."""
+
+from image_archive.create.opened import OpenedImage
+from image_archive.create.parts import ImageParts
+from image_archive.image.docker_manifest import Repositories, is_merged
+from image_archive.image.documents import Documents, add_documents
+from image_archive.system.command_line import Run
+from image_archive.tar.writer import TarFileWriter
+
+V1_FORMAT_VERSION = '1.0'  # in the directory of each v1 layer
+
+
+def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
+    """Writes the archive.
+
+    Args:
+        output: the path of the archive; '-' is stdout.
+        image: the image, whose parts were checked.
+        run: the run of the program.
+
+    Raises:
+        ArchiveError: an archive that is merged is unsound.
+        OSError: a file cannot be read, or the archive cannot be written.
+    """
+    parts = image.parts
+    run.progress.begin('writing', image.bytes_to_write)
+    with TarFileWriter(output, run.partial_files, run.progress) as tar:
+        config_name = f'{parts.identifier}.json'
+        tar.add_file(config_name, content=config_content(image))
+        if parts.legacy_id is None:
+            add_own_layers(tar, image, parts.layer_names)
+        else:
+            tar.add_file('top', content=parts.legacy_id)
+            tar.add_file(f'{parts.legacy_id}/VERSION', content=V1_FORMAT_VERSION)
+            add_own_layers(tar, image, parts.layer_names)
+            tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
+        if image.legacy_base is not None:
+            tar.add_archive(image.legacy_base, is_merged)
+        layer_names = [layer.name for layer in image.base_layers] + parts.layer_names
+        documents = Documents(
+            manifest=[manifest_entry(image, config_name, layer_names)],
+            repositories=repositories_of(parts),
+        )
+        add_documents(tar, documents)
+
+
+def config_content(image: OpenedImage) -> bytes:
+    """Returns the bytes of the configuration of an image that was checked."""
+    return b'' if image.config is None else image.config.content
+
+
+def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> None:
+    """Adds the layers that an image adds to its base, each once.
+
+    Args:
+        tar: the archive.
+        image: the image.
+        names: the name of each layer in the archive.
+
+    Raises:
+        OSError: a layer cannot be read or was changed, or the archive cannot be written.
+    """
+    added: set[str] = set()
+    for name, layer in zip(names, image.parts.layers, strict=True):
+        if name not in added:
+            opened = image.layers[layer.path]
+            tar.add_source(name, opened.source)
+            opened.opened.check_unchanged()
+        added.add(name)
+
+
+def manifest_entry(
+    image: OpenedImage, config_name: str, layer_names: list[str]
+) -> dict[str, object]:
+    """Returns the entry in manifest.json (Docker image specification v1.2).
+
+    Args:
+        image: the image.
+        config_name: the name of its configuration in the archive.
+        layer_names: the names of all its layers, bottom layer first.
+    """
+    entry: dict[str, object] = {
+        'Config': config_name,
+        'Layers': layer_names,
+        'RepoTags': list(image.parts.tags),
+    }
+    if image.parent is not None:
+        entry['Parent'] = image.parent
+    return entry
+
+
+def repositories_of(parts: ImageParts) -> Repositories | None:
+    """Returns the names in `repositories`; None if there are none."""
+    if parts.repository is None or parts.name is None:
+        return None
+    # With the image's identifier, Docker's v1 loader says "invalid target ID".
+    identifier = parts.legacy_id or parts.identifier
+    return {parts.repository: {parts.name: identifier}}

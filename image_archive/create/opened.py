@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of an image's parts, each opened once, and where the layers of its base are."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from image_archive.create.parts import ImageParts
+from image_archive.digests import digest_in_blob_name
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image.configuration import Configuration, read_configuration
+from image_archive.image.docker_manifest import image_id_of, is_merged
+from image_archive.image.layer_file import LayerFile
+from image_archive.image.stored import StoredImage, read_image_archive
+from image_archive.system.inputs import InputFile, read_small_file
+from image_archive.system.progress import Progress
+from image_archive.tar.archive import Archive, Place, open_archive
+from image_archive.tar.content import Source
+
+_FILE_FAILURES = (OSError, ArgumentError, ArchiveError)
+
+
+class OpenedLayer(NamedTuple):
+    """A layer that an image adds.
+
+    Attributes:
+        opened: its file.
+        file: what is known of it.
+    """
+
+    opened: InputFile
+    file: LayerFile
+
+    @property
+    def source(self) -> Source:
+        """Its content as it is stored."""
+        return self.file.source
+
+
+class BaseLayer(NamedTuple):
+    """A layer of the base.
+
+    Attributes:
+        name: its normal name in the base.
+        diff_id: its diff ID, `sha256:HEX`; None if the base does not give it.
+        place: where it is: in the merged archive, else in the base; None if it is missing.
+        file: what is known of it; None if it is missing.
+    """
+
+    name: str
+    diff_id: str | None
+    place: Place | None
+    file: LayerFile | None
+
+
+class OpenedImage:
+    """An image whose files are open.
+
+    Attributes:
+        parts: the parts of the image.
+        config: the configuration; None if it cannot be read.
+        metadata: the bytes of the v1 JSON.
+        layers: the layers that the image adds, by path.
+        base: the image that it is built on; None without one, and if Docker 1.9 or older wrote it.
+        has_v1_base: whether Docker 1.9 or older wrote the base.
+        images_in_base: the number of images in the archive of the base.
+        base_layers: the layers of the base, bottom layer first.
+        missing_layers: the names of the layers of the base that the new archive lacks.
+        legacy_base: the archive that is merged; that of the base if both are one file.
+        failures: why files could not be opened or read.
+    """
+
+    def __init__(self, parts: ImageParts) -> None:
+        self.parts = parts
+        self.config: Configuration | None = None
+        self.metadata: bytes | None = None
+        self.layers: dict[str, OpenedLayer] = {}
+        self.base: StoredImage | None = None
+        self.has_v1_base = False
+        self.images_in_base = 0
+        self.base_layers: tuple[BaseLayer, ...] = ()
+        self.missing_layers: tuple[str, ...] = ()
+        self.legacy_base: Archive | None = None
+        self.failures: list[Exception] = []
+
+    @property
+    def is_on_itself(self) -> bool:
+        """Whether the base is the archive that is merged."""
+        return self.base is not None and self.legacy_base is self.base.archive
+
+    @property
+    def parent(self) -> str | None:
+        """The ID of the base, `sha256:HEX`; None if its name does not contain it."""
+        if self.base is None:
+            return None
+        return image_id_of(self.base.config_name)
+
+    @property
+    def bytes_to_write(self) -> int:
+        """The bytes of the layers and of the members that are merged."""
+        size = sum(layer.opened.size for layer in self.layers.values())
+        if self.parts.oci:
+            places = [layer.place for layer in self.base_layers]
+            return size + sum(
+                place.member.size
+                for place in places
+                if place is not None and place.archive is self.legacy_base
+            )
+        if self.legacy_base is not None:
+            size += sum(member.size for member in self.legacy_base.members)
+        return size
+
+
+@contextlib.contextmanager
+def open_image(
+    parts: ImageParts, beside: str, reads_layers: bool, progress: Progress
+) -> Iterator[OpenedImage]:
+    """Opens the files of an image's parts, all that can be opened.
+
+    Args:
+        parts: the parts of the image.
+        beside: the path of the new archive, beside which compressed bases are inflated.
+        reads_layers: whether the base's layers will be read, even if they are not merged.
+        progress: advanced by the bytes of compressed bases that are read.
+
+    Yields:
+        The image; its files are open as long as the context lasts.
+    """
+    image = OpenedImage(parts)
+    with contextlib.ExitStack() as stack:
+
+        def open_base(path: str, keep_all: bool) -> Archive:
+            return stack.enter_context(open_archive(path, keep_all, beside, progress))
+
+        with _collected(image.failures):
+            image.config = read_configuration(read_small_file(parts.config))
+        for layer in parts.layers:
+            if layer.path in image.layers:
+                continue
+            with _collected(image.failures):
+                opened = InputFile(layer.path)
+                stack.callback(opened.close)
+                source = Source(layer.path, opened.file, 0, opened.size)
+                file = LayerFile(repr(layer.path), source)
+                image.layers[layer.path] = OpenedLayer(opened, file)
+        if parts.metadata is not None:
+            with _collected(image.failures):
+                image.metadata = read_small_file(parts.metadata)
+        merges_base = _are_one_file(parts.base, parts.legacy_base)
+        if parts.base is not None:
+            with _collected(image.failures):
+                archive = open_base(parts.base, merges_base or reads_layers)
+                _read_base(image, archive)
+                if merges_base:
+                    image.legacy_base = archive
+        if parts.legacy_base is not None and not merges_base:
+            with _collected(image.failures):
+                image.legacy_base = open_base(parts.legacy_base, True)
+        with _collected(image.failures):
+            _find_base_layers(image)
+        yield image
+
+
+@contextlib.contextmanager
+def _collected(failures: list[Exception]) -> Iterator[None]:
+    """Collects the failure of one file, so that the next is opened all the same."""
+    try:
+        yield
+    except _FILE_FAILURES as error:
+        failures.append(error)
+
+
+def _are_one_file(one: str | None, other: str | None) -> bool:
+    if one is None or other is None:
+        return False
+    try:
+        return os.path.samefile(one, other)
+    except OSError:  # opening it reports that
+        return one == other
+
+
+def _read_base(image: OpenedImage, archive: Archive) -> None:
+    """Reads the image that the new one is built on."""
+    images = read_image_archive(archive, 'base image')
+    image.has_v1_base = images.is_v1
+    image.images_in_base = images.image_count
+    if not images.is_v1:
+        base = images.last_image
+        _ = base.config  # an error in it belongs to opening the base
+        image.base = base
+
+
+def _find_base_layers(image: OpenedImage) -> None:
+    """Sets where the layers of the base are, and which of them the new archive lacks."""
+    if image.base is None:
+        return
+    layers = []
+    missing = []
+    pairs = zip(image.base.layers, image.base.diff_id_of_each_layer, strict=True)
+    by_diff_id = _names_by_diff_id(image)
+    for name, diff_id in pairs:
+        place = None
+        if image.legacy_base is not None:
+            place = image.legacy_base.find(name, is_merged)
+        if place is None:
+            missing.append(name)
+            place = _find_elsewhere(image, name, by_diff_id.get(diff_id or '', ''))
+        file = None
+        if place is not None:
+            label = f'layer {name!r} of {place.archive.path!r}'
+            named_digest = digest_in_blob_name(place.name)
+            file = LayerFile(label, place.source, diff_id, named_digest)
+        layers.append(BaseLayer(name, diff_id, place, file))
+    image.base_layers = tuple(layers)
+    image.missing_layers = tuple(missing)
+
+
+def _names_by_diff_id(image: OpenedImage) -> dict[str, str]:
+    """Returns the names of the layers in the merged archive by their diff IDs.
+
+    Members of a docker archive are merged under their names, so another name is another layer
+    there. In an OCI layout a layer is known by its content.
+    """
+    if not image.parts.oci or image.legacy_base is None or image.is_on_itself:
+        return {}
+    try:
+        images = read_image_archive(image.legacy_base, 'base image')
+        if images.is_v1:
+            return {}
+        merged = images.last_image
+        diff_ids = merged.diff_id_of_each_layer
+    except ArchiveError:  # any archive may be merged
+        return {}
+    pairs = zip(diff_ids, merged.layers, strict=True)
+    return {diff_id: name for diff_id, name in pairs if diff_id is not None}
+
+
+def _find_elsewhere(image: OpenedImage, name: str, merged_name: str) -> Place | None:
+    """Returns where a layer is that the merged archive lacks under the name in the base."""
+    if image.base is None:
+        return None
+    if image.legacy_base is None:
+        return image.base.archive.find(name, is_merged)
+    if not image.parts.oci or image.is_on_itself:
+        return None
+    place = image.legacy_base.find(merged_name, is_merged)
+    if place is None and image.base.diff_ids is not None:
+        place = image.base.archive.find(name, is_merged)
+    return place

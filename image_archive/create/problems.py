@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with an image that is created: a small function for each clause.
+
+The cheap checks read no layer, and always run. With --verify every byte is read.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from image_archive.checks import layers as layer_checks
+from image_archive.checks.configuration import configuration_problems, history_problems
+from image_archive.checks.identifiers import identifier_problems, tag_problems
+from image_archive.checks.problem import Problem, Problems
+from image_archive.create.arguments import lacks_layer
+from image_archive.create.blobs import Layout, find_layout
+from image_archive.create.opened import OpenedImage
+from image_archive.create.parts import Layer
+from image_archive.digests import is_hex, sha256
+from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image.layer_file import LayerFile
+from image_archive.system.progress import Progress
+
+
+class Found(NamedTuple):
+    """What was found about an image.
+
+    Attributes:
+        problems: its problems, in the order of the flags that they are about.
+        layout: with --oci, its blobs; None if they could not be found.
+    """
+
+    problems: list[Problem]
+    layout: Layout | None
+
+
+def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Found:
+    """Looks for what is wrong with an image.
+
+    Args:
+        image: the image, whose files are open.
+        verifies: whether to read every byte of the layers, and to report missing ones.
+        progress: advanced by the bytes that are read.
+
+    Raises:
+        OSError: a file that is open cannot be read.
+    """
+    parts = image.parts
+    problems = _fatal_with_oci(image, _identifier_problems(image))
+    if verifies or parts.oci:
+        problems += _fatal_with_oci(image, _config_digest_problems(image))
+    if verifies:
+        progress.begin('checking', _bytes_to_check(image))
+        problems += _layer_digest_problems(image, progress)
+    own_files = [image.layers[path].file for path in _own_paths(image)]
+    problems += _fatal_with_oci(image, _compression_problems(own_files))
+    problems += _fatal_with_oci(image, _base_problems(image))
+    problems += _base_link_problems(image)
+    problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
+    if verifies:
+        problems += _base_content_problems(image, progress)
+        problems += _missing_layer_problems(image)
+    layer_count = len(image.base_layers) + len(parts.layers)
+    problems += layer_checks.layer_count_problems('--layer', layer_count)
+    problems += _config_problems(image)
+    problems += _fatal_with_oci(image, tag_problems('--tag', parts.tags))
+    layout = None
+    if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
+        try:
+            layout = find_layout(image, progress)
+        except (ArgumentError, ArchiveError) as error:
+            problems.append(Problem(str(error), is_fatal=True))
+    return Found(problems, layout)
+
+
+def _fatal_with_oci(image: OpenedImage, problems: Problems) -> list[Problem]:
+    """Returns problems with which no OCI layout can be right."""
+    if not image.parts.oci:
+        return list(problems)
+    return [problem._replace(is_fatal=True) for problem in problems]
+
+
+# Identifiers.
+
+
+def _identifier_problems(image: OpenedImage) -> Problems:
+    """Every identifier is 64 hex digits."""
+    parts = image.parts
+    yield from identifier_problems('--id', parts.identifier, parts.id_origin)
+    for layer in dict.fromkeys(parts.layers):
+        yield from identifier_problems(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
+    if parts.legacy_id is not None:
+        yield from identifier_problems('--legacy_id', parts.legacy_id, parts.legacy_id_origin)
+
+
+def _config_digest_problems(image: OpenedImage) -> Problems:
+    """The SHA-256 of the configuration is the image's identifier."""
+    parts = image.parts
+    if image.config is None or not is_hex(parts.identifier):
+        return
+    found = sha256(image.config.content)
+    if found != parts.identifier:
+        yield Problem(
+            f'--id: the SHA-256 of {parts.config!r} is {found}, not {parts.identifier}'
+            f'{parts.id_origin}: correct the ID or the file'
+        )
+
+
+# Layers.
+
+
+def _own_paths(image: OpenedImage) -> list[str]:
+    """Returns the paths of the layers that the image adds, each once, if they could be opened."""
+    paths = dict.fromkeys(layer.path for layer in image.parts.layers)
+    return [path for path in paths if path in image.layers]
+
+
+def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
+    """Each layer is a tar archive, and the SHA-256 of its content is its identifier."""
+    for path in _own_paths(image):
+        file = image.layers[path].file
+        yield from layer_checks.reading_problems(file, progress)
+        if file.content_sha256 is None:
+            continue
+        for layer in dict.fromkeys(image.parts.layers):
+            if layer.path != path or not is_hex(layer.identifier):
+                continue
+            if file.content_sha256 != layer.identifier:
+                yield Problem(
+                    f'--layer: the diff ID of {path!r} is {file.content_sha256}, '
+                    f'not {layer.identifier}{layer.origin}: correct the ID or the file'
+                )
+
+
+def _compression_problems(files: Iterable[LayerFile]) -> Problems:
+    """All clients read the compression of each layer."""
+    for file in files:
+        yield from layer_checks.compression_problems(file)
+
+
+# The base.
+
+
+def _base_problems(image: OpenedImage) -> Problems:
+    """The base has a configuration and layers, which fit together."""
+    parts = image.parts
+    if image.has_v1_base:
+        text = f'{parts.base!r} was written by Docker 1.9 or older'
+        if parts.oci:
+            yield Problem(f'--base: {text}: load and save it with a Docker up to 28')
+        else:
+            advice = 'only such a Docker can load images built on it'
+            yield Problem(f'--base: {text}: {advice}', is_error=False)
+    base = image.base
+    if base is None:
+        return
+    path = repr(base.archive.path)
+    diff_ids = base.diff_ids
+    if base.config is None:
+        yield Problem(f'--base: {path} lacks its configuration {base.config_name!r}: replace it')
+    elif diff_ids is None:
+        text = f'{path} has a configuration without diff IDs, {base.config_name!r}'
+        yield Problem(f'--base: {text}: replace it')
+    elif len(diff_ids) != len(base.layers):
+        text = f'{path} has {len(base.layers)} layers and {len(diff_ids)} diff IDs'
+        yield Problem(f'--base: {text}: replace it')
+    if image.is_on_itself or parts.oci:
+        return  # a missing layer is an error there, which others report
+    for name in base.layers:
+        if base.archive.find(name) is None:
+            yield Problem(f'--base: {lacks_layer(base.archive.path, name)}')
+            return
+
+
+def _base_link_problems(image: OpenedImage) -> Problems:
+    """Every layer of a base that is merged is where all clients find it."""
+    if image.base is None or image.legacy_base is None or image.parts.oci:
+        return  # an OCI layout has no links
+    merged = image.legacy_base
+    found = [layer.name for layer in image.base_layers if merged.find(layer.name) is not None]
+    label = f'--base: {image.base.archive.path!r}'
+    yield from layer_checks.link_problems(label, found, merged.member)
+
+
+def _base_files(image: OpenedImage) -> list[LayerFile]:
+    """Returns the files of the base's layers, each once, as far as they are there."""
+    files = []
+    seen: set[tuple[str, str | None]] = set()
+    for layer in image.base_layers:
+        if layer.file is not None and (layer.name, layer.diff_id) not in seen:
+            seen.add((layer.name, layer.diff_id))
+            files.append(layer.file)
+    return files
+
+
+def _base_content_problems(image: OpenedImage, progress: Progress) -> Problems:
+    """Each layer of the base that is there has the diff ID in the base's configuration."""
+    for file in _base_files(image):
+        if file.source.digest is None:  # its data are at hand
+            yield from layer_checks.content_problems(file, 'replace the base', progress)
+
+
+def _missing_layer_problems(image: OpenedImage) -> Problems:
+    """Every layer is in the archive. A partial OCI layout says itself which are not."""
+    if image.legacy_base is None and image.parts.legacy_base is not None:
+        return  # opening it failed, which is reported
+    missing = image.missing_layers
+    if missing and image.base is not None and image.is_on_itself:
+        yield Problem(lacks_layer(image.base.archive.path, missing[0]))
+    elif missing and not image.parts.oci:
+        listed = ', '.join(repr(name) for name in missing)
+        yield Problem(f'--base: the output lacks {listed}: give a whole --legacy_base')
+
+
+def _bytes_to_check(image: OpenedImage) -> int:
+    own = sum(layer.opened.size for layer in image.layers.values())
+    return own + sum(file.source.size for file in _base_files(image))
+
+
+# The configuration.
+
+
+def _config_problems(image: OpenedImage) -> Problems:
+    """The configuration is one, and fits the layers."""
+    config = image.config
+    if config is None:
+        return
+    label = f'--config: {image.parts.config!r}'
+    if config.problem is not None:
+        yield Problem(f'{label} {config.problem}', is_fatal=image.parts.oci)
+        return
+    yield from configuration_problems(label, config)
+    if config.diff_ids is not None:
+        yield from _diff_id_problems(label, config.diff_ids, image)
+        yield from history_problems(label, config, len(config.diff_ids))
+
+
+def _diff_id_problems(label: str, diff_ids: tuple[str, ...], image: OpenedImage) -> Problems:
+    """The diff IDs are those of the base, then those of the layers that the image adds."""
+    base = image.base
+    own = image.parts.layers
+    own_start = len(diff_ids) - len(own)
+    if image.parts.base is None or base is not None:
+        own_start = len(image.base_layers)
+    if own_start < 0 or len(diff_ids) != own_start + len(own):
+        layers = len(image.base_layers) + len(own)
+        advice = "name the base's, then those of --layer"
+        text = f'rootfs.diff_ids has {len(diff_ids)} entries for {layers} layers: {advice}'
+        yield Problem(f'{label}: {text}{_which_image(image)}')
+        return
+    if base is not None and base.diff_ids is not None and len(base.diff_ids) == own_start:
+        for index, expected in enumerate(base.diff_ids):
+            if diff_ids[index] != expected:
+                text = f'rootfs.diff_ids[{index}] is {diff_ids[index]!r}'
+                there = f'{base.archive.path!r} has {expected}'
+                advice = 'derive the configuration from this base'
+                yield Problem(f'{label}: {text}, but {there}: {advice}{_which_image(image)}')
+                return
+    for index, layer in enumerate(own, own_start):
+        if not _is_diff_id(diff_ids[index], layer, image):
+            text = f'rootfs.diff_ids[{index}] is {diff_ids[index]!r}'
+            advice = "name the base's, then those of --layer"
+            yield Problem(f'{label}: {text}, but --layer has {layer.identifier}: {advice}')
+            return
+
+
+def _is_diff_id(diff_id: str, layer: Layer, image: OpenedImage) -> bool:
+    """Tells whether a diff ID is that of a layer: by its identifier, or by its content."""
+    opened = image.layers.get(layer.path)
+    found = None if opened is None else opened.file.content_sha256
+    if not is_hex(layer.identifier) and found is None:
+        return True  # the identifier is wrong, not the configuration
+    return diff_id in (f'sha256:{layer.identifier}', f'sha256:{found}')
+
+
+def _which_image(image: OpenedImage) -> str:
+    if image.images_in_base < 2:
+        return ''
+    return f' (of its {image.images_in_base} images the last one counts)'

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of a layer: everything that a check or a descriptor needs of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from image_archive.digests import new_hash
+from image_archive.system.progress import Progress
+from image_archive.tar.compression import can_inflate, detect_compression, inflate
+from image_archive.tar.content import Source
+from image_archive.tar.reader import BlockStream, TarReader
+
+
+class LayerFile:
+    """The file of a layer. It is read at most once for its digests.
+
+    Attributes:
+        label: its name in messages.
+        source: its content as it is stored.
+        compression: what detect_compression() returned for it.
+        diff_id: the diff ID that it should have, `sha256:HEX`; None if that is not known.
+        named_digest: the digest in its name; None without one.
+        content_sha256: the SHA-256 of the uncompressed tar archive in hex; None until read().
+        has_more: whether data follow the end of the tar archive; known after read().
+    """
+
+    def __init__(
+        self,
+        label: str,
+        source: Source,
+        diff_id: str | None = None,
+        named_digest: str | None = None,
+    ) -> None:
+        self.label = label
+        self.source = source
+        self.compression = detect_compression(source.head())
+        self.diff_id = diff_id
+        self.named_digest = named_digest
+        self.content_sha256: str | None = None
+        self.has_more = False
+        self._stored_sha256: str | None = None
+
+    @property
+    def can_be_read(self) -> bool:
+        """Whether this Python can inflate it."""
+        return self.compression is None or can_inflate(self.compression)
+
+    def read(self, progress: Progress) -> None:
+        """Reads the tar archive that the layer must be.
+
+        Args:
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            ArchiveError: it is cut off, damaged or not a tar archive.
+            OSError: it cannot be read.
+        """
+        content_hash = new_hash()
+        stored_hash = content_hash
+        blocks = self.source.blocks(progress)
+        if self.compression is not None:
+            stored_hash = new_hash()
+            stored = _BlockFile(_hashed(blocks, stored_hash))
+            blocks = inflate(stored, self.compression)
+        reader = TarReader(BlockStream(_hashed(blocks, content_hash)), self.label)
+        for _ in reader:
+            pass
+        self.has_more = reader.has_more
+        self.content_sha256 = content_hash.hexdigest()
+        self._stored_sha256 = stored_hash.hexdigest()
+
+    def stored_sha256(self, progress: Progress) -> str:
+        """Returns the SHA-256 of the file as it is stored, 64 hex digits.
+
+        Args:
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._stored_sha256 is None:
+            self._stored_sha256 = self.source.hash_with('sha256', progress)
+        return self._stored_sha256
+
+    def stored_digest(self, like: str, progress: Progress) -> str:
+        """Returns the digest of the file as it is stored.
+
+        Args:
+            like: a digest with the algorithm to use.
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        algorithm = like.partition(':')[0]
+        if algorithm == 'sha256':
+            return f'sha256:{self.stored_sha256(progress)}'
+        return f'{algorithm}:{self.source.hash_with(algorithm, progress)}'
+
+
+class _BlockFile:
+    """Blocks, read like a file."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._stream = BlockStream(blocks)
+
+    def read(self, size: int, /) -> bytes:
+        return bytes(self._stream.read_some(size))
+
+
+def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:
+    for block in blocks:
+        digest.update(block)
+        yield block

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The index of an OCI image layout, and the manifests that it leads to."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from image_archive import digests
+from image_archive.errors import ArchiveError
+from image_archive.image.strict_json import load_object
+from image_archive.tar.archive import Archive
+
+INDEX_NAME = 'index.json'
+LAYOUT_NAME = 'oci-layout'
+LAYOUT_NAMES = (INDEX_NAME, LAYOUT_NAME)
+
+INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
+_READ_TYPES = (
+    INDEX_TYPE,
+    'application/vnd.docker.distribution.manifest.list.v2+json',
+    'application/vnd.oci.image.manifest.v1+json',
+    'application/vnd.docker.distribution.manifest.v2+json',
+    None,  # older layouts leave the media type out
+)
+_DEPTH_LIMIT = 8  # of indexes that lead to indexes
+
+Descriptor = dict[str, Any]  # as it is in JSON, with a valid digest
+
+
+class FoundBlob(NamedTuple):
+    """A blob that an index leads to.
+
+    Attributes:
+        descriptor: its descriptor.
+        digest: its digest.
+        value: the object in it, if it is an index or a manifest that is there and is what its
+            digest says; else {}.
+    """
+
+    descriptor: Descriptor
+    digest: str
+    value: dict[str, Any]
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether it is the manifest of an image."""
+        return isinstance(self.value.get('config'), dict)
+
+
+def read_index(archive: Archive) -> list[Descriptor] | None:
+    """Returns the descriptors in the index.json of an archive; None without that member.
+
+    Args:
+        archive: the archive, open.
+
+    Raises:
+        ArchiveError: it is not an index, or comes twice with different content.
+        OSError: it cannot be read.
+    """
+    archive.check_repeated([INDEX_NAME])
+    content = archive.read_file(INDEX_NAME)
+    if content is None:
+        return None
+    items = (load_object(content) or {}).get('manifests')
+    if not isinstance(items, list) or not all(map(is_descriptor, items)):
+        text = f'{INDEX_NAME} is not an OCI image index: replace it'
+        raise ArchiveError(f'{archive.path!r}: {text}')
+    return items
+
+
+def is_descriptor(value: Any) -> bool:
+    """Tells whether a value from JSON is a descriptor, as far as it is needed here."""
+    if not isinstance(value, dict):
+        return False
+    digest = value.get('digest')
+    annotations = value.get('annotations')
+    if not isinstance(digest, str) or digests.algorithm_of(digest) is None:
+        return False
+    return annotations is None or isinstance(annotations, dict)
+
+
+def descriptors_in(value: dict[str, Any], key: str) -> list[Descriptor]:
+    """Returns the valid descriptors in a list of an index or a manifest.
+
+    Args:
+        value: the index or manifest.
+        key: the key of the list.
+    """
+    items = value.get(key)
+    if not isinstance(items, list):
+        return []
+    return [item for item in items if is_descriptor(item)]
+
+
+def walk(
+    descriptors: Iterable[Descriptor], read: Callable[[str], bytes | None]
+) -> Iterator[FoundBlob]:
+    """Yields what an index leads to, also through other indexes; each blob once.
+
+    Configurations and layers are in the manifests that it yields.
+
+    Args:
+        descriptors: those of the index.
+        read: returns the bytes of the member of a name; None if there is none.
+
+    Raises:
+        ArchiveError: an index or a manifest is too large.
+        OSError: one cannot be read.
+    """
+    seen: set[str] = set()
+    level = list(descriptors)
+    for _ in range(_DEPTH_LIMIT + 1):
+        below: list[Descriptor] = []
+        for descriptor in level:
+            digest = descriptor['digest']
+            if digest in seen:
+                continue
+            seen.add(digest)
+            blob = FoundBlob(descriptor, digest, _read_value(descriptor, read))
+            below += descriptors_in(blob.value, 'manifests')
+            yield blob
+        level = below
+
+
+def _read_value(descriptor: Descriptor, read: Callable[[str], bytes | None]) -> dict[str, Any]:
+    if descriptor.get('mediaType') not in _READ_TYPES:
+        return {}
+    digest = descriptor['digest']
+    content = read(digests.blob_name(digest))
+    if content is None or not digests.matches(digest, content):
+        return {}
+    return load_object(content) or {}

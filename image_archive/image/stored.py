@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are there: in the archive of a base, and in archives that are joined."""
+
+from functools import cached_property
+from typing import Any
+
+from image_archive.errors import ArchiveError
+from image_archive.image import docker_manifest
+from image_archive.image.configuration import Configuration, read_configuration
+from image_archive.image.docker_manifest import MANIFEST_NAME, Repositories, check_entry
+from image_archive.image.oci_index import LAYOUT_NAMES, Descriptor, read_index
+from image_archive.tar.archive import Archive
+from image_archive.tar.names import normal_name
+
+
+class StoredImage:
+    """An image in an archive.
+
+    Attributes:
+        archive: the archive, open.
+        entry: the entry of the image in manifest.json.
+        config_name: the normal name of its configuration.
+        layers: the normal names of its layers, bottom layer first.
+        tags: its tags.
+    """
+
+    def __init__(self, archive: Archive, entry: dict[str, Any]) -> None:
+        self.archive = archive
+        self.entry = entry
+        self.config_name = normal_name(entry['Config'])
+        self.layers = docker_manifest.layers_of(entry)
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        return docker_manifest.tags_of(self.archive.path, self.entry)
+
+    @cached_property
+    def config(self) -> Configuration | None:
+        """The configuration, read when it is first asked for; None if the archive lacks it.
+
+        Raises:
+            ArchiveError: it is too large.
+            OSError: it cannot be read.
+        """
+        content = self.archive.read_file(self.config_name)
+        if content is None:
+            return None
+        return read_configuration(content)
+
+    @property
+    def diff_ids(self) -> tuple[str, ...] | None:
+        """The diff IDs in the configuration; None if they cannot be known."""
+        if self.config is None or self.config.type_problems:
+            return None
+        return self.config.diff_ids
+
+    @property
+    def diff_id_of_each_layer(self) -> tuple[str | None, ...]:
+        """The diff ID of each layer; None where the configuration does not give it."""
+        diff_ids = self.diff_ids
+        if diff_ids is None or len(diff_ids) != len(self.layers):
+            return (None,) * len(self.layers)
+        return diff_ids
+
+
+class ImageArchive:
+    """An archive of images, and what it says of them.
+
+    Attributes:
+        archive: the archive, open.
+        is_v1: whether Docker 1.9 or older wrote it: it has no manifest.json.
+        image_count: the number of its images; 0 if is_v1.
+    """
+
+    def __init__(self, archive: Archive, entries: list[Any]) -> None:
+        self.archive = archive
+        self.is_v1 = not entries
+        self.image_count = len(entries)
+        self._entries = entries
+
+    @cached_property
+    def last_image(self) -> StoredImage:
+        """The last image, which others are built on; the others need not be sound.
+
+        Raises:
+            ArchiveError: it is not valid, or clients read it differently.
+            OSError: the archive cannot be read.
+        """
+        return self._read_images(self._entries[-1:])[0]
+
+    @cached_property
+    def images(self) -> list[StoredImage]:
+        """All images.
+
+        Raises:
+            ArchiveError: one is not valid, or clients read it differently.
+            OSError: the archive cannot be read.
+        """
+        return self._read_images(self._entries)
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        """The names that Docker 1.9 and older use; raises what read_repositories() raises."""
+        return docker_manifest.read_repositories(self.archive)
+
+    @cached_property
+    def descriptors(self) -> list[Descriptor] | None:
+        """The descriptors in index.json, None without it; raises what read_index() raises."""
+        return read_index(self.archive)
+
+    def _read_images(self, entries: list[Any]) -> list[StoredImage]:
+        images = []
+        counting = []
+        for entry in entries:
+            image = StoredImage(self.archive, check_entry(self.archive.path, entry))
+            images.append(image)
+            counting += [image.config_name, *image.layers]
+        self.archive.check_repeated(counting)
+        return images
+
+
+def read_image_archive(archive: Archive, what: str) -> ImageArchive:
+    """Returns what an archive of images says of them.
+
+    Args:
+        archive: the archive, open.
+        what: what it should be, for messages.
+
+    Raises:
+        ArchiveError: it holds no image, or its manifest.json comes twice with different content.
+        OSError: it cannot be read.
+    """
+    archive.check_repeated([MANIFEST_NAME])
+    entries = docker_manifest.read_manifest(archive)
+    if entries or (entries is None and _is_v1(archive)):
+        return ImageArchive(archive, entries or [])
+    state, advice = _describe(archive, entries)
+    raise ArchiveError(f'{archive.path!r} is no {what}: it {state}: {advice}')
+
+
+def _is_v1(archive: Archive) -> bool:
+    """Tells whether Docker 1.9 or older wrote an archive."""
+    names = set(archive.names)
+    if any(name.endswith(f'/{MANIFEST_NAME}') for name in names):
+        return False
+    directories = {name.partition('/')[0] for name in names}
+    return any(f'{name}/json' in names and f'{name}/layer.tar' in names for name in directories)
+
+
+def _describe(archive: Archive, entries: list[Any] | None) -> tuple[str, str]:
+    """Returns what an archive without an image is, and what to do."""
+    names = set(archive.names)
+    if entries is not None:
+        return f'has an empty {MANIFEST_NAME}', 'save it again, with an image'
+    if not names:
+        return 'has no members', 'give what `docker save` writes'
+    if names.issuperset(LAYOUT_NAMES):
+        import shlex  # imported late: it takes time at every start
+
+        source = shlex.quote(f'oci-archive:{archive.path}')
+        command = f'skopeo copy {source} docker-archive:base.tar:name:tag'
+        return f'is an OCI image layout without {MANIFEST_NAME}', f'convert it by `{command}`'
+    for name in sorted(names):
+        directory, _, rest = name.rpartition('/')
+        if rest == MANIFEST_NAME:
+            return f'has its image in a directory, {directory!r}', 'pack the content of it'
+    if '.dockerenv' in names:
+        return 'has the files of a container, as `docker export` writes them', 'use `docker save`'
+    return f'has no {MANIFEST_NAME}, as a layer has none', 'give what `docker save` writes'

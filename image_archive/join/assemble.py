@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins archives: checks arguments, opens archives, checks their images, writes."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from absl import logging
+
+from image_archive.checks.identifiers import identifier_problems
+from image_archive.checks.problem import report
+from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
+from image_archive.image.docker_manifest import Repositories, is_merged
+from image_archive.image.documents import Documents, add_documents
+from image_archive.image.identifiers import check_is_name
+from image_archive.image.stored import ImageArchive, read_image_archive
+from image_archive.join.images import manifest_entries
+from image_archive.join.index import index_content
+from image_archive.join.plan import Join, plan_join
+from image_archive.join.problems import find_problems
+from image_archive.join.tags import merge_repositories
+from image_archive.system.command_line import Run, describe
+from image_archive.system.outputs import check_output
+from image_archive.system.progress import Progress
+from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.writer import TarFileWriter
+
+
+class JoinParts(NamedTuple):
+    """What an archive is joined from. An optional part that is not given is None.
+
+    Attributes:
+        layers: the paths of the archives.
+        identifier: the v1 identifier of the top layer.
+        name: the tag to name in `repositories`.
+        repository: the repository to name in `repositories`.
+        id_file: the path of the file that the identifier was read from.
+    """
+
+    layers: tuple[str, ...]
+    identifier: str | None = None
+    name: str | None = None
+    repository: str | None = None
+    id_file: str | None = None
+
+    @property
+    def repositories(self) -> Repositories:
+        """The names that the parts add to `repositories`."""
+        if self.identifier is None or self.repository is None or self.name is None:
+            return {}
+        return {self.repository: {self.name: self.identifier}}
+
+
+def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) -> None:
+    """Writes the archive of all images.
+
+    Args:
+        output: the path of the archive; '-' is stdout.
+        parts: what it is joined from.
+        run: the run of the program.
+        verifies: whether every byte is checked first.
+
+    Raises:
+        ProblemsError: with verifies, the images have problems.
+        ArgumentError: arguments are missing, or do not go together.
+        OSError: a file cannot be read or written.
+        ArchiveError: an archive is unsound or not of images, or two do not go together.
+    """
+    _check_parts(output, parts)
+    with _open_archives(parts.layers, output, verifies, run.progress) as archives:
+        join = plan_join(archives, run.progress)
+        problems = find_problems(join, verifies, run.progress)
+        if parts.identifier is not None:
+            problems = [*identifier_problems('--id', parts.identifier), *problems]
+        report(problems, verifies)
+        run.progress.begin('writing', _bytes_to_write(join))
+        with TarFileWriter(output, run.partial_files, run.progress) as tar:
+            for archive in archives:
+                _add_new_members(tar, archive.archive, join)
+            add_documents(tar, _documents(join, parts))
+
+
+def _check_parts(output: str, parts: JoinParts) -> None:
+    """Raises ArgumentError for arguments that do not go together; warns of useless ones."""
+    if not parts.layers:
+        raise ArgumentError('--layer is missing: give an image archive')
+    if parts.identifier is not None:
+        check_is_name('--id', parts.identifier)
+    if parts.repository is not None and parts.name is None:
+        raise ArgumentError('--repository: give --name with it')
+    if parts.repository is not None and parts.identifier is None:
+        logging.warning('--repository and --name are passed over: give --id with them')
+    inputs = {'--layer': list(parts.layers)}
+    if parts.id_file is not None:
+        inputs['--id'] = [parts.id_file]
+    check_output('--output', output, inputs)
+
+
+@contextlib.contextmanager
+def _open_archives(
+    paths: Sequence[str], beside: str, collects_failures: bool, progress: Progress
+) -> Iterator[list[ImageArchive]]:
+    """Opens archives and reads what they say of their images.
+
+    Args:
+        paths: their paths.
+        beside: the path of the new archive, beside which compressed ones are inflated.
+        collects_failures: whether to report all archives that cannot be read.
+        progress: advanced by the bytes of compressed archives that are read.
+
+    Yields:
+        The archives, which are open as long as the context lasts.
+
+    Raises:
+        OSError: a file is missing, not a regular file, or cannot be read.
+        ArchiveError: one is not a sound archive of images.
+        ProblemsError: with collects_failures, in place of both.
+    """
+    failures: list[str] = []
+    archives = []
+    with contextlib.ExitStack() as stack:
+        for path in paths:
+            opening = open_archive(path, beside=beside, progress=progress)
+            try:
+                archives.append(_read_archive(stack.enter_context(opening)))
+            except (OSError, ArchiveError) as error:
+                if not collects_failures:
+                    raise
+                failures += describe(error)
+        if failures:
+            raise ProblemsError(failures)
+        yield archives
+
+
+def _read_archive(archive: Archive) -> ImageArchive:
+    """Reads everything that an archive says of its images, so that errors come here."""
+    images = read_image_archive(archive, 'image archive')
+    _ = images.images, images.repositories, images.descriptors
+    for image in images.images:
+        _ = image.tags
+    return images
+
+
+def _bytes_to_write(join: Join) -> int:
+    return sum(member.size for archive in join.archives for member in archive.archive.members)
+
+
+def _add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
+    """Adds the members that no archive before this one has."""
+
+    def is_new(name: str) -> bool:
+        return is_merged(name) and join.files.is_first_in(name, archive)
+
+    tar.add_archive(archive, is_new)
+
+
+def _documents(join: Join, parts: JoinParts) -> Documents:
+    """Returns what is written after all members."""
+    oci_index = None
+    if join.descriptors is not None:
+        oci_index = index_content(join.descriptors)
+    return Documents(
+        oci_index=oci_index,
+        manifest=manifest_entries(join.images),
+        top=parts.identifier,
+        repositories=merge_repositories([parts.repositories, join.repositories]),
+    )

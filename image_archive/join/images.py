@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images of several archives that are joined: which there are, and their layers."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from image_archive.digests import sha256
+from image_archive.image.configuration import Configuration, read_configuration
+from image_archive.image.stored import StoredImage
+from image_archive.join.files import JoinedFiles
+
+
+class JoinedImage:
+    """An image of the new archive: what several archives have with the same configuration.
+
+    Attributes:
+        stored: the image as each archive has it; the first one gives the names of its files.
+        config: its configuration; None if no archive has it.
+        id: the SHA-256 of the configuration, in hex; the name of a configuration that is missing.
+        layers: the names of its layers in the new archive, also of missing ones.
+    """
+
+    def __init__(self, first: StoredImage, config: Configuration | None) -> None:
+        self.stored = [first]
+        self.config = config
+        self.id = first.config_name if config is None else sha256(config.content)
+        self.layers = list(first.layers)
+
+    @property
+    def label(self) -> str:
+        """The name of the image in messages."""
+        first = self.stored[0]
+        return f'{first.archive.path!r}: {first.config_name!r}'
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags that any archive gives the image, each once."""
+        tags = [tag for stored in self.stored for tag in stored.tags]
+        return list(dict.fromkeys(tags))
+
+    @property
+    def diff_ids(self) -> tuple[str, ...] | None:
+        """The diff IDs in the configuration; None if it is missing or gives none."""
+        if self.config is None:
+            return None
+        return self.config.diff_ids
+
+    def diff_ids_of(self, layers: Sequence[Any]) -> list[str | None]:
+        """Returns the diff ID of each layer; None for each if there is another number of them."""
+        if self.diff_ids is None or len(self.diff_ids) != len(layers):
+            return [None] * len(layers)
+        return list(self.diff_ids)
+
+
+def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage]:
+    """Returns the images, each once, where it comes first.
+
+    Args:
+        stored: the images of all archives, in their order.
+        files: the files of all archives.
+
+    Raises:
+        ArchiveError: a configuration is too large.
+        OSError: one cannot be read.
+    """
+    by_id: dict[str, JoinedImage] = {}
+    by_file: dict[str, JoinedImage] = {}
+    for one in stored:
+        place = files.find(one.config_name)
+        file_name = one.config_name if place is None else place.name
+        if file_name not in by_file:
+            image = JoinedImage(one, _configuration_of(one, files))
+            by_file[file_name] = by_id.setdefault(image.id, image)
+        same = by_file[file_name]
+        if same.stored[0] is not one:
+            same.stored.append(one)
+    return list(by_id.values())
+
+
+def _configuration_of(image: StoredImage, files: JoinedFiles) -> Configuration | None:
+    """Returns the configuration of an image, which another archive may have."""
+    if image.config is not None:
+        return image.config
+    place = files.find(image.config_name)
+    if place is None:
+        return None
+    return read_configuration(place.read())
+
+
+# Layers that one archive lacks and another one has.
+
+# A file that has a digest as its name: its own, or that of its uncompressed content. The ID of an
+# image of Docker 1.9 or older is the name of a directory only.
+_NAMED_BY_DIGEST = r'(?:.*/)?([0-9a-f]{64})(?:\.tar(?:\.[a-z0-9]+)?|\.tgz)?'
+
+
+class LayerTable:
+    """The layers of all images that are there, by what is known of their content.
+
+    Attributes:
+        by_diff_id: a name for each diff ID.
+        by_digest: a name for each SHA-256 that is part of a name, in hex.
+        diff_ids: the diff IDs that images give to each file, by its name behind links.
+    """
+
+    def __init__(self, images: Iterable[JoinedImage], files: JoinedFiles) -> None:
+        self.by_diff_id: dict[str, str] = {}
+        self.by_digest: dict[str, str] = {}
+        self.diff_ids: dict[str, list[str]] = {}
+        for image in images:
+            for stored in image.stored:
+                diff_ids = image.diff_ids_of(stored.layers)
+                for name, diff_id in zip(stored.layers, diff_ids, strict=True):
+                    self._add(name, diff_id, files)
+
+    def _add(self, name: str, diff_id: str | None, files: JoinedFiles) -> None:
+        place = files.find(name)
+        if place is None:
+            return
+        known = self.diff_ids.setdefault(place.name, [])
+        if diff_id is not None:
+            self.by_diff_id.setdefault(diff_id, name)
+            if diff_id not in known:
+                known.append(diff_id)
+        digest = _sha256_in(name)
+        if digest is not None:
+            self.by_digest.setdefault(digest, name)
+
+    def find(self, name: str, diff_id: str | None) -> str | None:
+        """Returns the name of a layer in another archive; None if no archive has it.
+
+        Args:
+            name: its name in the archive that lacks it.
+            diff_id: its diff ID, if that is known.
+        """
+        if diff_id in self.by_diff_id:
+            return self.by_diff_id[diff_id]
+        candidate = self.by_digest.get(_sha256_in(name) or '')
+        if candidate is None:
+            return None
+        if diff_id is not None and self.diff_ids.get(candidate):
+            return None  # it has another diff ID
+        return candidate
+
+
+def _sha256_in(name: str) -> str | None:
+    """Returns the SHA-256 in the name of a layer, in hex; None without one."""
+    match = re.fullmatch(_NAMED_BY_DIGEST, name, re.DOTALL)
+    if match is None:
+        return None
+    return match[1]
+
+
+def complete_layers(image: JoinedImage, table: LayerTable, files: JoinedFiles) -> None:
+    """Replaces the names of layers that an image's archive lacks by those of other archives.
+
+    Args:
+        image: the image, whose layers are changed.
+        table: the layers of all images.
+        files: the files of all archives.
+    """
+    diff_ids = image.diff_ids_of(image.layers)
+    for index, diff_id in enumerate(diff_ids):
+        name = image.layers[index]
+        if files.find(name) is None:
+            image.layers[index] = table.find(name, diff_id) or name
+
+
+# Entries of manifest.json.
+
+
+def manifest_entries(images: list[JoinedImage]) -> list[dict[str, Any]]:
+    """Returns the entries of the new manifest.json, in the order of the images."""
+    by_id = {f'sha256:{image.id}': image for image in images}
+    entries = []
+    for image in images:
+        first = image.stored[0]
+        entry = {
+            **first.entry,
+            'Config': first.config_name,
+            'Layers': image.layers,
+            'RepoTags': image.tags,
+        }
+        entry.pop('Parent', None)
+        parent = _parent(image, by_id)
+        if parent is not None:
+            entry['Parent'] = parent
+        entries.append(entry)
+    return entries
+
+
+def _parent(image: JoinedImage, by_id: dict[str, JoinedImage]) -> str | None:
+    """Returns the ID of the image that an image is built on, if Docker takes it.
+
+    Docker refuses another one only after it has loaded the images (checkValidParent in
+    image/tarexport/load.go).
+    """
+    for stored in image.stored:
+        parent_id = stored.entry.get('Parent')
+        if not isinstance(parent_id, str) or parent_id not in by_id:
+            continue
+        if _follows(_history(image), _history(by_id[parent_id])):
+            return parent_id
+    return None
+
+
+def _history(image: JoinedImage) -> list[Any]:
+    history = None
+    if image.config is not None:
+        history = image.config.keys.get('history')
+    if not isinstance(history, list):
+        return []
+    return history
+
+
+def _follows(history: list[Any], parent: list[Any]) -> bool:
+    """Tells whether a history is its parent's and one entry more, or neither is there."""
+    if not history and not parent:
+        return True
+    if len(history) != len(parent) + 1:
+        return False
+    pairs = zip(history[:-1], parent, strict=True)
+    return all(_without_empty(one) == _without_empty(other) for one, other in pairs)
+
+
+def _without_empty(entry: Any) -> Any:
+    """Returns an entry of a history as Docker reads it: an empty value counts as absent."""
+    if not isinstance(entry, dict):
+        return entry
+    return {key: value for key, value in entry.items() if value}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several archives become together. It is planned here, and nothing is written."""
+
+from typing import NamedTuple
+
+from image_archive.image.docker_manifest import Repositories
+from image_archive.image.oci_index import Descriptor
+from image_archive.image.stored import ImageArchive
+from image_archive.join import index
+from image_archive.join.files import JoinedFiles
+from image_archive.join.images import JoinedImage, LayerTable, complete_layers, unite
+from image_archive.join.index import Blob
+from image_archive.join.tags import check_tags, merge_repositories
+from image_archive.system.progress import Progress
+
+
+class Join(NamedTuple):
+    """What several archives become together.
+
+    Attributes:
+        archives: the archives, in the order in which they are joined.
+        files: their files.
+        images: their images.
+        layers: the layers of these images.
+        repositories: the names for Docker 1.9 and older.
+        descriptors: those of the new index.json; None without one.
+        blobs: the blobs that they lead to.
+    """
+
+    archives: list[ImageArchive]
+    files: JoinedFiles
+    images: list[JoinedImage]
+    layers: LayerTable
+    repositories: Repositories
+    descriptors: list[Descriptor] | None
+    blobs: list[Blob]
+
+
+def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
+    """Returns what archives become together.
+
+    Args:
+        archives: the archives, in the order in which they are joined.
+        progress: advanced by the bytes that are compared.
+
+    Raises:
+        ArchiveError: two archives do not go together.
+        OSError: an archive cannot be read.
+    """
+    files = JoinedFiles()
+    progress.begin('comparing', 0)
+    for archive in archives:
+        files.add(archive.archive, progress)
+    images = unite([image for archive in archives for image in archive.images], files)
+    check_tags(images, archives)
+    layers = LayerTable(images, files)
+    for image in images:
+        complete_layers(image, layers, files)
+    descriptors = index.merge([archive.descriptors for archive in archives])
+    blobs: list[Blob] = []
+    if descriptors is not None:
+        blobs = index.find_blobs(descriptors, images, files)
+        if not index.is_whole(descriptors, blobs, images, layers, files):
+            descriptors = None
+            blobs = []
+    return Join(
+        archives=archives,
+        files=files,
+        images=images,
+        layers=layers,
+        repositories=merge_repositories(archive.repositories for archive in archives),
+        descriptors=descriptors,
+        blobs=blobs,
+    )

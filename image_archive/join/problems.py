@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be wrong with images that are joined: a small function for each clause."""
+
+from image_archive.checks import layers as layer_checks
+from image_archive.checks.configuration import configuration_problems, history_problems
+from image_archive.checks.identifiers import tag_problems
+from image_archive.checks.problem import Problem, Problems
+from image_archive.digests import digest_in_blob_name, is_sha256
+from image_archive.image.docker_manifest import image_id_of
+from image_archive.image.layer_file import LayerFile
+from image_archive.join.images import JoinedImage
+from image_archive.join.plan import Join
+from image_archive.system.progress import Progress
+
+_ADVICE = 'replace the archive'
+
+
+def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Problem]:
+    """Looks for what is wrong with the images of archives that are joined.
+
+    Args:
+        join: what the archives become together.
+        verifies: whether to read every byte of the layers.
+        progress: advanced by the bytes that are read.
+
+    Returns:
+        The problems: image by image, then those of the layers.
+
+    Raises:
+        OSError: an archive cannot be read.
+    """
+    problems = list(_v1_problems(join))
+    for image in join.images:
+        problems += _config_problems(image)
+        problems += _layer_number_problems(image)
+        problems += tag_problems(image.label, image.tags)
+        problems += _missing_layer_problems(image, join)
+        found = [name for name in image.layers if join.files.find(name) is not None]
+        problems += layer_checks.link_problems(image.label, found, join.files.member)
+        if verifies:
+            problems += _config_digest_problems(image)
+    files = _layer_files(join)
+    problems += _diff_id_problems(join, files)
+    for file in files.values():
+        problems += layer_checks.compression_problems(file)
+    if verifies:
+        progress.begin('checking', _bytes_to_check(join, files))
+        for file in files.values():
+            problems += layer_checks.content_problems(file, _ADVICE, progress)
+        problems += _blob_problems(join, files, progress)
+    return problems
+
+
+def _v1_problems(join: Join) -> Problems:
+    """No archive was written by Docker 1.9 or older."""
+    for archive in join.archives:
+        if archive.is_v1:
+            text = f'{archive.archive.path!r} was written by Docker 1.9 or older'
+            advice = 'only such a Docker can load its images'
+            yield Problem(f'--layer: {text}: {advice}', is_error=False)
+
+
+# Configurations.
+
+
+def _config_problems(image: JoinedImage) -> Problems:
+    """The configuration is there, and is one."""
+    config = image.config
+    if config is None:
+        yield Problem(f'{image.label} is a configuration that no archive has: give a whole image')
+        return
+    if config.problem is not None:
+        yield Problem(f'{image.label} {config.problem}')
+        return
+    yield from configuration_problems(image.label, config)
+    if config.diff_ids is not None:
+        yield from history_problems(image.label, config, len(config.diff_ids))
+
+
+def _config_digest_problems(image: JoinedImage) -> Problems:
+    """The configuration has the SHA-256 in its names."""
+    if image.config is None:
+        return
+    for stored in image.stored:
+        expected = image_id_of(stored.config_name)
+        if is_sha256(expected) and expected != f'sha256:{image.id}':
+            text = f'{stored.archive.path!r}: {stored.config_name!r} has the SHA-256 {image.id}'
+            yield Problem(f'{text}: {_ADVICE}')
+
+
+# Layers.
+
+
+def _layer_number_problems(image: JoinedImage) -> Problems:
+    """There are as many layers as diff IDs, and no more than all clients take."""
+    count = len(image.layers)
+    if image.diff_ids is not None and len(image.diff_ids) != count:
+        text = f'rootfs.diff_ids has {len(image.diff_ids)} entries for {count} layers'
+        yield Problem(f'{image.label}: {text}: {_ADVICE}')
+    yield from layer_checks.layer_count_problems(image.label, count)
+
+
+def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
+    """Every layer is in one of the archives."""
+    for name in dict.fromkeys(image.layers):
+        if join.files.find(name) is None:
+            text = f'no archive has its layer {name!r}: give that of its base, too'
+            yield Problem(f'{image.label}: {text}')
+
+
+def _layer_files(join: Join) -> dict[str, LayerFile]:
+    """Returns the files of all layers that are there, by their names behind links."""
+    files = {}
+    for name, diff_ids in join.layers.diff_ids.items():
+        place = join.files.find(name)
+        if place is not None:
+            diff_id = diff_ids[0] if diff_ids else None
+            label = f'layer {name!r} of {place.archive.path!r}'
+            files[name] = LayerFile(label, place.source, diff_id, digest_in_blob_name(name))
+    return files
+
+
+def _diff_id_problems(join: Join, files: dict[str, LayerFile]) -> Problems:
+    """All images give a layer the same diff ID."""
+    for name, diff_ids in join.layers.diff_ids.items():
+        if len(diff_ids) > 1:
+            text = f'{files[name].label} is {diff_ids[0]} in one image'
+            yield Problem(f'{text}, and {diff_ids[1]} in another: leave one out')
+
+
+# The blobs of an OCI image layout.
+
+
+def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) -> Problems:
+    """Each blob that index.json leads to has the size and digest of its descriptor."""
+    checked = set(files)
+    for image in join.images:
+        checked.update(stored.config_name for stored in image.stored)
+    for blob in join.blobs:
+        place = join.files.find(blob.name)
+        if place is None:
+            continue
+        label = f'blob {blob.name!r} of {place.archive.path!r}'
+        if blob.size is not None and blob.size != place.member.size:
+            text = f'{label} has {place.member.size} bytes, not {blob.size}'
+            yield Problem(f'{text}: {_ADVICE}')
+        if blob.name == place.name and place.name in checked:
+            continue
+        algorithm = blob.digest.partition(':')[0]
+        found = f'{algorithm}:{place.source.hash_with(algorithm, progress)}'
+        yield from layer_checks.digest_problems(label, blob.digest, found, _ADVICE)
+
+
+def _bytes_to_check(join: Join, files: dict[str, LayerFile]) -> int:
+    size = sum(file.source.size for file in files.values())
+    for blob in join.blobs:
+        place = join.files.find(blob.name)
+        if place is not None and place.name not in files:
+            size += place.member.size
+    return size

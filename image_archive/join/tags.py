@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of images that are joined: no two images may have the same."""
+
+from collections.abc import Iterable
+
+from image_archive.errors import ArchiveError
+from image_archive.image.docker_manifest import Repositories
+from image_archive.image.stored import ImageArchive
+from image_archive.image.tags import parse_tag
+from image_archive.join.images import JoinedImage
+from image_archive.tar.archive import Archive
+
+
+def merge_repositories(all_repositories: Iterable[Repositories]) -> Repositories:
+    """Returns the names of several archives; of two identifiers for one tag the first counts.
+
+    Args:
+        all_repositories: the names of each archive, in their order.
+    """
+    merged: Repositories = {}
+    for repositories in all_repositories:
+        for repository, tags in repositories.items():
+            merged[repository] = {**tags, **merged.get(repository, {})}
+    return merged
+
+
+def check_tags(images: list[JoinedImage], archives: Iterable[ImageArchive]) -> None:
+    """Checks that no tag stands for two images.
+
+    Args:
+        images: the images of all archives.
+        archives: the archives.
+
+    Raises:
+        ArchiveError: a tag does.
+    """
+    claims = _Claims()
+    for image in images:
+        for stored in image.stored:
+            for tag in stored.tags:
+                claims.add(tag, image.id, stored.archive)
+    for images_of_archive in archives:
+        archive = images_of_archive.archive
+        ids = _ids_in(archive, images)
+        for repository, tags in images_of_archive.repositories.items():
+            for tag, v1_id in tags.items():
+                name = f'{repository}:{tag}'
+                # An image without an entry in manifest.json has no other ID.
+                image_id = ids.get(name) or ids.get(f'{v1_id}/layer.tar') or v1_id
+                claims.add(name, image_id, archive)
+
+
+class _Claims:
+    """Which image has each tag, and in which archive."""
+
+    def __init__(self) -> None:
+        self._images: dict[str, tuple[str, Archive]] = {}
+
+    def add(self, tag: str, image_id: str, archive: Archive) -> None:
+        """Raises ArchiveError if another image has the tag."""
+        parsed = parse_tag(tag)
+        name = tag if parsed is None else parsed.full_name
+        other_id, other = self._images.setdefault(name, (image_id, archive))
+        if other_id != image_id:
+            both = f'{other.path!r} and {archive.path!r} have'
+            if other is archive:
+                both = f'{archive.path!r} has'
+            text = f'{both} two images with the tag {tag!r}: give one another tag'
+            raise ArchiveError(text)
+
+
+def _ids_in(archive: Archive, images: list[JoinedImage]) -> dict[str, str]:
+    """Returns the IDs of the images in an archive, by their tags and by their top layers."""
+    ids: dict[str, str] = {}
+    for image in images:
+        for stored in image.stored:
+            if stored.archive is not archive:
+                continue
+            for tag in stored.tags:
+                ids.setdefault(tag, image.id)
+            if stored.layers:
+                ids.setdefault(stored.layers[-1], image.id)
+    return ids

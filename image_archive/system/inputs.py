@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a program reads."""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+
+from image_archive.errors import ArgumentError
+
+_SMALL_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
+
+
+@contextlib.contextmanager
+def errors_name(path: str) -> Iterator[None]:
+    """Makes the system's errors name a file as the user knows it.
+
+    Args:
+        path: the path as the user gave it.
+
+    Raises:
+        OSError: the one that was raised in the context; it names the path.
+    """
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
+        error.filename2 = None
+        raise
+
+
+def read_small_file(path: str) -> bytes:
+    """Reads all bytes of a small file, which may be a pipe.
+
+    Args:
+        path: the path; /dev/stdin and a shell's /dev/fd/N work.
+
+    Raises:
+        OSError: it cannot be read.
+        ArgumentError: it has over 64 MiB.
+    """
+    with errors_name(path), open(path, 'rb') as file:
+        data = file.read(_SMALL_LIMIT + 1)
+    if len(data) > _SMALL_LIMIT:
+        raise ArgumentError(f'{path!r} has over {_SMALL_LIMIT >> 20} MiB: give a smaller file')
+    return data
+
+
+class InputFile:
+    """A regular file that is opened once, however often it is read.
+
+    Attributes:
+        path: the path as the user gave it.
+        file: the file, open for reading.
+        size: its size in bytes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Opens the file.
+
+        Args:
+            path: the path of a regular file.
+
+        Raises:
+            OSError: it is missing, not a regular file, or cannot be opened.
+        """
+        self.path = path
+        with errors_name(path):
+            # Checked first, because opening a FIFO waits for its writer.
+            mode = os.stat(path).st_mode
+            if stat.S_ISDIR(mode):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.ESPIPE, 'Not a regular file')
+            self.file = open(path, 'rb')
+            self._status = os.fstat(self.file.fileno())
+        self.size = self._status.st_size
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if the file, or the file at its path, is not the one that was opened."""
+        with errors_name(self.path):
+            for now in (os.fstat(self.file.fileno()), os.stat(self.path)):
+                if _identity(now) != _identity(self._status):
+                    raise OSError(errno.ESTALE, 'it changed while it was read')
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.file.close()
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a program writes: each appears whole or not at all, and replaces no input."""
+
+import contextlib
+import errno
+import io
+import os
+import re
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+
+from image_archive.errors import ArgumentError
+from image_archive.system.inputs import errors_name
+
+# The signals that end a program by default, and can be handled.
+STOPPING_SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGALRM,
+    signal.SIGXCPU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+_LINKS_LIMIT = 40  # Linux follows as many
+
+
+class PartialFiles:
+    """The temporary files of a run, which a signal handler removes."""
+
+    def __init__(self) -> None:
+        self._paths: set[str] = set()
+
+    def add(self, path: str) -> None:
+        """Adds a file, which need not be there yet."""
+        self._paths.add(path)
+
+    def discard(self, path: str) -> None:
+        """Removes a file, if it is there."""
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+        self._paths.discard(path)
+
+    def forget(self, path: str) -> None:
+        """Forgets a file that was put in its place; path is the one that it had."""
+        self._paths.discard(path)
+
+    def discard_all(self) -> None:
+        """Removes all the files."""
+        for path in list(self._paths):
+            self.discard(path)
+
+
+class OutputFile:
+    """A file that appears at its path whole, or not at all; a context manager.
+
+    It is written beside its path, and put there by put_in_place(). A FIFO, a device and stdout
+    are written directly.
+
+    Attributes:
+        path: the path of the output; '-' is stdout.
+        name: the path, or 'standard output', for messages.
+        file: the file, open for writing.
+        target: the path of the file that is replaced, without links; None if the output is
+            written directly.
+    """
+
+    def __init__(self, path: str, partial_files: PartialFiles | None = None) -> None:
+        """Opens the file for writing.
+
+        Args:
+            path: the path of the output; '-' is stdout.
+            partial_files: gets the path of the temporary file while there is one.
+
+        Raises:
+            OSError: the directory is missing or cannot be written.
+        """
+        self.path = path
+        self.name = _name_of(path)
+        self._partial_files = partial_files or PartialFiles()
+        self.target: str | None = None
+        self._temporary: str | None = None
+        with errors_name(self.name):
+            descriptor = _descriptor(path)
+            if descriptor is not None:
+                # Opening /dev/stdout would truncate the file that stdout is redirected to.
+                self.file: io.FileIO = open(os.dup(descriptor), 'wb', buffering=0)
+            elif is_replaced(path):
+                self._open_beside(path)
+            else:
+                self.file = open(path, 'wb', buffering=0)
+
+    def _open_beside(self, path: str) -> None:
+        target = os.path.realpath(path)
+        if os.path.islink(target):
+            os.stat(target)  # raises ELOOP
+        if path.endswith('/'):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        self._temporary = _temporary_path(os.path.dirname(target))
+        self._partial_files.add(self._temporary)
+        self.file = open(self._temporary, 'xb', buffering=0)
+        self.target = target
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes all bytes of data.
+
+        Raises:
+            OSError: they cannot be written; it names the output.
+        """
+        rest = memoryview(data)
+        with errors_name(self.name):
+            while rest:
+                count = os.write(self.file.fileno(), rest)
+                rest = rest[count:]
+
+    def close(self) -> None:
+        """Closes the file, which is not in its place yet."""
+        with errors_name(self.name):
+            self.file.close()
+
+    def put_in_place(self) -> None:
+        """Puts the file at its path, where it replaces another one."""
+        self.close()
+        if self._temporary is None or self.target is None:
+            return
+        with errors_name(self.name):
+            os.replace(self._temporary, self.target)
+        self._partial_files.forget(self._temporary)
+        self._temporary = None
+
+    def discard(self) -> None:
+        """Removes the file, unless it is in its place."""
+        try:
+            self.file.close()
+        except (OSError, AttributeError):  # a full disk may fail here; or it was never opened
+            pass
+        if self._temporary is not None:
+            self._partial_files.discard(self._temporary)
+            self._temporary = None
+
+    def __enter__(self) -> 'OutputFile':
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def __del__(self) -> None:
+        self.discard()
+
+
+def _name_of(output: str) -> str:
+    """Returns the name of an output for messages."""
+    return 'standard output' if output == '-' else output
+
+
+def _temporary_path(directory: str) -> str:
+    return os.path.join(directory, f'.create_image-{os.urandom(8).hex()}.partial')
+
+
+def put_all_in_place(outputs: list[OutputFile]) -> None:
+    """Puts several files in their places; signals wait until all are there.
+
+    Args:
+        outputs: the files, completely written.
+
+    Raises:
+        OSError: one cannot be put in its place. Then the files before it are removed again and
+            the files that they replaced restored, as far as the file system has hard links.
+    """
+    for output in outputs:
+        output.close()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING_SIGNALS)
+    try:
+        with contextlib.ExitStack() as undone_on_errors:
+            for output in outputs[:-1]:
+                undone_on_errors.enter_context(_put_for_now(output))
+            outputs[-1].put_in_place()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _put_for_now(output: OutputFile) -> Iterator[None]:
+    """Puts a file in its place, and undoes that if the context ends with an error."""
+    target = output.target
+    if target is None:
+        output.put_in_place()
+        yield
+        return
+    had_old = os.path.exists(target)
+    kept = _second_name(target)
+    try:
+        output.put_in_place()
+        try:
+            yield
+        except OSError:
+            if kept is not None:
+                os.replace(kept, target)
+            elif not had_old:
+                os.unlink(target)
+            raise
+    finally:
+        if kept is not None:
+            PartialFiles().discard(kept)
+
+
+def _second_name(path: str) -> str | None:
+    """Gives a file a second name beside it; returns None if there is no file, or no hard links."""
+    name = _temporary_path(os.path.dirname(path))
+    try:
+        os.link(path, name)
+    except OSError:
+        return None
+    return name
+
+
+def is_replaced(path: str) -> bool:
+    """Tells whether an output is written beside its path, and then replaces the file there.
+
+    That is so for a regular file, and where there is no file yet.
+
+    Args:
+        path: the path of an output; '-' is stdout, which is written directly.
+    """
+    if _descriptor(path) is not None:
+        return False
+    return os.path.isfile(path) or not os.path.exists(path)
+
+
+def _descriptor(path: str) -> int | None:
+    """Returns the number of the open descriptor that a path stands for, or None.
+
+    These paths are '-', /dev/stdout, /dev/fd/3 and links to them. They are not opened as files:
+    once inputs are open, one of them may have the number of a descriptor that was closed.
+    """
+    if path == '-':
+        return 1
+    own_descriptors = rf'/dev/fd|/proc/{os.getpid()}(/task/[0-9]+)?/fd'
+    for _ in range(_LINKS_LIMIT):
+        directory, name = os.path.split(path)
+        directory = os.path.realpath(directory)
+        if re.fullmatch(own_descriptors, directory) and name.isdecimal():
+            return int(name)
+        path = os.path.join(directory, name)
+        if not os.path.islink(path):
+            break
+        path = os.path.join(directory, os.readlink(path))
+    return None
+
+
+def directory_for_temporary(output: str) -> str | None:
+    """Returns the directory of an output; None if the output is written directly.
+
+    A compressed archive is inflated there: it needs as much room as the output, and a file system
+    that shares blocks can share them with the output.
+
+    Args:
+        output: the path of the output; '-' is stdout.
+    """
+    if not is_replaced(output):
+        return None
+    return os.path.dirname(os.path.realpath(output))
+
+
+def check_output(
+    flag: str,
+    path: str,
+    inputs: Mapping[str, Sequence[str]],
+    replaceable: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Checks, before any file is opened, that an output can be written and destroys no input.
+
+    Args:
+        flag: the flag that names the output.
+        path: the path of the output; '-' is stdout.
+        inputs: the paths of the inputs, by the flags that name them.
+        replaceable: inputs that the output may replace as a whole: they are open until it does.
+
+    Raises:
+        ArgumentError: the output is an input.
+        OSError: its directory is missing, or it is a descriptor that is not open.
+    """
+    descriptor = _descriptor(path)
+    with errors_name(_name_of(path)):
+        if descriptor is not None:
+            os.fstat(descriptor)
+        elif is_replaced(path):
+            os.stat(os.path.join(os.path.dirname(os.path.realpath(path)), ''))
+    destroyed = dict(inputs)
+    if replaceable is not None and not is_replaced(path):
+        destroyed.update(replaceable)
+    for other_flag, others in destroyed.items():
+        for other in others:
+            if not _is_stream(other) and are_same_file(path, other):
+                text = f'{path!r} is what {other_flag} names: give another path'
+                raise ArgumentError(f'{flag}: {text}')
+
+
+def are_same_file(one: str, other: str) -> bool:
+    """Tells whether two paths are one file: by other spellings, links or mounts, too.
+
+    Args:
+        one: the path of a file that need not be there; '-' is stdout.
+        other: the path of another one.
+    """
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return os.path.samestat(_status(one), _status(other))
+    except OSError:  # one is missing; opening it reports that
+        return False
+
+
+def _is_stream(path: str) -> bool:
+    """Tells whether a path is a pipe, a terminal or the like, which no output destroys."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _status(path: str) -> os.stat_result:
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        return os.fstat(descriptor)
+    return os.stat(path)

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Archives to read from: opened once, their members known, their data at hand in any order.
+
+A compressed archive is inflated once, strictly to its end, into a file without a name. All other
+modules then see a plain archive, whose data the kernel can copy.
+"""
+
+import contextlib
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import IO, NamedTuple
+
+from absl import logging
+
+from image_archive.digests import new_hash
+from image_archive.errors import ArchiveError
+from image_archive.system.inputs import InputFile, errors_name
+from image_archive.system.outputs import directory_for_temporary
+from image_archive.system.progress import Progress
+from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate
+from image_archive.tar.content import Entry, Source, are_same_entries
+from image_archive.tar.names import normal_name, target_name
+from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
+
+_SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
+_MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
+_CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
+_PIECES_LIMIT = 2_000_000  # of all sparse members
+_LINKS_LIMIT = 16  # from one link to the next
+
+
+class Archive:
+    """An archive that is open.
+
+    Attributes:
+        path: its path as the user gave it.
+        members: all members, in their order.
+        names: the normal name of each member.
+        has_end: whether a block of zeros ended the archive.
+        compression: what detect_compression() returned for the file.
+    """
+
+    def __init__(
+        self,
+        opened: InputFile,
+        data: IO[bytes],
+        members: list[Member],
+        has_end: bool,
+        compression: str | None,
+        digests: dict[int, str],
+    ) -> None:
+        self.path = opened.path
+        self.members = members
+        self.names = [normal_name(member.name) for member in members]
+        self.has_end = has_end
+        self.compression = compression
+        self._input = opened
+        self._data = data
+        self._digests = digests
+        # Of two members with one name the first counts.
+        self._by_name: dict[str, Member] = {}
+        self._repeated: dict[str, list[Member]] = {}
+        for name, member in zip(self.names, members, strict=True):
+            first = self._by_name.setdefault(name, member)
+            if first is not member:
+                self._repeated.setdefault(name, [first]).append(member)
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if the file was changed since it was opened."""
+        self._input.check_unchanged()
+
+    def member(self, name: str) -> Member | None:
+        """Returns the member of a normal name; None if there is none."""
+        return self._by_name.get(name)
+
+    def find(self, name: str, is_included: Callable[[str], bool] | None = None) -> 'Place | None':
+        """Returns where the file of a name is, through links.
+
+        Args:
+            name: the normal name of the file.
+            is_included: tells whether a name is there; by default all names of members are.
+
+        Returns:
+            The place; None if there is no such file.
+        """
+        found = find_file(self._by_name, name, is_included)
+        if found is None:
+            return None
+        return Place(found, self, self._by_name[found])
+
+    def source(self, member: Member) -> Source:
+        """Returns the content of a file of this archive."""
+        return Source(
+            name=self.path,
+            file=self._data,
+            file_offset=member.offset,
+            size=member.size,
+            sparse_map=member.pieces,
+            digest=self._digests.get(member.offset),
+        )
+
+    def entry(self, member: Member) -> Entry:
+        """Returns what are_same_entries() compares of a member of this archive."""
+        source = self.source(member) if member.is_file else None
+        return Entry(member.kind, member.target, source)
+
+    def read(self, member: Member, limit: int | None = _SMALL_SIZE) -> bytes:
+        """Returns the bytes of a file of this archive.
+
+        Args:
+            member: the file.
+            limit: the most bytes that it may have; None for any number.
+
+        Raises:
+            ArchiveError: it has more bytes.
+            OSError: it cannot be read.
+        """
+        source = self.source(member)
+        if (limit is not None and member.size > limit) or source.digest is not None:
+            text = f'{member.name!r} has over {limit or _SMALL_SIZE} bytes: replace it'
+            raise ArchiveError(f'{self.path!r}: {text}')
+        return b''.join(source.blocks())
+
+    def read_file(self, name: str, limit: int | None = _SMALL_SIZE) -> bytes | None:
+        """Returns the bytes of the file of a name, through links; None if there is none.
+
+        Args:
+            name: the normal name of the file.
+            limit: the most bytes that it may have; None for any number.
+
+        Raises:
+            ArchiveError, OSError: as read().
+        """
+        place = self.find(name)
+        if place is None:
+            return None
+        return self.read(place.member, limit)
+
+    def check_repeated(self, names: Iterable[str]) -> None:
+        """Checks that members of one name are the same.
+
+        Docker takes the last of two members with one name, Podman and Skopeo take the first.
+
+        Args:
+            names: the normal names of the members that count; what they lead to counts, too.
+
+        Raises:
+            ArchiveError: a member that counts comes twice with different content.
+            OSError: the archive cannot be read.
+        """
+        if not self._repeated:
+            return
+        for name in self.with_targets(names):
+            members = self._repeated.get(name, [])
+            for other in members[1:]:
+                if not are_same_entries(self.entry(members[0]), self.entry(other)):
+                    text = f'{name!r} comes twice with different content: replace it'
+                    raise ArchiveError(f'{self.path!r}: {text}')
+
+    def with_targets(self, names: Iterable[str]) -> list[str]:
+        """Returns names, each once, and the names that links of these names lead to.
+
+        Args:
+            names: normal names of members, which need not be there.
+        """
+        found = dict.fromkeys(names)
+        pending = list(found)
+        while pending:
+            name = pending.pop()
+            for member in self._members_of(name):
+                if not member.is_link:
+                    continue
+                target = link_target(name, member)
+                if target not in found:
+                    found[target] = None
+                    pending.append(target)
+        return list(found)
+
+    def _members_of(self, name: str) -> list[Member]:
+        if name in self._repeated:
+            return self._repeated[name]
+        if name in self._by_name:
+            return [self._by_name[name]]
+        return []
+
+
+class Place(NamedTuple):
+    """Where a file is, behind all links.
+
+    Attributes:
+        name: the normal name of the member.
+        archive: the archive, open.
+        member: the member.
+    """
+
+    name: str
+    archive: Archive
+    member: Member
+
+    @property
+    def source(self) -> Source:
+        """The content of the file."""
+        return self.archive.source(self.member)
+
+    def read(self) -> bytes:
+        """Returns the bytes of a small file; raises what Archive.read() raises."""
+        return self.archive.read(self.member)
+
+
+def find_file(
+    members: Mapping[str, Member], name: str, is_included: Callable[[str], bool] | None = None
+) -> str | None:
+    """Returns the name of a file behind all links; None if there is no such file.
+
+    Args:
+        members: members by their normal names.
+        name: the normal name of the file, or of a link to it.
+        is_included: tells whether a name is there; by default all names of members are.
+    """
+    for _ in range(_LINKS_LIMIT):
+        member = members.get(name)
+        if member is None or (is_included is not None and not is_included(name)):
+            return None
+        if member.is_file:
+            return name
+        if not member.is_link:
+            return None
+        name = link_target(name, member)
+    return None
+
+
+def link_target(name: str, link: Member) -> str:
+    """Returns the normal name of the member that a link leads to.
+
+    Args:
+        name: the normal name of the link.
+        link: the link.
+    """
+    return target_name(name, link.target, link.kind == tarfile.SYMTYPE)
+
+
+@contextlib.contextmanager
+def open_archive(
+    path: str, keep_all: bool = True, beside: str = '-', progress: Progress | None = None
+) -> Iterator[Archive]:
+    """Opens an archive, plain or compressed, and reads its headers.
+
+    Args:
+        path: the path of a regular file.
+        keep_all: whether the data of large members will be read. A plain archive has them in any
+            case; of a compressed one, only the first bytes and the SHA-256 of the data are kept
+            otherwise.
+        beside: the path of an output beside which a compressed archive is inflated; '-' for the
+            system's directory for temporary files.
+        progress: advanced by the bytes of a compressed file that are read.
+
+    Yields:
+        The archive, which is open as long as the context lasts.
+
+    Raises:
+        OSError: the file is missing, not a regular file, or cannot be read.
+        ArchiveError: it is not a sound archive.
+    """
+    opened = InputFile(path)
+    with contextlib.closing(opened), contextlib.ExitStack() as stack:
+        with errors_name(path):
+            head = opened.file.peek(HEAD_SIZE)[:HEAD_SIZE]
+        compression = detect_compression(head)
+        data: IO[bytes] = opened.file
+        stream: Stream = _PlainStream(opened)
+        digests: dict[int, str] = {}
+        if compression is not None:
+            data, data_name = _temporary_file(beside)
+            stack.enter_context(data)
+            counted = _CountedFile(opened, progress or Progress())
+            inflated = _InflatedStream(inflate(counted, compression), data, data_name, keep_all)
+            digests = inflated.digests
+            stream = inflated
+        reader = TarReader(stream, repr(path))
+        members = _list_members(reader, path)
+        yield Archive(opened, data, members, reader.has_end, compression, digests)
+
+
+def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
+    """Makes a file without a name; returns it, and its directory's name for messages."""
+    directory = directory_for_temporary(beside)
+    name = beside
+    if directory is None:
+        name = tempfile.gettempdir()
+    with errors_name(name):
+        # Unbuffered: a buffer would be written, and could fail, when the file is closed.
+        return tempfile.TemporaryFile(dir=directory, buffering=0), name
+
+
+def _list_members(reader: TarReader, path: str) -> list[Member]:
+    """Returns all members of an archive; raises ArchiveError if they need too much memory."""
+    members = []
+    characters = 0
+    pieces = 0
+    for member in reader:
+        members.append(member)
+        characters += len(member.name) + len(member.target)
+        pieces += len(member.pieces or ()) // 2
+        if len(members) > _MEMBERS_LIMIT:
+            raise ArchiveError(f'{path!r} has over {_MEMBERS_LIMIT:,} members: give a smaller one')
+        if characters > _CHARACTERS_LIMIT:
+            text = f'has names of over {_CHARACTERS_LIMIT >> 20} MiB in all'
+            raise ArchiveError(f'{path!r} {text}: give a smaller one')
+        if pieces > _PIECES_LIMIT:
+            text = f'has sparse members of over {_PIECES_LIMIT:,} pieces in all'
+            raise ArchiveError(f'{path!r} {text}: give a smaller one')
+    if reader.has_more:
+        logging.warning('%r: what lies behind the end of the archive is passed over', path)
+    return members
+
+
+class _PlainStream:
+    """A plain archive, whose data are skipped without being read."""
+
+    def __init__(self, opened: InputFile) -> None:
+        self._opened = opened
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        with errors_name(self._opened.path):
+            data = self._opened.file.read(size)
+        self.position += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        self.position += size
+        self._opened.file.seek(self.position)
+        return self.position <= self._opened.size
+
+
+class _InflatedStream(BlockStream):
+    """An inflated archive. A file keeps what is read later, at the same offsets.
+
+    The data of large members are kept only if all are; otherwise the file has holes there, and
+    the SHA-256 of the data is kept.
+
+    Attributes:
+        digests: the SHA-256 of data that were not kept, in hex, by their offsets in the archive.
+    """
+
+    def __init__(
+        self, blocks: Iterator[bytes], copy: IO[bytes], copy_name: str, keep_all: bool
+    ) -> None:
+        """Makes a stream.
+
+        Args:
+            blocks: the content of the archive.
+            copy: the file that keeps what is read later.
+            copy_name: the name of that file in messages; it has none itself.
+            keep_all: whether the data of large members are kept.
+        """
+        super().__init__(blocks)
+        self._copy = copy
+        self._copy_name = copy_name
+        self._keep_all = keep_all
+        self.digests: dict[int, str] = {}
+
+    def read(self, size: int) -> bytes:
+        offset = self.position
+        data = super().read(size)
+        self._keep(offset, data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        start = self.position
+        end = start + size
+        kept_end = end
+        digest = None
+        if not self._keep_all and size > _SMALL_SIZE:
+            kept_end = start + HEAD_SIZE
+            digest = new_hash()
+        while self.position < end:
+            offset = self.position
+            limit = kept_end if offset < kept_end else end
+            data = self.read_some(limit - offset)
+            if not data:
+                return False
+            if offset < kept_end:
+                self._keep(offset, data)
+            if digest is not None:
+                digest.update(data)
+        if digest is not None:
+            self.digests[start] = digest.hexdigest()
+        return True
+
+    def _keep(self, offset: int, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        with errors_name(self._copy_name):
+            self._copy.seek(offset)
+            while rest:
+                count = self._copy.write(rest)
+                rest = rest[count:]
+
+
+class _CountedFile:
+    """The file of a compressed archive; progress shows how much of it was read."""
+
+    def __init__(self, opened: InputFile, progress: Progress) -> None:
+        self._opened = opened
+        self._progress = progress
+        progress.begin(f'reading {opened.path!r}', opened.size)
+
+    def read(self, size: int) -> bytes:
+        with errors_name(self._opened.path):
+            data = self._opened.file.read(size)
+        self._progress.advance(len(data))
+        return data

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The content of files: where it lies, read in blocks, compared."""
+
+import array
+import errno
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from image_archive.digests import new_hash
+from image_archive.system.inputs import errors_name
+from image_archive.system.progress import Progress
+from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
+from image_archive.tar.reader import BlockStream
+
+
+class RandomAccess(Protocol):
+    """A file that can be read at any offset."""
+
+    def seek(self, offset: int, /) -> object: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class ReopenedFile:
+    """A file that is opened again each time that it is read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._offset = 0
+
+    def seek(self, offset: int, /) -> None:
+        self._offset = offset
+
+    def read(self, size: int, /) -> bytes:
+        with open(self._path, 'rb') as file:
+            file.seek(self._offset)
+            return file.read(size)
+
+
+class Piece(NamedTuple):
+    """A piece of data in a file. Between two pieces of a content there are zeros.
+
+    Attributes:
+        offset: its offset in the content, in bytes.
+        file_offset: its offset in the file, in bytes.
+        size: its bytes.
+    """
+
+    offset: int
+    file_offset: int
+    size: int
+
+
+class Source(NamedTuple):
+    """The content of a file, or of a member of an archive.
+
+    Attributes:
+        name: the path of the file, for messages.
+        file: the file, open.
+        file_offset: where the data begin in the file, in bytes.
+        size: the bytes of the content.
+        sparse_map: Member.pieces of a sparse file; None if the data are the content.
+        digest: the SHA-256 of the data in hex, if only the first bytes of them are at hand.
+    """
+
+    name: str
+    file: RandomAccess
+    file_offset: int
+    size: int
+    sparse_map: 'array.array[int] | None' = None
+    digest: str | None = None
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yields the pieces of data of the content, in their order."""
+        if self.sparse_map is None:
+            yield Piece(0, self.file_offset, self.size)
+            return
+        file_offset = self.file_offset
+        for index in range(0, len(self.sparse_map), 2):
+            offset = self.sparse_map[index]
+            size = self.sparse_map[index + 1]
+            yield Piece(offset, file_offset, size)
+            file_offset += size
+
+    def blocks(self, progress: Progress | None = None) -> Iterator[bytes]:
+        """Yields the content in blocks of at most BLOCK_SIZE bytes.
+
+        Args:
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            OSError: the file cannot be read, or is shorter than it was.
+            AssertionError: the data are not at hand: a mistake of the caller.
+        """
+        if self.digest is not None:
+            raise AssertionError(f'{self.name!r}: the data were not kept')
+        progress = progress or Progress()
+        end = 0
+        for piece in self.pieces():
+            yield from zeros(piece.offset - end)
+            for block in self.read_piece(piece.file_offset, piece.size):
+                progress.advance(len(block))
+                yield block
+            end = piece.offset + piece.size
+        yield from zeros(self.size - end)
+
+    def head(self) -> bytes:
+        """Returns the first bytes of the content, by which its compression is recognised.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        first = next(self.pieces(), None)
+        if first is None or first.offset > 0:
+            return bytes(min(self.size, HEAD_SIZE))
+        return b''.join(self.read_piece(first.file_offset, min(first.size, HEAD_SIZE)))
+
+    def read_piece(self, file_offset: int, size: int) -> Iterator[bytes]:
+        """Yields bytes of the file, in blocks.
+
+        Args:
+            file_offset: where they begin in the file, in bytes.
+            size: how many bytes.
+
+        Raises:
+            OSError: the file cannot be read, or is shorter than it was.
+        """
+        end = file_offset + size
+        while file_offset < end:
+            with errors_name(self.name):
+                self.file.seek(file_offset)
+                block = self.file.read(min(end - file_offset, BLOCK_SIZE))
+                if not block:
+                    raise OSError(errno.ESTALE, 'it ends early')
+            yield block
+            file_offset += len(block)
+
+    def hash_with(self, algorithm: str, progress: Progress) -> str:
+        """Returns a hash of the content, in hex digits; reads all of it.
+
+        Args:
+            algorithm: 'sha256' or 'sha512'.
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            OSError: as blocks().
+        """
+        found = new_hash(algorithm)
+        for block in self.blocks(progress):
+            found.update(block)
+        return str(found.hexdigest())
+
+
+def zeros(size: int) -> Iterator[bytes]:
+    """Yields zeros, in blocks of at most BLOCK_SIZE bytes; size of them in all."""
+    block = bytes(min(size, BLOCK_SIZE))
+    while size > 0:
+        yield block[:size]
+        size -= len(block)
+
+
+def have_same_content(one: Source, other: Source, progress: Progress | None = None) -> bool:
+    """Tells whether two contents are the same; reads them only as far as they agree.
+
+    Args:
+        one: a content.
+        other: another one.
+        progress: advanced by the bytes that are compared.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    if one.size != other.size:
+        return False
+    if one.digest is not None or other.digest is not None:
+        return (one.digest, one.sparse_map) == (other.digest, other.sparse_map)
+    stream = BlockStream(other.blocks())
+    for block in one.blocks(progress):
+        if block != stream.read(len(block)):
+            return False
+    return True
+
+
+class Entry(NamedTuple):
+    """What is under a name in an archive, as far as two members of that name may differ.
+
+    Attributes:
+        kind: the type of the member, as tarfile names it.
+        target: the target of a link, as it is stored.
+        source: the content of a file; None for other kinds.
+    """
+
+    kind: bytes
+    target: str
+    source: Source | None
+
+
+def are_same_entries(one: Entry, other: Entry, progress: Progress | None = None) -> bool:
+    """Tells whether two members of one name are the same: kind, target, content.
+
+    Args:
+        one: a member.
+        other: another one.
+        progress: advanced by the bytes that are compared.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    if (one.kind, one.target) != (other.kind, other.target):
+        return False
+    if one.source is None or other.source is None:
+        return True
+    return have_same_content(one.source, other.source, progress)

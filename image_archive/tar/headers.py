@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The headers of tar members: ustar, GNU and PAX, and the maps of sparse files of every format.
+
+Read by code of our own, because Python's tarfile reads otherwise than GNU tar, Docker, Podman,
+Skopeo and containerd: it takes the times in headers of old GNU tar for a name, a damaged header
+for the end, and a sparse map beside a size record for damage. What all of these programs agree on
+is read here; what all of them take for damage is damage.
+"""
+
+import array
+import re
+import tarfile
+
+BLOCK = tarfile.BLOCKSIZE
+EXTENSION_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more
+EXTENSIONS_LIMIT = 4 << 20  # bytes of all extended headers of one member
+OWNER_LIMIT = (1 << 56) - 1  # the largest number that a field of a header holds
+_SIZE_LIMIT = 1 << 40  # bytes of one member
+_PIECES_LIMIT = 1_000_000  # islands of data in one sparse member
+_DIGITS_LIMIT = 20  # of a number in a PAX record; 2**64 has as many
+
+# POSIX ustar: a contiguous file is read as a file. Sparse files become plain ones.
+_FILE_KINDS = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE)
+_GNU_DUMPDIR = b'D'  # a directory of `tar --listed-incremental`, with the names in it as data
+GNU_VOLUME_LABEL = b'V'  # of `tar --label`
+# Members of these kinds have no data, whatever their size says: Go's archive/tar, with which
+# Docker, Podman, Skopeo and containerd read archives, reads them so.
+KINDS_WITHOUT_DATA = (
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
+EXTENSIONS = (
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class Damage(Exception):
+    """A header cannot be right; the text says why, in words that follow a name."""
+
+    def __init__(self, text: str = 'is damaged') -> None:
+        super().__init__(text)
+
+
+class Header:
+    """The used fields of a header block (POSIX ustar; GNU tar's manual, "Basic Format")."""
+
+    def __init__(self, block: bytes) -> None:
+        if not _has_valid_checksum(block):
+            raise Damage
+        self.block = block
+        self.name = text_of(block[0:100])
+        self.mode = _field(block[100:108])
+        self.uid = _field(block[108:116])
+        self.gid = _field(block[116:124])
+        self.size = _field(block[124:136])
+        _field(block[136:148])  # the time is not used, but must be a number
+        self.kind = block[156:157]
+        self.target = text_of(block[157:257])
+        self.uname = ''
+        self.gname = ''
+        self.real_size = 0
+        is_ustar = block[257:263] == b'ustar\0'
+        is_gnu = block[257:265] == b'ustar  \0'
+        if is_ustar or is_gnu:
+            self.uname = text_of(block[265:297])
+            self.gname = text_of(block[297:329])
+            # Go's archive/tar takes bad device numbers for damage, even those of files.
+            _field(block[329:337])
+            _field(block[337:345])
+        # Headers of old GNU tar have times in the place of the prefix.
+        if is_ustar and block[345]:
+            self.name = f'{text_of(block[345:500])}/{self.name}'
+        if self.kind == tarfile.GNUTYPE_SPARSE:
+            if not is_gnu:  # star has a map too, but in another place
+                raise Damage
+            self.real_size = _field(block[483:495])
+
+
+def _has_valid_checksum(block: bytes) -> bool:
+    field = block[148:156]
+    try:
+        stored = _octal(field)
+    except Damage:
+        return False
+    # Its own field counts as blanks.
+    unsigned = sum(block) - sum(field) + len(field) * ord(' ')
+    if stored == unsigned:
+        return True
+    # Some old programs added signed bytes.
+    others = block[:148] + block[156:]
+    return stored == unsigned - 256 * sum(1 for byte in others if byte > 127)
+
+
+def _field(field: bytes) -> int:
+    """Returns the number in a header: octal digits, or GNU's base 256."""
+    if not field[0] & 0x80:
+        return _octal(field)
+    # Two's complement in all bits but the first.
+    bits = 8 * len(field) - 1
+    number = int.from_bytes(field, 'big') - (1 << bits)
+    if field[0] & 0x40:
+        number -= 1 << bits
+    if number.bit_length() > 63:
+        raise Damage
+    return number
+
+
+def _octal(field: bytes) -> int:
+    # Some old programs wrote a zero byte in front.
+    digits = field.strip(b' \0').partition(b'\0')[0]
+    if not digits:
+        return 0
+    if digits.strip(b'01234567'):
+        raise Damage
+    return int(digits, 8)
+
+
+def text_of(field: bytes) -> str:
+    return field.partition(b'\0')[0].decode('utf-8', 'surrogateescape')
+
+
+def member_kind(kind: bytes, name: str) -> bytes:
+    """Returns the kind of a member, by its type and name."""
+    if kind == tarfile.AREGTYPE and name.endswith('/'):  # as before ustar
+        return tarfile.DIRTYPE
+    if kind in _FILE_KINDS:
+        return tarfile.REGTYPE
+    if kind == _GNU_DUMPDIR:
+        return tarfile.DIRTYPE
+    return kind
+
+
+def decimal(text: str) -> int:
+    if len(text) > _DIGITS_LIMIT or not (text.isascii() and text.isdecimal()):
+        raise Damage
+    return int(text)
+
+
+def number_of(records: dict[str, str], key: str, default: int) -> int:
+    if key not in records:
+        return default
+    return decimal(records[key])
+
+
+def real_size(records: dict[str, str], stored_size: int) -> int:
+    """Returns the size of a sparse file with its holes, which stands under two keys."""
+    size = number_of(records, 'GNU.sparse.realsize', stored_size)
+    return number_of(records, 'GNU.sparse.size', size)
+
+
+def parse_records(data: bytes) -> dict[str, str]:
+    """Returns the records of an extended header (POSIX pax) that are used.
+
+    Args:
+        data: records of the form "LENGTH KEY=VALUE\n"; the length, in bytes, is that of the
+            whole record.
+
+    Raises:
+        Damage: a record is not of that form.
+    """
+    records: dict[str, str] = {}
+    sparse_pairs: list[str] = []
+    start = 0
+    while start < len(data):
+        space = data.find(b' ', start, start + _DIGITS_LIMIT)
+        if space < 0:
+            # GNU tar passes over zeros that fill up a header.
+            if data[start:].strip(b'\0'):
+                raise Damage
+            break
+        end = start + decimal(data[start:space].decode('latin-1'))
+        key, equals, content = data[space + 1 : end - 1].partition(b'=')
+        if not space < end - 1 < len(data) or data[end - 1] != ord('\n') or not equals or not key:
+            raise Damage
+        start = end
+        word = key.decode('utf-8', 'surrogateescape')
+        if word in _SPARSE_PAIR:
+            # GNU tar's format 0.0 has two records for each piece.
+            if word != _SPARSE_PAIR[len(sparse_pairs) % 2]:
+                raise Damage
+            sparse_pairs.append(content.decode('latin-1'))
+        elif word in _RECORDS:
+            value = content.decode('utf-8', 'surrogateescape')
+            if '\0' in value:
+                raise Damage
+            records[word] = value
+        elif word in _TIMES and content and not _TIME.fullmatch(content):
+            raise Damage
+    if sparse_pairs:
+        records['GNU.sparse.map'] = ','.join(sparse_pairs)
+    return records
+
+
+_SPARSE_PAIR = ('GNU.sparse.offset', 'GNU.sparse.numbytes')
+# Times are not used, but what is no time is damage to all clients.
+_TIMES = ('atime', 'ctime', 'mtime')
+_TIME = re.compile(rb'-?[0-9]+(\.[0-9]*)?')
+_RECORDS = (
+    'path',
+    'linkpath',
+    'size',
+    'uid',
+    'gid',
+    'uname',
+    'gname',
+    'GNU.sparse.major',
+    'GNU.sparse.name',
+    'GNU.sparse.realsize',
+    'GNU.sparse.size',
+    'GNU.sparse.numblocks',
+    'GNU.sparse.map',
+)
+
+
+def add_old_gnu_pieces(pieces: 'array.array[int]', table: bytes) -> None:
+    """Adds the entries of a table, up to an empty one: 12 bytes of offset and 12 of size each."""
+    for start in range(0, len(table), 24):
+        offset = table[start : start + 12]
+        size = table[start + 12 : start + 24]
+        if not any(offset) and not any(size):
+            break
+        for field in (offset, size):
+            append_number(pieces, _field(field))
+    check_count(len(pieces))
+
+
+def sparse_map(records: dict[str, str]) -> 'array.array[int]':
+    """Returns the map of a sparse file of GNU's formats 0.0 and 0.1."""
+    numbers = records['GNU.sparse.map'].split(',')
+    check_count(len(numbers))
+    if len(numbers) != 2 * number_of(records, 'GNU.sparse.numblocks', 0):
+        raise Damage
+    pieces = array.array('q')
+    for number in numbers:
+        append_number(pieces, decimal(number))
+    return pieces
+
+
+def append_number(pieces: 'array.array[int]', number: int) -> None:
+    if not 0 <= number <= _SIZE_LIMIT:
+        raise Damage
+    pieces.append(number)
+
+
+def check_size(size: int) -> None:
+    if size < 0:
+        raise Damage
+    if size > _SIZE_LIMIT:
+        raise Damage(f'has a member of over {_SIZE_LIMIT >> 40} TiB')
+
+
+def check_count(count: int) -> None:
+    if count > 2 * _PIECES_LIMIT:
+        raise Damage(f'has a sparse map of over {_PIECES_LIMIT:,} pieces')
+
+
+def check_map(pieces: 'array.array[int]', size: int, stored_size: int) -> None:
+    """Raises Damage unless the pieces are in order, inside the content, and all stored."""
+    if len(pieces) % 2:
+        raise Damage
+    end = 0
+    total = 0
+    for index in range(0, len(pieces), 2):
+        offset, length = pieces[index], pieces[index + 1]
+        # A last entry of no bytes says where the content ends.
+        if offset < end or offset + length > size:
+            raise Damage
+        end = offset + length
+        total += length
+    if total > stored_size:
+        raise Damage

@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads tar streams, once and from front to back."""
+
+import array
+import sys
+import tarfile
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from image_archive.errors import ArchiveError
+from image_archive.tar import headers
+from image_archive.tar.compression import BLOCK_SIZE, StreamError, UnreadableError
+
+
+class Member(NamedTuple):
+    """A member of an archive.
+
+    Attributes:
+        name: the name as the archive spells it, without a slash at its end.
+        kind: tarfile.REGTYPE, DIRTYPE, SYMTYPE, LNKTYPE, or another type.
+        mode: the permissions, up to 0o7777.
+        uid: the number of the owner.
+        gid: the number of the group.
+        uname: the name of the owner.
+        gname: the name of the group.
+        target: the target of a link, as it is stored; empty for other kinds.
+        size: bytes of content; 0 for everything but files.
+        offset: where the data begin in the archive, in bytes.
+        pieces: of a sparse file, the offset in the content and the bytes of each island of data,
+            one number after the other; None if the data are the content.
+    """
+
+    name: str
+    kind: bytes
+    mode: int
+    uid: int
+    gid: int
+    uname: str
+    gname: str
+    target: str
+    size: int
+    offset: int
+    pieces: 'array.array[int] | None'
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind == tarfile.REGTYPE
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == tarfile.DIRTYPE
+
+    @property
+    def is_link(self) -> bool:
+        return self.kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)
+
+
+class Stream(Protocol):
+    """What a TarReader reads."""
+
+    @property
+    def position(self) -> int:
+        """The number of bytes that were read or skipped."""
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes: size of them, fewer only at the end."""
+
+    def skip(self, size: int) -> bool:
+        """Skips some bytes; tells whether there were as many."""
+
+
+class BlockStream:
+    """A stream of the blocks that an iterator yields."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = memoryview(b'')
+        self.position = 0
+
+    def read_some(self, limit: int) -> memoryview:
+        """Returns some of the next bytes, at most limit of them; none only at the end."""
+        while not self._rest:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            self._rest = memoryview(block)
+        data = self._rest[:limit]
+        self._rest = self._rest[limit:]
+        self.position += len(data)
+        return data
+
+    def read(self, size: int) -> bytes:
+        data = self.read_some(size)
+        if len(data) == size:
+            return bytes(data)
+        parts = bytearray(data)
+        while len(parts) < size:
+            data = self.read_some(size - len(parts))
+            if not data:
+                break
+            parts += data
+        return bytes(parts)
+
+    def skip(self, size: int) -> bool:
+        while size:
+            data = self.read_some(size)
+            if not data:
+                return False
+            size -= len(data)
+        return True
+
+
+class TarReader:
+    """Iterates over the members of a tar stream.
+
+    Attributes:
+        has_end: whether a block of zeros ended the archive; known at the end.
+        has_more: whether anything but zeros follows the end; known at the end.
+    """
+
+    def __init__(self, stream: Stream, label: str) -> None:
+        """Makes a reader.
+
+        Args:
+            stream: the archive.
+            label: the name of the archive in messages.
+        """
+        self._stream = stream
+        self._label = label
+        self._where = 'or not a tar archive'
+        self._global_records: dict[str, str] = {}
+        self.has_end = False
+        self.has_more = False
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yields each member, and reads to the end of the stream.
+
+        The data of a member are skipped when the next one is asked for.
+
+        Raises:
+            ArchiveError: it is not a tar archive, damaged, cut off, or beyond a limit.
+            OSError: it cannot be read.
+        """
+        stored_size = 0
+        while True:
+            try:
+                self._skip_data(stored_size)
+                header = self._next_header()
+                if header is None:
+                    self._read_to_the_end()
+                    return
+                member, stored_size = self._read_member(header)
+            except (headers.Damage, StreamError) as error:
+                text = f'{self._label} {error} {self._where}: replace it'
+                raise ArchiveError(text) from error
+            except UnreadableError as error:
+                raise ArchiveError(f'{self._label} {error}') from error
+            if member is not None:
+                yield member
+
+    def _read_exactly(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        if len(data) < size:
+            raise headers.Damage('is cut off')
+        return data
+
+    def _skip_data(self, size: int) -> None:
+        """Skips the data of a member, and the padding of their last block."""
+        if not self._stream.skip(size):
+            raise headers.Damage('is cut off')
+        # `umoci insert` ends layers with the last byte of data (seen with 0.4.7).
+        self._stream.skip(-size % headers.BLOCK)
+
+    def _next_header(self) -> bytes | None:
+        """Returns the next block with a header, or None at the end of the archive."""
+        block = self._stream.read(headers.BLOCK)
+        if not block and self._stream.position:
+            return None
+        if len(block) < headers.BLOCK:
+            raise headers.Damage('is cut off')
+        if any(block):
+            return block
+        self.has_end = True
+        # POSIX: two blocks of zeros end an archive. Programs that stopped early wrote one.
+        second = self._stream.read(headers.BLOCK)
+        if any(second):
+            raise headers.Damage
+        return None
+
+    def _read_to_the_end(self) -> None:
+        """Reads what follows the end: in a compressed stream, damage may be found there."""
+        while True:
+            block = self._stream.read(BLOCK_SIZE)
+            if not block:
+                return
+            if block.count(0) != len(block):
+                self.has_more = True
+
+    def _read_member(self, block: bytes) -> tuple[Member | None, int]:
+        """Reads the headers of a member.
+
+        Returns:
+            The member, or None for what is no member (a volume label, a global header); and the
+            number of bytes of its data.
+        """
+        records: dict[str, str] = {}
+        long_names: dict[bytes, str] = {}
+        header = headers.Header(block)
+        total_size = 0
+        while header.kind in headers.EXTENSIONS:
+            total_size += headers.BLOCK + header.size
+            data = self._read_extension(header.size, total_size)
+            if header.kind in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+                # Of several, GNU tar and Go's archive/tar take only the last.
+                records = headers.parse_records(data)
+            elif header.kind == tarfile.XGLTYPE:
+                # It need not be followed by a member.
+                self._global_records.update(headers.parse_records(data))
+                return None, 0
+            else:
+                long_names[header.kind] = headers.text_of(data)
+            header = headers.Header(self._read_exactly(headers.BLOCK))
+        if self._global_records:
+            records = {**self._global_records, **records}
+        # POSIX pax: an empty value cancels a record.
+        records = {key: value for key, value in records.items() if value}
+        return self._make_member(header, records, long_names)
+
+    def _read_extension(self, size: int, total_size: int) -> bytes:
+        """Reads the data of an extended header.
+
+        Args:
+            size: the number of bytes.
+            total_size: the bytes of all extended headers of this member up to here.
+        """
+        if size < 0:
+            raise headers.Damage
+        if size > headers.EXTENSION_LIMIT:
+            raise headers.Damage(f'has a header of over {headers.EXTENSION_LIMIT >> 20} MiB')
+        if total_size > headers.EXTENSIONS_LIMIT:
+            raise headers.Damage(f'has headers of over {headers.EXTENSIONS_LIMIT >> 20} MiB')
+        return self._read_exactly(size + -size % headers.BLOCK)[:size]
+
+    def _make_member(
+        self, header: headers.Header, records: dict[str, str], long_names: dict[bytes, str]
+    ) -> tuple[Member | None, int]:
+        name = records.get('path', long_names.get(tarfile.GNUTYPE_LONGNAME, header.name))
+        name = records.get('GNU.sparse.name', name)
+        target = records.get('linkpath', long_names.get(tarfile.GNUTYPE_LONGLINK, header.target))
+        self._where = f'in or after member {name[:200]!r}'
+        kind = headers.member_kind(header.kind, name)
+        stored_size = headers.number_of(records, 'size', header.size)
+        if header.kind in headers.KINDS_WITHOUT_DATA:
+            stored_size = 0
+        size = stored_size if kind == tarfile.REGTYPE else 0
+        pieces = None
+        if header.kind == tarfile.GNUTYPE_SPARSE:
+            size = header.real_size
+            pieces = self._read_old_gnu_map(header.block)
+        elif records.get('GNU.sparse.major', '0') != '0':
+            size = headers.real_size(records, stored_size)
+            before = self._stream.position
+            pieces = self._read_map_in_data(stored_size)
+            stored_size -= self._stream.position - before
+        elif 'GNU.sparse.map' in records:
+            size = headers.real_size(records, stored_size)
+            pieces = headers.sparse_map(records)
+        headers.check_size(size)
+        headers.check_size(stored_size)
+        if pieces is not None:
+            if kind != tarfile.REGTYPE:
+                raise headers.Damage
+            headers.check_map(pieces, size, stored_size)
+        uid = headers.number_of(records, 'uid', header.uid)
+        gid = headers.number_of(records, 'gid', header.gid)
+        if not 0 <= uid <= headers.OWNER_LIMIT or not 0 <= gid <= headers.OWNER_LIMIT:
+            raise headers.Damage
+        if header.kind == headers.GNU_VOLUME_LABEL:
+            return None, stored_size
+        member = Member(
+            name=name.rstrip('/'),
+            kind=kind,
+            mode=header.mode & 0o7777,
+            uid=uid,
+            gid=gid,
+            uname=sys.intern(records.get('uname', header.uname)),
+            gname=sys.intern(records.get('gname', header.gname)),
+            target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
+            size=size,
+            offset=self._stream.position,
+            pieces=pieces,
+        )
+        return member, stored_size
+
+    def _read_old_gnu_map(self, block: bytes) -> 'array.array[int]':
+        """Reads the map of GNU's oldest sparse format: in the header, and in blocks after it."""
+        pieces = array.array('q')
+        headers.add_old_gnu_pieces(pieces, block[386:482])
+        is_extended = block[482]
+        while is_extended:
+            block = self._read_exactly(headers.BLOCK)
+            headers.add_old_gnu_pieces(pieces, block[:504])
+            is_extended = block[504]
+        return pieces
+
+    def _read_map_in_data(self, stored_size: int) -> 'array.array[int]':
+        """Reads the map of GNU's sparse format 1.0: a number on each line, before the data."""
+        pieces = array.array('q')
+        count: int | None = None
+        rest = b''
+        while count is None or len(pieces) < count:
+            stored_size -= headers.BLOCK
+            if stored_size < 0:
+                raise headers.Damage
+            *lines, rest = (rest + self._read_exactly(headers.BLOCK)).split(b'\n')
+            if len(rest) > headers.BLOCK:
+                raise headers.Damage
+            for line in lines:
+                number = headers.decimal(line.decode('latin-1'))
+                if count is None:
+                    count = 2 * number
+                    headers.check_count(count)
+                elif len(pieces) < count:
+                    headers.append_number(pieces, number)
+        return pieces

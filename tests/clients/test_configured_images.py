@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images made by both programs in real clients: containers are as the flags said."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from support.clients import Containerd
+from support.images import Parts, base_diff_ids
+from support.needs import require
+from support.project import DATA
+from support.running import build
+from support.tars import make_tar, sha256
+
+TAG = 'example/app:1.0'
+SCRIPT = '/busybox id -u; /busybox id -g; pwd; echo $GREETING; /busybox cat greeting'
+FLAGS = [
+    f'--entrypoint=["/busybox", "sh", "-c", "{SCRIPT}"]',
+    '--env=GREETING=hello',
+    '--env="PATH=/app:${PATH}","LISTED=a, b"',
+    '--labels=org.example.role=derived,new=a=b',
+    '--ports=8080,53/udp',
+    '--volumes=/data',
+    '--user=12:34',
+    '--workdir=/srv',
+    '--stop_signal=SIGINT',
+]
+CONFIG = {
+    'Entrypoint': ['/busybox', 'sh', '-c', SCRIPT],
+    'Env': ['PATH=/app:/usr/bin:/bin', 'GREETING=hello', 'LISTED=a, b'],
+    'ExposedPorts': {'8080/tcp': {}, '53/udp': {}},
+    'Labels': {'org.example.role': 'derived', 'new': 'a=b'},
+    'StopSignal': 'SIGINT',
+    'User': '12:34',
+    'Volumes': {'/data': {}},
+    'WorkingDir': '/srv',
+}
+
+
+@pytest.mark.parametrize('base', ['docker-20.10.tar', 'docker-29-pulled.tar', 'podman-4.3.tar.xz'])
+def test_a_container_is_as_the_flags_said(store, tmp_path, base):
+    require('busybox')
+    busybox = pathlib.Path(shutil.which('busybox')).read_bytes()
+    path = DATA / 'bases' / base
+    parts = Parts(tmp_path, base=path)
+    layer = make_tar(tmp_path / 'busybox.tar', {'busybox': busybox}, mode=0o755)
+    parts.layers = [(sha256(layer.read_bytes()), layer)]
+    flags = [f'--output={parts.config}', f'--base={path}', *parts.layer_flags, *FLAGS]
+    build(*flags, program='create_image_config')
+    parts.id = sha256(parts.config.read_bytes())
+    build(*parts.flags, f'--tag={TAG}', '--verify')
+    store.load(parts.output)
+    assert store.config_digest(TAG) == parts.id
+    greeting = store.files(TAG)['srv/greeting']
+    config = json.loads(parts.config.read_text())
+    assert config['config'] == CONFIG
+    assert config['rootfs']['diff_ids'] == [*base_diff_ids(), *parts.diff_ids]
+    if isinstance(store, Containerd):
+        command = ['run', '--rm', '--snapshotter=native', f'docker.io/{TAG}', 'app']
+        printed = store(*command).splitlines()
+    else:
+        shown = json.loads(store('image', 'inspect', '--format={{json .Config}}', TAG))
+        assert {key: shown[key] for key in CONFIG} == CONFIG
+        printed = store.run(TAG).splitlines()
+    assert printed == ['12', '34', '/srv', 'hello', *greeting.decode().splitlines()]

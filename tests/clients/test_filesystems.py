@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real XFS and Btrfs in loop mounts: the same bytes as elsewhere, and shared blocks."""
+
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from support.images import configuration
+from support.measuring import measure
+from support.needs import missing, require
+from support.running import build
+from support.tars import sha256
+
+MIB = 1 << 20
+SLACK = MIB  # what an archive may add to a disk that shares its blocks
+
+
+def shell(*command, **options):
+    return subprocess.run(command, check=True, capture_output=True, **options).stdout
+
+
+@pytest.fixture(scope='module', params=['xfs', 'btrfs'])
+def mount(request, tmp_path_factory):
+    """An empty file system of 24 GiB, which takes disk only for what is written."""
+    kind = request.param
+    require(f'mkfs.{kind}', 'mount')
+    if os.geteuid() != 0:
+        missing('only root may mount')
+    folder = tmp_path_factory.mktemp(kind)
+    image, point = folder / 'image', folder / 'mount'
+    with image.open('wb') as f:
+        f.truncate(24 << 30)
+    point.mkdir()
+    shell(f'mkfs.{kind}', '-q', image)
+    try:
+        shell('mount', '-o', 'loop', image, point)
+    except subprocess.CalledProcessError as error:
+        missing(f'{kind} cannot be mounted: {error.stderr.decode()}')
+    yield point
+    shell('umount', point)
+    image.unlink()
+
+
+@pytest.fixture
+def folder(mount):
+    """An empty folder there."""
+    point = mount / 'folder'
+    point.mkdir()
+    yield point
+    shell('rm', '-rf', point)
+
+
+def used(path):
+    shell('sync', '-f', path)
+    stat = os.statvfs(path)
+    return (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+
+
+def large_file(path, size):
+    """Writes a file whose blocks all differ."""
+    with path.open('wb') as f:
+        for number in range(size // MIB):
+            f.write(hashlib.sha256(b'%d' % number).digest() * (MIB // 32))
+    return path
+
+
+class Image:
+    """An image of one layer, which is not read for its ID.
+
+    Attributes:
+        flags: those that name its parts.
+        layer_name: the name of the layer in the archive.
+        blob_name: the same with --oci.
+    """
+
+    def __init__(self, folder, layer, name='image'):
+        layer_id = sha256(name.encode())
+        content = json.dumps(configuration([f'sha256:{layer_id}'])).encode()
+        config = folder / f'{name}.json'
+        config.write_bytes(content)
+        identifier = sha256(content)
+        self.flags = [f'--id={identifier}', f'--config={config}', f'--layer={layer_id}={layer}']
+        self.layer_name = f'{identifier}/{layer_id}.tar'
+        self.blob_name = f'blobs/sha256/{layer_id}'
+
+
+def make_image(folder, layer, name='image'):
+    """Writes the archive of an image; returns the image and the archive's path."""
+    image, archive = Image(folder, layer, name), folder / f'{name}.tar'
+    build(*image.flags, f'--output={archive}')
+    return image, archive
+
+
+def shared_extents(path):
+    lines = shell('filefrag', '-v', path).decode().splitlines()
+    return [line for line in lines if 'shared' in line]
+
+
+def assert_holds(archive, name, path):
+    """A member has the content of a file."""
+    with tarfile.open(archive) as tar, path.open('rb') as original:
+        content = tar.extractfile(name)
+        while block := original.read(MIB):
+            assert content.read(MIB) == block
+        assert content.read() == b''
+
+
+def test_the_same_bytes_everywhere(folder, tmp_path):
+    layer = large_file(tmp_path / 'layer.tar', 3 * MIB)
+    with layer.open('ab') as f:
+        f.write(b'more')
+    near, far = folder / 'near.tar', tmp_path / 'far.tar'
+    image = Image(tmp_path, layer)
+    build(*image.flags, f'--output={far}')
+    expected = far.read_bytes()
+    build(*image.flags, f'--output={near}')
+    assert near.read_bytes() == expected
+    shell('cp', '--reflink=never', layer, folder / 'layer.tar')
+    image = Image(tmp_path, folder / 'layer.tar')
+    build(*image.flags, f'--output={near}')
+    assert near.read_bytes() == expected
+    assert shared_extents(near)
+    done = build(*image.flags, '--output=-')
+    assert done.stdout == expected
+    if os.access('/dev/shm', os.W_OK):
+        memory = f'/dev/shm/{os.urandom(8).hex()}.tar'
+        try:
+            build(*image.flags, f'--output={memory}')
+            with open(memory, 'rb') as f:
+                assert f.read() == expected
+        finally:
+            os.unlink(memory)
+
+
+@pytest.mark.parametrize(
+    'size', [0, 1, 4095, 4096, 65535, 65536, 65537, 69631, 69632, 69633, 1234567]
+)
+def test_sizes_at_the_edges(folder, size):
+    layer = folder / 'layer'
+    layer.write_bytes(os.urandom(size))
+    below, base = make_image(folder, layer, 'below')
+    above = Image(folder, layer, 'above')
+    output = folder / 'output.tar'
+    build(*above.flags, f'--legacy_base={base}', f'--output={output}')
+    with tarfile.open(output) as tar:
+        for name in (below.layer_name, above.layer_name):
+            assert tar.extractfile(name).read() == layer.read_bytes()
+            if size >= 65536:
+                assert tar.getmember(name).offset_data % 4096 == 0
+
+
+def test_three_generations_share_a_gigabyte(folder):
+    layer = large_file(folder / 'layer.tar', 1024 * MIB)
+    before = used(folder)
+    lowest, archive = make_image(folder, layer, 'lowest')
+    for name in ('first', 'second', 'third'):
+        image, base = Image(folder, folder / 'lowest.json', name), archive
+        archive = folder / f'{name}.tar'
+        build(*image.flags, f'--legacy_base={base}', f'--output={archive}')
+    assert used(folder) - before < SLACK
+    assert shared_extents(archive)
+    assert_holds(archive, lowest.layer_name, layer)
+
+
+def test_an_oci_layout_shares_its_layers_and_those_of_its_base(folder):
+    lower = large_file(folder / 'lower.tar', 64 * MIB)
+    upper = large_file(folder / 'upper.tar', 65 * MIB)
+    before = used(folder)
+    below, base = make_image(folder, lower, 'below')
+    layer_id = sha256(b'above')
+    diff_ids = [f'sha256:{sha256(b"below")}', f'sha256:{layer_id}']
+    content = json.dumps(configuration(diff_ids)).encode()
+    config = folder / 'above.json'
+    config.write_bytes(content)
+    parts = [f'--id={sha256(content)}', f'--config={config}', f'--layer={layer_id}={upper}']
+    output = folder / 'output.tar'
+    flags = [f'--base={base}', f'--legacy_base={base}', '--oci', f'--output={output}']
+    build(*parts, *flags)
+    assert used(folder) - before < SLACK
+    assert_holds(output, below.blob_name, lower)
+    assert_holds(output, f'blobs/sha256/{layer_id}', upper)
+
+
+def test_a_join_shares_its_archives(folder):
+    layer = large_file(folder / 'layer.tar', 64 * MIB)
+    other_layer = large_file(folder / 'other_layer.tar', 65 * MIB)
+    one, archive = make_image(folder, layer, 'one')
+    other, other_archive = make_image(folder, other_layer, 'other')
+    output = folder / 'output.tar'
+    before = used(folder)
+    archives = [f'--layer={archive}', f'--layer={other_archive}']
+    build(f'--output={output}', *archives, program='join_layers')
+    assert used(folder) - before < SLACK
+    assert_holds(output, one.layer_name, layer)
+    assert_holds(output, other.layer_name, other_layer)
+
+
+def test_an_unaligned_base_is_copied(folder):
+    data = os.urandom(5 * MIB)
+    base = folder / 'base.tar'
+    (folder / 'member').write_bytes(data)
+    with tarfile.open(base, 'w') as tar:
+        tar.add(folder / 'member', 'member')
+    image, output = Image(folder, folder / 'member'), folder / 'output.tar'
+    before = used(folder)
+    build(*image.flags, f'--legacy_base={base}', f'--output={output}')
+    assert used(folder) - before > 5 * MIB
+    with tarfile.open(output) as tar:
+        assert tar.extractfile('member').read() == data
+        assert tar.extractfile(image.layer_name).read() == data
+
+
+@pytest.mark.parametrize('mount', ['xfs'], indirect=True)
+def test_nine_gigabytes(folder):
+    """In a layer and in a base's sparse member, for every reader; all but the ends is a hole."""
+    require('bsdtar', 'busybox', 'tar')
+    layer, size = folder / 'layer.tar', 9 << 30
+    with layer.open('wb') as f:
+        f.write(b'begin')
+        f.seek(size - 3)
+        f.write(b'end')
+    image, output = make_image(folder, layer)
+    for reader in ('tar', 'bsdtar', 'busybox tar'):
+        listed = shell(*reader.split(), '-tvf', output, env={**os.environ, 'LC_ALL': 'C'}).decode()
+        assert f' {size} ' in listed
+        assert listed.splitlines()[-1].endswith(' manifest.json')
+        command = f'{reader} -xOf {output} {image.layer_name} | tail -c 5'
+        assert shell('sh', '-c', command) == b'\0\0end'
+    with tarfile.open(output) as tar:
+        content = tar.extractfile(image.layer_name)
+        assert content.read(6) == b'begin\0'
+        content.seek(size - 4)
+        assert content.read() == b'\0end'
+        assert tar.getnames()[-1] == 'manifest.json'
+
+
+@pytest.mark.parametrize('mount', ['xfs'], indirect=True)
+def test_a_sparse_member_of_nine_gigabytes(folder):
+    require('tar')
+    size = 9 << 30
+    with (folder / 'sparse').open('wb') as f:
+        f.seek(size - 3)
+        f.write(b'end')
+    base, output = folder / 'base.tar', folder / 'image.tar'
+    shell('tar', '-S', '-cf', base, '-C', folder, 'sparse')
+    assert base.stat().st_size < MIB
+    (folder / 'layer').touch()
+    image = Image(folder, folder / 'layer')
+    build(*image.flags, f'--legacy_base={base}', f'--output={output}')
+    with tarfile.open(output) as tar:
+        content = tar.extractfile('sparse')
+        content.seek(size - 4)
+        assert content.read() == b'\0end'
+
+
+def test_memory_stays_flat(folder, tmp_path):
+    """For a large layer, cloned, copied, merged and joined, and for many members."""
+
+    def assert_flat(*flags, program='create_image', output=tmp_path / 'output.tar'):
+        done, peak, _ = measure(*flags, f'--output={output}', program=program)
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stderr == b''
+        assert peak < 64 * MIB
+
+    layer = large_file(folder / 'layer.tar', 512 * MIB)
+    image, archive = Image(folder, layer), folder / 'image.tar'
+    assert_flat(*image.flags, output=archive)
+    assert_flat(*image.flags)
+    assert_flat(*image.flags, '--oci')
+    (folder / 'empty').touch()
+    above, other = make_image(folder, folder / 'empty', 'above')
+    assert_flat(*above.flags, f'--legacy_base={archive}')
+    joined = [f'--layer={archive}', f'--layer={other}', f'--layer={tmp_path / "output.tar"}']
+    assert_flat(*joined, program='join_layers', output=tmp_path / 'joined.tar')
+    shell('gzip', '-1', '-k', archive)
+    assert_flat(*above.flags, f'--legacy_base={archive}.gz')
+    many = folder / 'many.tar'
+    with tarfile.open(many, 'w') as tar:
+        for number in range(10000):
+            tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
+    assert_flat(*above.flags, f'--legacy_base={many}')

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joined archives in real clients: each image comes under its own tags, with its id and files."""
+
+import json
+
+import pytest
+
+from support.clients import call, files_of_tar, load_v1, v1_flags
+from support.images import Parts
+from support.joins import SAME_IMAGE, join
+from support.needs import require
+from support.project import DATA, FIXTURES
+from support.running import build
+from support.tars import content, manifest, names, sha256
+
+# Of more than 64 KiB, from where on the tool aligns the data of a member.
+SHARED = {'srv/shared': b'shared' * 30000}
+
+
+class Image:
+    """An image in an archive, and what clients must find in it.
+
+    Attributes:
+        path: Its archive; it is a partial image, where it is on a base.
+        tag: Its one tag.
+        id: The digest of its configuration.
+        diff_ids: Those of its layers, from the base's on.
+        files: {name: content}
+    """
+
+    def __init__(self, folder, number, layers, base=None, flags=()):
+        self.folder = folder / f'{number}'
+        self.folder.mkdir()
+        self.files = {}
+        below = []
+        if base is not None:
+            below = base.diff_ids
+            self.files.update(base.files)
+            flags = [*flags, f'--base={base.path}']
+        self.parts = Parts(self.folder, layers, below=below)
+        self.diff_ids = [*below, *self.parts.diff_ids]
+        for layer in layers:
+            self.files.update(layer)
+        self.tag = f'example/image{number}:1.{number}'
+        self.id = self.parts.id
+        self.path = self.parts.output
+        # There is a warning where the base is a partial image in its turn.
+        build(*self.parts.flags, *flags, f'--tag={self.tag}', warnings=True)
+
+
+class Fixture:
+    """The image that the fixtures hold, as one of them has it; with what an Image has, too."""
+
+    def __init__(self, name):
+        self.path = FIXTURES / name
+        self.tag = 'example/base:1.0'
+        config = content(self.path, manifest(self.path)['Config'])
+        self.id = sha256(config)
+        self.diff_ids = json.loads(config)['rootfs']['diff_ids']
+        self.files = {}
+        for layer in (DATA / 'base-layer-1.tar', DATA / 'base-layer-2.tar'):
+            self.files.update(files_of_tar(layer))
+
+
+def several(folder, count, shares, flags=()):
+    """Returns images of two layers, of which the lower one may be the same in all."""
+    images = []
+    for number in range(count):
+        lower = SHARED if shares else {'srv/own': b'%d' % number * 70000}
+        layers = [lower, {'srv/number': b'%d\n' % number}]
+        images.append(Image(folder, number, layers, flags=flags))
+    return images
+
+
+def join_images(folder, images):
+    return join(folder, *(image.path for image in images), flags=['--verify'])
+
+
+def check(store, path, images):
+    """Checks that an archive loads in a store as these images, and as nothing else."""
+    store.load(path)
+    assert store.tags() == {image.tag for image in images}
+    for image in images:
+        assert store.config_digest(image.tag) == image.id
+        assert image.files.items() <= store.files(image.tag).items()
+
+
+def check_by_skopeo(path, images):
+    """Checks each image by its place in an archive and by its tag."""
+    require('skopeo')
+    for number, image in enumerate(images):
+        for which in (f'@{number}', image.tag):
+            source = f'docker-archive:{path}:{which}'
+            config = call('skopeo', 'inspect', '--config', '--raw', source)
+            assert sha256(config.encode()) == image.id
+
+
+@pytest.mark.parametrize('shares', [True, False])
+@pytest.mark.parametrize('count', [2, 5, 30])
+def test_several_images_in_a_store(store, tmp_path, count, shares):
+    images = several(tmp_path, count, shares)
+    check(store, join_images(tmp_path, images), images)
+
+
+@pytest.mark.parametrize('shares', [True, False])
+@pytest.mark.parametrize('count', [2, 5, 30])
+def test_several_images_in_skopeo(tmp_path, count, shares):
+    images = several(tmp_path, count, shares)
+    check_by_skopeo(join_images(tmp_path, images), images)
+
+
+def test_several_layouts_in_a_store(store, tmp_path):
+    """containerd, and Docker with its store, go by index.json, the others by manifest.json."""
+    images = several(tmp_path, 5, True, flags=['--oci'])
+    path = join_images(tmp_path, images)
+    assert 'index.json' in names(path)
+    check(store, path, images)
+
+
+def test_several_layouts_in_skopeo(tmp_path):
+    images = several(tmp_path, 5, True, flags=['--oci'])
+    path = join_images(tmp_path, images)
+    check_by_skopeo(path, images)
+    for image in images:
+        _, _, ref_name = image.tag.partition(':')
+        source = f'oci-archive:{path}:{ref_name}'
+        config = call('skopeo', 'inspect', '--config', '--raw', source)
+        assert sha256(config.encode()) == image.id
+
+
+# Partial images.
+
+
+@pytest.mark.parametrize('flags', [[], ['--oci']])
+def test_a_chain_of_partial_images(store, tmp_path, flags):
+    """Each has one layer of its own, and none of those below."""
+    first = Image(tmp_path, 0, [{'srv/first': b'first'}], flags=flags)
+    second = Image(tmp_path, 1, [{'srv/second': b'second' * 20000}], base=first, flags=flags)
+    third = Image(tmp_path, 2, [{'srv/third': b'third'}], base=second, flags=flags)
+    layers = [name for name in manifest(third.path)['Layers'] if name in names(third.path)]
+    assert len(layers) == 1
+    chain = [first, second, third]
+    path = join_images(tmp_path, chain)
+    assert ('index.json' in names(path)) == bool(flags)
+    check(store, path, chain)
+    check_by_skopeo(path, chain)
+
+
+@pytest.mark.parametrize('flags', [[], ['--oci']])
+@pytest.mark.parametrize('built_on', ['docker-20.10.tar', 'docker-29-containerd.tar'])
+@pytest.mark.parametrize('joined_with', ['docker-20.10.tar', 'docker-29-containerd.tar'])
+def test_a_base_and_a_partial_image(store, tmp_path, built_on, joined_with, flags):
+    """Also where the base was saved by another program than that it was built on."""
+    image = Image(tmp_path, 0, [{'srv/new': b'new'}], base=Fixture(built_on), flags=flags)
+    images = [Fixture(joined_with), image]
+    path = join_images(tmp_path, images)
+    check(store, path, images)
+    check_by_skopeo(path, images)
+
+
+# What all stores read, and under no other name than in the archive.
+@pytest.mark.parametrize('base', ['docker-29-graphdriver.tar', 'docker-29-pulled.tar'])
+def test_a_partial_image_on_another_base(store, tmp_path, base):
+    images = [Fixture(base)]
+    images.append(Image(tmp_path, 0, [{'srv/new': b'new'}], base=images[0], flags=['--oci']))
+    path = join_images(tmp_path, images)
+    assert 'index.json' in names(path)
+    check(store, path, images)
+
+
+# The same image under several names.
+
+
+def test_the_same_image_of_five_programs(store, tmp_path):
+    path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE), flags=['--verify'])
+    base = Fixture(SAME_IMAGE[0])
+    store.load(path)
+    tags = {tag for tag in store.tags() if not tag.startswith('localhost/')}
+    assert tags == {base.tag}
+    assert store.config_digest(base.tag) == base.id
+    assert base.files.items() <= store.files(base.tag).items()
+
+
+def test_layouts_of_the_same_image(store, tmp_path):
+    path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE[1:3]), flags=['--verify'])
+    assert 'index.json' in names(path)
+    check(store, path, [Fixture(SAME_IMAGE[1])])
+
+
+# The original's use: images of one v1 layer each, joined for Docker before 1.10, too.
+
+
+def test_v1_layers(docker, tmp_path):
+    ids = ['ab' * 32, 'cd' * 32]
+    images = []
+    for number, v1_id in enumerate(ids):
+        base = images[-1] if images else None
+        fields = {'config': {}, 'parent': ids[0]} if images else {'config': {}}
+        flags = v1_flags(tmp_path, v1_id, f'example/v{number}', **fields)
+        images.append(Image(tmp_path, number, [{f'srv/{number}': b'data'}], base, flags))
+    flags = [f'--id={ids[1]}', '--repository=example/top', '--name=3.0', '--verify']
+    joined = join(tmp_path, *(image.path for image in images), flags=flags)
+    assert content(joined, 'top') == ids[1].encode()
+    check(docker, joined, images)
+    docker.clear()
+    parts = images[1].parts
+    parts.output = joined
+    if load_v1(docker, parts):
+        assert docker.tags() == {'example/v0:2.0', 'example/v1:2.0', 'example/top:3.0'}
+        assert docker.id('example/top:3.0') == docker.id('example/v1:2.0')
+        assert images[1].files.items() <= docker.files('example/top:3.0').items()
+
+
+# Parent, as the loader of Docker's older store takes it.
+
+
+@pytest.mark.parametrize('stays', [True, False])
+def test_parent(docker, tmp_path, stays):
+    first = Image(tmp_path, 0, [{'srv/first': b'first'}])
+    second = Image(tmp_path, 1, [{'srv/second': b'second'}], base=first)
+    if not stays:
+        config = json.loads(second.parts.config.read_text())
+        config['history'][0]['comment'] = 'another one'
+        second.parts.configure(config)
+        second.id = second.parts.id
+        build(*second.parts.flags, f'--base={first.path}', f'--tag={second.tag}')
+    path = join_images(tmp_path, [first, second])
+    check(docker, path, [first, second])
+    if docker.store == 'graphdriver':
+        parent = docker('image', 'inspect', '--format={{.Parent}}', second.tag)
+        assert parent == (f'sha256:{first.id}' if stays else '')

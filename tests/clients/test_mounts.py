@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Full and read-only file systems (section 9)."""
+
+import os
+import subprocess
+
+import pytest
+
+from support.faults import COPIED_PARTS, fails_cleanly, leaves_all_as_it_was, with_large_part
+from support.mounts import mounted_on_itself, tmpfs
+from support.running import fails
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    with tmpfs(tmp_path / 'disk', '1m') as disk:
+        yield disk
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    with tmpfs(tmp_path / 'disk', '8k') as disk:
+        (disk / 'old').write_bytes(b'old')
+        (disk / 'filler').write_bytes(bytes(4096))
+        yield disk
+
+
+@pytest.mark.parametrize('part', ['config', *COPIED_PARTS])
+def test_a_full_disk(parts, small_disk, part):
+    _, flags = with_large_part(parts, part)
+    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    line = fails_cleanly(parts, *flags, f'--output={parts.output}')
+    assert f"'{parts.output}': No space left on device: make room" in line
+
+
+def test_a_read_only_file_system(parts, small_disk):
+    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
+    assert f"'{parts.output}': Read-only" in fails(*parts.flags)
+
+
+def test_a_full_disk_for_the_digest_file(parts, full_disk):
+    """The archive is on another disk, and whole when the digest cannot be written."""
+    old = full_disk / 'old'
+    error = leaves_all_as_it_was(parts, f'--digest_file={old}')
+    assert f"'{old}': No space left on device: make room" in error
+    assert old.read_bytes() == b'old'
+    assert sorted(os.listdir(full_disk)) == ['filler', 'old']
+
+
+@pytest.mark.parametrize('has_old', [False, True])
+def test_a_digest_file_that_cannot_be_replaced(parts, has_old):
+    """A mount point cannot be: the archive, which was in its place, is taken back."""
+    digest_file = parts.folder / 'mounted'
+    digest_file.write_bytes(b'old digest')
+    if has_old:
+        parts.output.write_bytes(b'old')
+    before = sorted(os.listdir(parts.folder))
+    with mounted_on_itself(digest_file):
+        error = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
+    assert f"'{digest_file}': Device or resource busy" in error
+    assert sorted(os.listdir(parts.folder)) == before
+    assert not has_old or parts.output.read_bytes() == b'old'

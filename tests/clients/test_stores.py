@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Archives of create_image in real clients: each image comes as itself, with its files."""
+
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support.clients import (
+    Docker,
+    call,
+    check_with_container_structure_test,
+    files_below,
+    files_of_tar,
+    load_v1,
+    scan_with_syft,
+    v1_flags,
+)
+from support.images import MODERN, Parts, on_fixture
+from support.links import LINKS, base_with_a_link
+from support.needs import require
+from support.project import DATA, ROOT, copy_project
+from support.running import build, environment
+from support.tars import python_reads_zstd, sha256
+
+TAG = 'example/derived:2.0'
+# The layer is of more than 64 KiB, from where on the tool aligns the data of a member.
+NEW = {'srv/new': b'new\n', 'srv/large': b'large' * 30000}
+EXPECTED = {
+    **files_of_tar(DATA / 'base-layer-1.tar'),
+    **files_of_tar(DATA / 'base-layer-2.tar'),
+    **NEW,
+}
+
+
+def check(files):
+    """Checks that an image on a base has what is in all three layers."""
+    for name, data in EXPECTED.items():
+        assert files.get(name) == data, name
+
+
+def files_in(store, image):
+    """Loads an image, which must come as itself; returns the files that a store finds in it."""
+    store.load(image.output)
+    assert store.tags() == {TAG}
+    assert store.config_digest(TAG) == image.id
+    return store.files(TAG)
+
+
+# These check the files of all three layers of an image on a base.
+
+
+def skopeo_and_umoci(image):
+    require('skopeo', 'umoci')
+    source = f'docker-archive:{image.output}'
+    assert call('skopeo', 'inspect', '--config', '--raw', source) == image.config.read_text()
+    call('skopeo', 'copy', '--quiet', source, f'oci:{image.folder}/oci:x')
+    call('umoci', 'unpack', '--image', f'{image.folder}/oci:x', image.folder / 'bundle')
+    check(files_below(image.folder / 'bundle' / 'rootfs'))
+
+
+def container_structure_test(image):
+    check_with_container_structure_test(image, EXPECTED)
+
+
+def syft(image):
+    found = scan_with_syft(image, 'docker-archive', EXPECTED)
+    assert found['tags'] == [TAG]
+
+
+# An image on each base.
+
+
+ZSTD = 'docker-29-zstd.tar'
+
+
+# Their layers are compressed.
+GZIP = ['crane-0.21.tar', 'docker-29-pulled.tar']
+
+
+def on_base(folder, base, compress=bytes):
+    """Builds an image of three layers, of which the new one is of more than 64 KiB."""
+    image = on_fixture(folder, base, layers=[NEW])
+    path = image.layers[0][1]
+    path.write_bytes(compress(path.read_bytes()))
+    warnings = base == ZSTD and not python_reads_zstd()
+    build(*image.flags, f'--tag={TAG}', '--verify', warnings=warnings)
+    return image
+
+
+@pytest.mark.parametrize('base', MODERN)
+def test_on_each_base_in_a_store(store, tmp_path, base):
+    image = on_base(tmp_path, base)
+    if base == ZSTD and isinstance(store, Docker) and store.version < 23:
+        assert 'unexpected EOF' in store.load(image.output, fails=True)
+    else:
+        check(files_in(store, image))
+
+
+@pytest.mark.parametrize('base', MODERN)
+@pytest.mark.parametrize('reader', [skopeo_and_umoci, container_structure_test, syft])
+def test_on_each_base_in_a_reader(tmp_path, base, reader):
+    reader(on_base(tmp_path, base))
+
+
+# Debian 12 has no crane: it must be there where REQUIRE_CRANE=1 says so.
+if shutil.which('crane') or os.environ.get('REQUIRE_CRANE') == '1':
+
+    @pytest.mark.parametrize('base', MODERN)
+    def test_on_each_base_in_crane(tmp_path, base):
+        """Compressed as the base's layers are: crane takes all for what the first is, or gzip."""
+        require('crane')
+        image = on_base(tmp_path, base, gzip.compress if base in GZIP else bytes)
+        command = ['crane', 'validate', '--tarball', image.output]
+        if base == ZSTD:
+            assert 'gzip: invalid header' in call(*command, fails=True)
+        else:
+            assert call(*command) == f'PASS: {image.output}'
+
+
+# Compressed layers under their diff IDs. Those of crane's base are, those of the others not;
+# the plain layer on crane's was tried above.
+
+
+@pytest.mark.parametrize('base', ['crane-0.21.tar', 'podman-4.3.tar'])
+def test_a_compressed_layer_in_a_store(store, tmp_path, base):
+    check(files_in(store, on_base(tmp_path, base, gzip.compress)))
+
+
+@pytest.mark.parametrize('base', ['crane-0.21.tar', 'podman-4.3.tar'])
+def test_a_compressed_layer_in_skopeo(tmp_path, base):
+    skopeo_and_umoci(on_base(tmp_path, base, gzip.compress))
+
+
+def test_readers_of_go_containerregistry_take_all_layers_for_what_the_first_is(tmp_path):
+    """They lose a compressed layer on plain ones: the README tells which to make."""
+    image = on_base(tmp_path, 'crane-0.21.tar', gzip.compress)
+    container_structure_test(image)
+    syft(image)
+    image = on_base(tmp_path, 'podman-4.3.tar', gzip.compress)
+    with pytest.raises(AssertionError, match='msg=FAIL'):
+        container_structure_test(image)
+    with pytest.raises(AssertionError, match='failed to read layer'):
+        syft(image)
+
+
+# Layers behind links.
+
+
+@pytest.mark.parametrize('case', LINKS)
+def test_a_layer_behind_a_link_in_skopeo(tmp_path, case):
+    """It reads, but for what the tool warns of."""
+    require('skopeo')
+    base, _ = base_with_a_link(tmp_path / 'base.tar', case)
+    is_followed = LINKS[case][2]
+    command = ['skopeo', 'copy', '--insecure-policy', f'docker-archive:{base}']
+    call(*command, f'oci:{tmp_path}/copy', fails=not is_followed)
+
+
+# A partial image.
+
+REFUSED = {
+    'docker-containerd': 'failed to resolve layers',
+    'containerd': 'failed to resolve layers',
+    'podman': 'layer tarfiles are missing',
+}
+
+
+def test_a_partial_image_loads_in_docker_where_its_base_is(request, store, tmp_path):
+    """In its store of graph drivers: the others refuse it."""
+    base = DATA / 'bases' / 'docker-20.10.tar'
+    image = on_fixture(tmp_path, base.name, layers=[NEW])
+    build(*image.without('legacy_base'), f'--tag={TAG}')
+    name = request.node.callspec.params['store']
+    if name == 'docker-graphdriver':
+        assert 'no such file or directory' in store.load(image.output, fails=True)
+        assert store.tags() == set()
+        store.load(base)
+        store.load(image.output)
+        assert store.tags() == {TAG, 'example/base:1.0'}
+        assert store.config_digest(TAG) == image.id
+        check(store.files(TAG))
+    else:
+        store.load(base)
+        assert REFUSED[name] in store.load(image.output, fails=True)
+        assert store.tags() == {'example/base:1.0'}
+
+
+def test_both_layouts_run(docker, tmp_path, hello):
+    config = {'Cmd': ['/hello']}
+    program = (hello / 'root' / 'hello').read_bytes()
+    image = Parts(tmp_path, [{**NEW, 'hello': program}], config=config, mode=0o755)
+    flags = v1_flags(tmp_path, 'ab' * 32, 'example/v1', config=config)
+    build(*image.flags, *flags, f'--tag={TAG}')
+    assert NEW.items() <= files_in(docker, image).items()
+    assert docker.run(TAG) == GREETING
+    docker.clear()
+    if load_v1(docker, image):
+        assert docker.tags() == {'example/v1:2.0'}
+        assert docker.run('example/v1:2.0') == GREETING
+        assert NEW.items() <= docker.files('example/v1:2.0').items()
+
+
+def test_on_the_base_of_docker_1_9(docker, tmp_path):
+    base = DATA / 'bases' / 'docker-1.9.tar'
+    parent = json.loads(files_of_tar(base)['repositories'])['example/base']['1.0']
+    image = Parts(tmp_path, [NEW])
+    flags = v1_flags(tmp_path, 'cd' * 32, 'example/derived', parent=parent, config={})
+    done = build(*image.flags, *flags, f'--base={base}', f'--legacy_base={base}', warnings=True)
+    (warning,) = done.stderr.decode().splitlines()
+    assert (
+        'was written by Docker 1.9 or older: only such a Docker can load images built on it'
+        in warning
+    )
+    if load_v1(docker, image):
+        assert docker.tags() == {TAG}
+        check(docker.files(TAG))
+
+
+# Images without a base.
+
+GREETING = 'Hello from an image made by create_image.'
+
+
+@pytest.fixture(scope='module')
+def hello(tmp_path_factory):
+    """The folder in which the example was built, in a copy of the project."""
+    project = tmp_path_factory.mktemp('project')
+    copy_project(project)
+    folder = project / 'examples' / 'hello'
+    call(folder / 'build.sh', env=environment(PYTHON=sys.executable))
+    return folder
+
+
+def greets(store, hello):
+    tag = 'example/hello:1.0'
+    store.load(hello / 'hello.tar')
+    assert store.config_digest(tag) == sha256((hello / 'config.json').read_bytes())
+    assert store.run(tag) == GREETING
+
+
+def test_the_example_greets_in_docker(docker, hello):
+    greets(docker, hello)
+
+
+def test_the_example_greets_in_podman(podman, hello):
+    greets(podman, hello)
+
+
+def test_busybox_on_125_layers(docker, tmp_path):
+    """The most that Docker's store of graph drivers takes."""
+    require('busybox')
+    command = ['/busybox', 'sh', '-c', '/busybox cat /file0 /file124 && echo $((6 * 7))']
+    layers = [{f'file{number}': b'%d\n' % number} for number in range(125)]
+    layers[-1]['busybox'] = pathlib.Path(shutil.which('busybox')).read_bytes()
+    image = Parts(tmp_path, layers, config={'Cmd': command}, mode=0o755)
+    build(*image.flags, f'--tag={TAG}', '--verify')
+    files = files_in(docker, image)
+    assert all(files[f'file{number}'] == b'%d\n' % number for number in range(125))
+    assert docker.run(TAG).split() == ['0', '124', '42']
+
+
+@pytest.mark.parametrize('tags', [['a:1'], ['a:1', 'b/c:2', 'localhost:5000/d:3']])
+def test_tags(docker, parts, tags):
+    build(*parts.flags, *(f'--tag={tag}' for tag in tags))
+    docker.load(parts.output)
+    assert docker.tags() == set(tags)
+    assert {docker.config_digest(tag) for tag in tags} == {parts.id}
+
+
+def test_no_tag(docker, parts):
+    build(*parts.flags)
+    docker.load(parts.output)
+    assert docker.tags() == {'<none>:<none>'}
+    (identifier,) = docker('images', '--quiet', '--no-trunc').split()
+    assert docker.config_digest(identifier) == parts.id
+
+
+def test_the_same_layer_twice(store, tmp_path):
+    image = Parts(tmp_path, [{'first': b'1'}, {'second': b'2'}, {'first': b'1'}])
+    image.layers[2] = image.layers[0]
+    build(*image.flags, f'--tag={TAG}')
+    assert files_in(store, image).items() >= {'first': b'1', 'second': b'2'}.items()
+
+
+def test_a_stream_loads(docker, tmp_path):
+    image = Parts(tmp_path, [NEW])
+    command = [sys.executable, ROOT / 'create_image.py', *image.flags, f'--tag={TAG}', '--output=-']
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as tool:
+        docker('load', stdin=tool.stdout)
+    assert tool.returncode == 0
+    assert docker.config_digest(TAG) == image.id
+    assert NEW.items() <= docker.files(TAG).items()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The functions of create_image_config."""
+
+import json
+
+import pytest
+
+import create_image_config
+from create_image_config import ConfigOptions, CreateImageConfig
+from support.configs import SCRATCH
+from support.images import EPOCH
+
+HEX = '1' * 64
+
+
+def test_from_python():
+    data = {
+        'config': {'Env': ['A=1'], 'User': None},
+        'rootfs': {'diff_ids': ['sha256:base']},
+        'history': [{'created': EPOCH}],
+        'docker_version': '1.10',
+    }
+    before = json.dumps(data)
+    options = ConfigOptions(
+        ['one', f'sha256:{HEX}'],
+        ['/e'],
+        ['c'],
+        'u',
+        {'l': '@literal'},
+        {'B': '$A-@x', 'C': '\\$A'},
+        ['80'],
+        ['/v'],
+        '/w',
+    )
+    assert CreateImageConfig(data, options) == {
+        'architecture': 'amd64',
+        'config': {
+            'Cmd': ['c'],
+            'Entrypoint': ['/e'],
+            'Env': ['A=1', 'B=1-@x', 'C=$A'],
+            'ExposedPorts': {'80/tcp': {}},
+            'Labels': {'l': '@literal'},
+            'User': 'u',
+            'Volumes': {'/v': {}},
+            'WorkingDir': '/w',
+        },
+        'created': EPOCH,
+        'history': [{'created': EPOCH}] * 3,
+        'os': 'linux',
+        'rootfs': {'diff_ids': ['sha256:base', 'sha256:one', f'sha256:{HEX}'], 'type': 'layers'},
+    }
+    assert json.dumps(data) == before
+
+
+def test_from_python_with_nothing():
+    assert CreateImageConfig({}, ConfigOptions()) == SCRATCH
+    assert CreateImageConfig({}, ConfigOptions(layers=[])) == SCRATCH
+
+
+def test_a_result_shares_nothing_with_the_base():
+    data = {'config': {'Shell': ['a']}, 'history': [{'created': EPOCH, 'empty_layer': True}]}
+    config = CreateImageConfig(data, ConfigOptions())
+    config['config']['Shell'].append('b')
+    config['history'][0]['created_by'] = 'x'
+    assert data == {
+        'config': {'Shell': ['a']},
+        'history': [{'created': EPOCH, 'empty_layer': True}],
+    }
+
+
+@pytest.mark.parametrize(
+    ('data', 'options'),
+    [
+        ({}, ConfigOptions(ports=['x'])),
+        ({}, ConfigOptions(workdir='x')),
+        ({}, ConfigOptions(created='x')),
+        ({}, ConfigOptions(volumes=[''])),
+        ({'config': {'Env': 'x'}}, ConfigOptions()),
+        ({'history': [{}]}, ConfigOptions()),
+    ],
+)
+def test_wrong_arguments_from_python(data, options):
+    with pytest.raises(ValueError, match=r'--|configuration of the base'):
+        CreateImageConfig(data, options)
+
+
+RESOLVED = [
+    ('$A', '1'),
+    ('${A}', '1'),
+    ('${A.B}', '2'),
+    ('$A$A', '11'),
+    ('$A.B', '1.B'),
+    ('\\$A', '$A'),
+    ('\\\\$A', '\\$A'),
+    ('$', '$'),
+    ('$$A', '$1'),
+    ('${A', '${A'),
+    ('${}', '${}'),
+    ('${A:-x}', '${A:-x}'),
+    ('$NO', '$NO'),
+    ('$Aä', '1ä'),
+]
+
+
+@pytest.mark.parametrize(('value', 'result'), RESOLVED)
+def test_resolve(value, result):
+    assert create_image_config.Resolve(value, {'A': '1', 'A.B': '2'}) == result
+
+
+def test_key_value_to_dict():
+    function = create_image_config.KeyValueToDict
+    assert function(['a=1', 'b=2=3', 'c=', 'a=4']) == {'a': '4', 'b': '2=3', 'c': ''}
+    for pair in ('a', '=1', ''):
+        with pytest.raises(ValueError, match='NAME=VALUE'):
+            function([pair])
+
+
+def test_deep_copy_skip_null():
+    data = {'a': None, 'b': {'c': None, 'd': [None, {'e': None, 'f': 0}]}, 'g': '', 'h': []}
+    copy = create_image_config.DeepCopySkipNull(data)
+    assert copy == {'b': {'d': [None, {'f': 0}]}, 'g': '', 'h': []}
+    copy['b']['d'][1]['f'] = 1
+    copy['h'].append(1)
+    assert data == {'a': None, 'b': {'c': None, 'd': [None, {'e': None, 'f': 0}]}, 'g': '', 'h': []}

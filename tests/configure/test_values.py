@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""create_image_config: flags and their values, without a base (section 10)."""
+
+import json
+
+import pytest
+
+from support.configs import HEX, PROGRAM, SCRATCH, process, written
+from support.images import EPOCH
+from support.running import warns
+
+# Without a base.
+
+
+def test_without_a_flag(output):
+    assert written(output) == SCRATCH
+
+
+def test_the_bytes_are_sorted_json_in_ascii_and_a_newline(output):
+    written(output, '--user=ä', '--command=a')
+    config = {**SCRATCH, 'config': {'Cmd': ['a'], 'User': 'ä'}}
+    assert output.read_text('ascii') == json.dumps(config, sort_keys=True) + '\n'
+
+
+def test_all_flags_from_scratch(output, tmp_path):
+    label = tmp_path / 'label'
+    label.write_bytes('Ä\r\n'.encode())
+    config = written(
+        output,
+        f'--layer={HEX[0]}',
+        f'--layer=sha256:{HEX[1].upper()}=layer.tar',
+        '--entrypoint=/srv/app,--serve',
+        '--command=a,b',
+        '--env=A=1,B=$A',
+        f'--labels=a=b=c,text=@{label},at=@@x',
+        '--ports=80,53/udp',
+        '--volumes=/data,/x',
+        '--user=nobody:nogroup',
+        '--workdir=/srv',
+        '--architecture=arm64',
+        '--os=freebsd',
+        '--variant=v8',
+        '--created=1465385206',
+        '--author=A. U. Thor',
+        '--created_by=make',
+        '--stop_signal=SIGINT',
+    )
+    entry = {'author': 'A. U. Thor', 'created': '2016-06-08T11:26:46Z', 'created_by': 'make'}
+    assert config == {
+        'architecture': 'arm64',
+        'author': 'A. U. Thor',
+        'config': {
+            'Cmd': ['a', 'b'],
+            'Entrypoint': ['/srv/app', '--serve'],
+            'Env': ['A=1', 'B=1'],
+            'ExposedPorts': {'53/udp': {}, '80/tcp': {}},
+            'Labels': {'a': 'b=c', 'at': '@x', 'text': 'Ä\r\n'},
+            'StopSignal': 'SIGINT',
+            'User': 'nobody:nogroup',
+            'Volumes': {'/data': {}, '/x': {}},
+            'WorkingDir': '/srv',
+        },
+        'created': '2016-06-08T11:26:46Z',
+        'history': [entry, entry],
+        'os': 'freebsd',
+        'rootfs': {'diff_ids': [f'sha256:{HEX[0]}', f'sha256:{HEX[1]}'], 'type': 'layers'},
+        'variant': 'v8',
+    }
+
+
+EMPTY = [
+    *('base', 'layer', 'entrypoint', 'command', 'env', 'labels', 'ports', 'volumes', 'user'),
+    *('workdir', 'architecture', 'os', 'variant', 'created', 'author', 'created_by', 'stop_signal'),
+]
+
+
+def test_empty_values_count_as_not_given(output):
+    assert written(output, *(f'--{name}=' for name in EMPTY)) == SCRATCH
+
+
+# Lists.
+
+LISTS = [
+    (['a,b'], ['a', 'b']),
+    ([' a , b '], ['a', 'b']),
+    (['a', 'b,c'], ['a', 'b', 'c']),
+    (['a', '', 'b'], ['a', 'b']),
+    (['sh,-c,'], ['sh', '-c', '']),
+    (['sh,-c,"a, b"'], ['sh', '-c', 'a, b']),
+    (['"say ""x"", y"'], ['say "x", y']),
+    (['a "b" c,d'], ['a "b" c', 'd']),
+    (['two\nlines,b'], ['two\nlines', 'b']),
+    (['["a, b"]'], ['a, b']),
+    (['["a","b"]', '["c"]'], ['a', 'b', 'c']),
+    (['[" a ", "\\u00e4"]'], [' a ', 'ä']),
+    (['["a"]', '[]'], ['a']),
+]
+
+
+@pytest.mark.parametrize(('values', 'items'), LISTS)
+@pytest.mark.parametrize(('flag', 'key'), [('entrypoint', 'Entrypoint'), ('command', 'Cmd')])
+def test_lists(output, values, items, flag, key):
+    assert process(output, *(f'--{flag}={value}' for value in values)) == {key: items}
+
+
+def test_a_list_longer_than_what_the_csv_module_takes_in_a_field(output):
+    assert process(output, f'--command={"x" * 100_000},{"y" * 30_000}') == {
+        'Cmd': ['x' * 100_000, 'y' * 30_000]
+    }
+
+
+def test_every_list_takes_both_forms_and_adds_up(output):
+    flags = ['--env=A=1', '--env=B=2', '--labels=a=1', '--labels=b=2', '--ports=1', '--ports=2']
+    flags += ['--volumes=/a', '--volumes=/b']
+    expected = {
+        'Env': ['A=1', 'B=2'],
+        'ExposedPorts': {'1/tcp': {}, '2/tcp': {}},
+        'Labels': {'a': '1', 'b': '2'},
+        'Volumes': {'/a': {}, '/b': {}},
+    }
+    assert process(output, *flags) == expected
+    as_json = ['--env=["A=1", "B=2"]', '--labels=["a=1", "b=2"]', '--ports=["1", "2"]']
+    assert process(output, *as_json, '--volumes=["/a", "/b"]') == expected
+
+
+def test_flags_from_a_file(output, tmp_path):
+    path = tmp_path / 'flags'
+    path.write_text('--command=["/bin/sh", "-c", "x\\n"]\n--env=A=1\n--env=B=2\n', 'utf-8')
+    assert process(output, f'--flagfile={path}') == {
+        'Cmd': ['/bin/sh', '-c', 'x\n'],
+        'Env': ['A=1', 'B=2'],
+    }
+
+
+# Variables.
+
+ENV = [
+    ('A=1', ['A=1']),
+    ('A=', ['A=']),
+    ('A=b=c', ['A=b=c']),
+    ('B=1,A=2', ['B=1', 'A=2']),
+    ('A=1,B=$A', ['A=1', 'B=1']),
+    ('A=1,B=${A}x$A-$A.', ['A=1', 'B=1x1-1.']),
+    ('B=$A,A=1', ['B=$A', 'A=1']),
+    ('A=$NO${NO}$', ['A=$NO${NO}$']),
+    ('A=1,B=$AB', ['A=1', 'B=$AB']),
+    ('A=1,B=\\$A', ['A=1', 'B=$A']),
+    ('A=\\$X,B=$A', ['A=$X', 'B=$X']),
+    ('A=1,B=$A,A=2', ['A=2', 'B=1']),
+    ('P=/a,P=/b:$P', ['P=/b:/a']),
+]
+
+
+@pytest.mark.parametrize(('value', 'env'), ENV)
+def test_env(output, value, env):
+    assert process(output, f'--env={value}') == {'Env': env}
+
+
+def test_env_on_a_base_keeps_its_order(output, base):
+    flag = base(config={'Env': ['Z=1', 'PATH=/bin', 'ODD', 'A=2']})
+    env = process(output, flag, '--env=NEW=$Z,PATH=/x:${PATH},C=3')['Env']
+    assert env == ['Z=1', 'PATH=/x:/bin', 'ODD', 'A=2', 'NEW=1', 'C=3']
+
+
+def test_a_variable_that_the_base_has_twice_counts_as_its_last(output, base):
+    flag = base(config={'Env': ['A=1', 'B=2', 'A=3']})
+    assert process(output, flag, '--env=C=$A')['Env'] == ['A=3', 'B=2', 'C=3']
+
+
+# Ports.
+
+PORTS = [
+    ('80', '80/tcp'),
+    ('80/tcp', '80/tcp'),
+    ('080', '80/tcp'),
+    ('53/udp', '53/udp'),
+    ('53/UDP', '53/udp'),
+    ('9/sctp', '9/sctp'),
+    ('65535', '65535/tcp'),
+]
+
+
+@pytest.mark.parametrize(('value', 'port'), PORTS)
+def test_ports(output, value, port):
+    assert process(output, f'--ports={value}') == {'ExposedPorts': {port: {}}}
+
+
+# Times.
+
+TIMES = [
+    ('0', EPOCH),
+    ('1465385206', '2016-06-08T11:26:46Z'),
+    ('-1', '1969-12-31T23:59:59Z'),
+    ('253402300799', '9999-12-31T23:59:59Z'),
+    ('2016-06-08T11:26:46+02:00', '2016-06-08T11:26:46+02:00'),
+    ('0001-01-01T00:00:00Z', '0001-01-01T00:00:00Z'),
+]
+
+
+@pytest.mark.parametrize(('value', 'time'), TIMES)
+def test_created(output, tmp_path, value, time):
+    config = written(output, f'--created={value}')
+    assert (config['created'], config['history'][0]['created']) == (time, time)
+    path = tmp_path / 'time'
+    path.write_text(f' {value}\n')
+    assert written(output, f'--created=@{path}') == config
+
+
+# Layers.
+
+
+def test_layers(output, tmp_path):
+    for number, text in enumerate([f'{HEX[0]}\n', f'SHA256 (f) = {HEX[1]}\n']):
+        (tmp_path / str(number)).write_text(text)
+    flags = [f'--layer=@{tmp_path}/0', f'--layer=@{tmp_path}/1=missing.tar', f'--layer={HEX[2]}']
+    config = written(output, *flags)
+    assert config['rootfs']['diff_ids'] == [f'sha256:{digest}' for digest in HEX]
+    assert config['history'] == [{'created': EPOCH}] * 3
+
+
+def test_a_file_with_several_digests_gets_a_warning(output, tmp_path):
+    path = tmp_path / 'SHA256SUMS'
+    path.write_text(f'{HEX[0]}  a\n{HEX[1]}  b\n')
+    (warning,) = warns(f'--output={output}', f'--layer=@{path}', program=PROGRAM)
+    assert repr(str(path)) in warning
+    assert json.loads(output.read_text())['rootfs']['diff_ids'] == [f'sha256:{HEX[0]}']
+
+
+def test_labels_are_an_object_that_clients_read(output):
+    assert process(output, '--labels=a=1') == {'Labels': {'a': '1'}}

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures of the tests of create_image."""
+
+import pytest
+
+from support.images import MODERN, on_fixture
+from support.layouts import write_layout
+
+
+@pytest.fixture(scope='session')
+def layouts(tmp_path_factory):
+    """One layout of each kind, by what it is."""
+    made = {}
+    for base in MODERN:
+        for partial in (False, True):
+            folder = tmp_path_factory.mktemp('layout')
+            image = on_fixture(folder, base)
+            made[base, partial], _ = write_layout(image, partial=partial)
+    return made

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad input: one line, status 1, the output untouched, nothing left behind (section 9)."""
+
+import bz2
+import functools
+import gzip
+import json
+import lzma
+import os
+import tarfile
+
+import pytest
+
+import create_image
+from support.images import BaseImage, Parts, write_base
+from support.needs import as_another_user
+from support.project import DATA
+from support.running import fails, run
+from support.tars import (
+    HARD,
+    LINK,
+    make_tar,
+    manifest,
+    member,
+    members,
+    python_reads_zstd,
+    tar_of,
+    write_tar,
+)
+
+BASE = DATA / 'bases' / 'docker-20.10.tar'
+V1_ID = 'c' * 64
+
+
+def check(parts, flags, *words):
+    """Has the tool fail on flags, with an output there before and without."""
+    before = set(parts.folder.iterdir())
+    line = fails(*flags, cwd=parts.folder)
+    assert set(parts.folder.iterdir()) == before
+    parts.output.write_bytes(b'previous')
+    assert fails(*flags, cwd=parts.folder) == line
+    assert parts.output.read_bytes() == b'previous'
+    assert set(parts.folder.iterdir()) == before | {parts.output}
+    for word in words:
+        assert word in line
+    # What is wrong, and behind a colon what to do.
+    assert ': ' in line
+
+
+# Flags.
+
+# Flags to add to good ones, and what the line must name.
+ADDED = [
+    ('positional', "'positional'"),
+    ('--unknown=1', 'unknown'),
+    ('--verify=perhaps', 'verify'),
+    ('--flagfile=missing', 'missing'),
+    ('--stderrthreshold=bad', '--help'),
+    ('--layer=no-equals-sign', "--layer: 'no-equals-sign'"),
+    ('--layer==layer0.tar', "--layer: '=layer0.tar'"),
+    ('--layer=id=', "--layer: 'id='"),
+    ('--repository=r', '--repository: give --name'),
+    (f'--legacy_id={V1_ID}', '--legacy_id: give --metadata'),
+]
+
+
+@pytest.mark.parametrize(('flag', 'words'), ADDED)
+def test_a_flag(parts, flag, words):
+    check(parts, [*parts.flags, flag], words)
+
+
+@pytest.mark.parametrize('name', ['id', 'config'])
+@pytest.mark.parametrize('value', [None, ''])
+def test_a_required_flag(parts, name, value):
+    flags = parts.without(name)
+    if value is not None:
+        flags.append(f'--{name}={value}')
+    check(parts, flags, f'--{name}')
+
+
+def test_the_output_flag(parts):
+    before = set(parts.folder.iterdir())
+    assert '--output' in fails(*parts.without('output'))
+    assert set(parts.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize('layers', [0, 2])
+def test_a_legacy_id_wants_one_layer(tmp_path, layers):
+    image = Parts(tmp_path, [{'a': b''}, {'b': b''}])
+    image.layers = image.layers[:layers]
+    flags = [f'--legacy_id={V1_ID}', '--metadata=config.json']
+    check(image, [*image.flags, *flags], '--legacy_id', '--layer')
+
+
+def test_a_layer_of_the_base_is_not_replaced(parts):
+    """By a legacy ID that names a folder of it."""
+    folder, _, _ = manifest(BASE)['Layers'][0].partition('/')
+    flags = [f'--base={BASE}', f'--legacy_base={BASE}']
+    legacy = [f'--legacy_id={folder}', '--metadata=config.json']
+    check(parts, [*parts.flags, *flags, *legacy], '--legacy_id')
+
+
+@pytest.mark.parametrize('kind', [LINK, HARD])
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+def test_nor_is_one_that_a_link_leads_to(tmp_path, kind, flags):
+    target = {LINK: f'../{V1_ID}/layer.tar', HARD: f'{V1_ID}/layer.tar'}
+    lower = BaseImage([f'{V1_ID}/layer.tar'])
+    entry = {**lower.entry, 'Layers': ['y/layer.tar']}
+    link = member('y/layer.tar', kind=kind, linkname=target[kind])
+    base = write_base(tmp_path / 'base.tar', lower, entries=[entry], more=[link])
+    image = Parts(tmp_path, below=lower.diff_ids, base=base)
+    legacy = [f'--legacy_id={V1_ID}', '--metadata=config.json']
+    text = f"'{V1_ID}/layer.tar' is in --base or reserved: change it"
+    line = fails(*image.flags, *legacy, *flags, cwd=tmp_path)
+    assert line == f'--id or --legacy_id: {text}'
+    assert not image.output.exists()
+
+
+def test_a_line_stays_one_line(parts):
+    """Whatever stands in the arguments."""
+    assert r"'two\nlines'" in fails(*parts.flags, '--base=two\nlines')
+    assert 'two lines' in fails(*parts.flags, '--two\nlines')
+
+
+# Files.
+
+
+@pytest.mark.parametrize('flag', ['--id=@', '--layer=@=layer0.tar', '--legacy_id=@'])
+def test_no_name_behind_an_at_sign(parts, flag):
+    name = flag.partition('=')[0]
+    assert fails(*parts.flags, flag).startswith(f'{name}: @ names no file: ')
+
+
+# Flags that name a file, at {}.
+FILE_FLAGS = {
+    'id': ['--id=@{}'],
+    'layer id': ['--layer=@{}=layer0.tar'],
+    'layer': [f'--layer={"d" * 64}={{}}'],
+    'config': ['--config={}'],
+    'base': ['--base={}'],
+    'legacy base': ['--legacy_base={}'],
+    'metadata': [f'--legacy_id={V1_ID}', '--metadata={}'],
+}
+
+
+def with_file(parts, case, path):
+    return [*parts.flags, *(flag.format(path) for flag in FILE_FLAGS[case])]
+
+
+@pytest.mark.parametrize('case', FILE_FLAGS)
+def test_a_missing_file(parts, case):
+    check(parts, with_file(parts, case, 'missing'), "'missing'", 'No such file')
+
+
+@pytest.mark.parametrize('case', FILE_FLAGS)
+def test_a_directory(parts, case):
+    (parts.folder / 'folder').mkdir()
+    line = fails(*with_file(parts, case, 'folder'), cwd=parts.folder)
+    assert "'folder': Not a regular file" in line or "'folder': Is a directory" in line
+    assert not parts.output.exists()
+
+
+@pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
+def test_a_pipe(parts, case):
+    os.mkfifo(parts.folder / 'fifo')
+    check(parts, with_file(parts, case, 'fifo'), "'fifo'", 'regular file')
+
+
+@pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
+def test_a_device(parts, case):
+    check(parts, with_file(parts, case, '/dev/zero'), "'/dev/zero'", 'regular file')
+
+
+@pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
+def test_nothing_is_streamed_when_a_file_is_missing(parts, case):
+    done = run(*with_file(parts, case, 'missing'), '--output=-')
+    assert (done.returncode, done.stdout) == (1, b'')
+    assert done.stderr.startswith(b"create_image: 'missing': No such file")
+
+
+@pytest.mark.parametrize('output', ['missing/image.tar', 'config.json/image.tar', 'folder'])
+def test_an_output_that_cannot_be(parts, output):
+    (parts.folder / 'folder').mkdir()
+    before = set(parts.folder.iterdir())
+    line = fails(*parts.flags, f'--output={output}', cwd=parts.folder)
+    assert f"'{output}'" in line
+    assert 'check the path' in line
+    assert set(parts.folder.iterdir()) == before
+
+
+# Where another user may not write, or what it may not read.
+FORBIDDEN = {
+    'a layer': ('open/i.tar', 'secret.tar', 'secret.tar'),
+    'a folder that is closed': ('closed/i.tar', 'layer0.tar', 'closed/i.tar'),
+    'a folder that is read-only': ('i.tar', 'layer0.tar', 'i.tar'),
+}
+
+
+@pytest.mark.parametrize('case', FORBIDDEN)
+def test_what_may_not_be_read_or_written(parts, case):
+    """As another user; root may do all."""
+    output, layer, named = FORBIDDEN[case]
+    folder = parts.folder
+    (folder / 'closed').mkdir(mode=0o700)
+    (folder / 'secret.tar').touch(mode=0o600)
+    (folder / 'open').mkdir()
+    (folder / 'open').chmod(0o777)
+    for path in [folder, *folder.parents[:-2]]:
+        path.chmod(0o755)
+    before = set(folder.rglob('*'))
+    layers = [{'name': parts.layers[0][0], 'layer': layer}]
+
+    def names_the_file():
+        try:
+            create_image.create_image(output, parts.id, layers, 'config.json')
+        except PermissionError as error:
+            return 0 if error.filename == named else 1
+        return 2
+
+    assert as_another_user(folder, names_the_file) == 0
+    assert set(folder.rglob('*')) == before
+
+
+# Bases that are no archives, and bases with a manifest that is wrong.
+
+
+def cut(pack, bytes_lost):
+    return pack(BASE.read_bytes())[:-bytes_lost]
+
+
+def plain_cut():
+    """Returns BASE up to the middle of a member."""
+    data = BASE.read_bytes()
+    return data[: data.rindex(b'manifest.json') - 700]
+
+
+ZSTD = "' is damaged" if python_reads_zstd() else "' is zstd: unpack it"
+# What stands in the base, and words of the line.
+NO_ARCHIVES = {
+    'empty file': (b'', "' is cut off or not a tar archive: "),
+    'text': (b'this is no archive\n' * 100, "' is damaged or not a tar archive: "),
+    'one byte': (b'x', "' is cut off or not a tar archive: "),
+    'cut in a member': (plain_cut(), "' is cut off in or after member '"),
+    'cut gzip': (cut(gzip.compress, 3000), "' is cut off"),
+    'cut bzip2': (cut(bz2.compress, 900), "' is cut off"),
+    'cut xz': (cut(lzma.compress, 900), "' is cut off"),
+    'bad gzip': (b'\x1f\x8b' + bytes(1000), "' is damaged or not a tar archive: "),
+    'bad bzip2': (b'BZh9' + bytes(1000), "' is damaged or not a tar archive: "),
+    'bad xz': (b'\xfd7zXZ\0' + bytes(1000), "' is damaged or not a tar archive: "),
+    'bad zstd': (b'\x28\xb5\x2f\xfd' + b'\xff' * 1000, ZSTD),
+}
+
+
+@pytest.mark.parametrize('flag', ['--base', '--legacy_base'])
+@pytest.mark.parametrize('case', NO_ARCHIVES)
+def test_a_base_that_is_no_archive(parts, case, flag):
+    data, words = NO_ARCHIVES[case]
+    (parts.folder / 'base.tar').write_bytes(data)
+    check(parts, [*parts.flags, f'{flag}=base.tar'], "'base.tar", words)
+
+
+NO_LIST = 'manifest.json is not a JSON list'
+BAD_ENTRY = 'manifest.json lacks a valid Config or Layers'
+MANIFESTS = {
+    'not JSON': (b'[{', NO_LIST),
+    'not UTF-8': (b'\xff\xff\xff', NO_LIST),
+    'nested': (b'[' * 100000 + b']' * 100000, NO_LIST),
+    'of over 4 MiB': (b'[' + b' ' * (4 << 20) + b']', "'manifest.json' has over 4194304 bytes"),
+    'a byte order mark': (b'\xef\xbb\xbf[]', NO_LIST),
+    'UTF-16': ('[]'.encode('utf-16'), NO_LIST),
+    'UTF-16 without a mark': ('[]'.encode('utf-16-le'), NO_LIST),
+    'NaN': (b'[NaN]', NO_LIST),
+    'an object': (b'{}', NO_LIST),
+    'null': (b'null', NO_LIST),
+    'entry null': (b'[null]', BAD_ENTRY),
+    'entry a list': (b'[[]]', BAD_ENTRY),
+    'no Config': (b'[{"Layers": []}]', BAD_ENTRY),
+    'Config a number': (b'[{"Config": 1}]', BAD_ENTRY),
+    'Config null': (b'[{"Config": null}]', BAD_ENTRY),
+    'Config outside': (b'[{"Config": "../c"}]', BAD_ENTRY),
+    'Layers a string': (b'[{"Config": "c", "Layers": ""}]', BAD_ENTRY),
+    'Layers an object': (b'[{"Config": "c", "Layers": {}}]', BAD_ENTRY),
+    'Layers of numbers': (b'[{"Config": "c", "Layers": ["l", 1]}]', BAD_ENTRY),
+    'Layers outside': (b'[{"Config": "c", "Layers": ["../l"]}]', BAD_ENTRY),
+}
+
+
+@pytest.mark.parametrize('case', MANIFESTS)
+def test_a_manifest(parts, case):
+    text, words = MANIFESTS[case]
+    make_tar(parts.folder / 'base.tar', {'manifest.json': text})
+    check(parts, [*parts.flags, '--base=base.tar'], "'base.tar'", words)
+
+
+def test_a_manifest_that_does_not_count(tmp_path):
+    """Only the last entry does."""
+    last = json.dumps(manifest(BASE)).encode()
+    entries = b'[{"Config": 1}, ' + last + b']'
+    files = {m.name: data for m, data in members(BASE) if m.isreg()}
+    base = make_tar(tmp_path / 'base.tar', {**files, 'manifest.json': entries})
+    image = Parts(tmp_path)
+    done = run(*image.flags, f'--base={base}', f'--legacy_base={base}')
+    assert done.returncode == 0
+    assert manifest(image.output)['Layers'][:2] == manifest(BASE)['Layers']
+
+
+# Members that no image may hold.
+
+bad = functools.partial(member, 'second')
+DEEP = 'a/' * 128 + 'b'
+MEMBERS = {
+    '..': (member('a/../b'), "'..'"),
+    'outside': (member('../b'), "'..'"),
+    'hard link outside': (bad(kind=HARD, link='../c'), 'hard link'),
+    'hard link to nothing': (bad(kind=HARD, link='c'), 'hard link'),
+    'hard link to itself': (bad(kind=HARD, link='second'), 'hard link'),
+    'device': (bad(kind=tarfile.CHRTYPE), 'not a file, directory or link'),
+    'block device': (bad(kind=tarfile.BLKTYPE), 'not a file, directory or link'),
+    'FIFO': (bad(kind=tarfile.FIFOTYPE), 'not a file, directory or link'),
+    'unknown type': (bad(kind=b'Z'), 'not a file, directory or link'),
+    'below a file': (member('first/below'), 'not a directory'),
+    'no name': (member(''), 'no name'),
+    '129 parts': (member(DEEP), 'is too long'),
+    '4097 bytes': (member('n' * 4097), 'is too long'),
+}
+
+
+@pytest.mark.parametrize('case', MEMBERS)
+def test_a_member_of_a_base(parts, case):
+    wrong, words = MEMBERS[case]
+    write_tar(parts.folder / 'base.tar', member('first'), wrong)
+    check(parts, [*parts.flags, '--legacy_base=base.tar'], "'base.tar'", words)
+
+
+def test_a_name_of_128_parts_is_taken(parts):
+    name = 'a/' * 127 + 'b'
+    (parts.folder / 'base.tar').write_bytes(tar_of(member(name)))
+    done = run(*parts.flags, '--legacy_base=base.tar', cwd=parts.folder)
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert name in [m.name for m, _ in members(parts.output)]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file with the digest of the OCI manifest, which is there with the archive or not at all."""
+
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from image_archive.system import outputs
+from support.faults import leaves_all_as_it_was
+from support.images import Parts, base_diff_ids
+from support.layouts import TAGS, Layout, blob, write_layout
+from support.project import DATA, TOOL
+from support.running import build, by_default, fails, run
+
+INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+
+
+def test_the_digest_file(parts):
+    layout, digest = write_layout(parts)
+    assert re.fullmatch('sha256:[0-9a-f]{64}\n', digest)
+    assert blob(digest.strip()) in layout.files
+
+
+def test_an_empty_value_is_no_digest_file(parts):
+    build(*parts.flags, '--digest_file=')
+    build(*parts.flags, '--oci', '--digest_file=')
+
+
+def test_a_digest_file_without_oci(parts):
+    error = fails(*parts.flags, f'--digest_file={parts.folder}/digest')
+    assert error.startswith('--digest_file: ')
+    assert not parts.output.exists()
+
+
+@pytest.mark.parametrize('flag', ['output', 'config', 'layer', 'base', 'legacy_base'])
+def test_a_digest_file_that_is_another_file_of_the_run(tmp_path, flag):
+    base = shutil.copy(DATA / 'bases' / 'docker-20.10.tar', tmp_path)
+    image = Parts(tmp_path, below=base_diff_ids(), base=base)
+    path = {
+        'output': image.output,
+        'config': image.config,
+        'layer': image.layers[0][1],
+        'base': base,
+        'legacy_base': base,
+    }[flag]
+    link = tmp_path / 'link'
+    link.symlink_to(path)
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.exists()]
+    other_base = {'base': 'legacy_base', 'legacy_base': 'base'}.get(flag, '')
+    for spelling in (path, link):
+        flags = image.without(other_base)
+        error = fails(*flags, '--oci', f'--digest_file={spelling}')
+        assert error.startswith(f'--digest_file: {str(spelling)!r} is what --{flag} names')
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.exists()] == before
+
+
+def test_a_digest_file_in_the_archive_on_standard_output(parts):
+    flags = [*parts.without('output'), '--output=-', '--oci']
+    path = parts.folder / 'stream'
+    for digest_file in ('-', path, '/dev/stdout'):
+        with path.open('wb') as stream:
+            options = {'capture_output': False, 'stdout': stream, 'stderr': subprocess.PIPE}
+            done = run(*flags, f'--digest_file={digest_file}', **options)
+        assert done.returncode == 1, digest_file
+        assert b'--digest_file: ' in done.stderr
+        assert path.read_bytes() == b''
+
+
+def test_a_digest_file_beside_standard_output(parts):
+    _, digest = write_layout(parts)
+    whole = parts.output.read_bytes()
+    (parts.folder / 'digest').unlink()
+    flags = [*parts.without('output'), '--output=-', *(f'--tag={tag}' for tag in TAGS)]
+    done = build(*flags, '--oci', f'--digest_file={parts.folder}/digest')
+    assert done.stdout == whole
+    assert (parts.folder / 'digest').read_text() == digest
+
+
+def test_the_digest_on_standard_output(parts):
+    done = build(*parts.flags, '--oci', '--digest_file=-')
+    layout = Layout.read(parts.output)
+    assert done.stdout.decode().strip() == layout.index['manifests'][0]['digest']
+
+
+# Errors.
+
+
+def test_a_folder_that_is_not_there(parts):
+    error = leaves_all_as_it_was(parts, f'--digest_file={parts.folder}/none/digest')
+    assert f"'{parts.folder}/none/digest': No such file" in error
+
+
+def test_a_path_that_is_a_folder(parts):
+    (parts.folder / 'folder').mkdir()
+    error = leaves_all_as_it_was(parts, f'--digest_file={parts.folder}/folder')
+    assert f"'{parts.folder}/folder': Is a directory" in error
+
+
+def test_an_image_with_problems(parts):
+    leaves_all_as_it_was(parts, '--verify', '--tag=no-tag')
+
+
+def test_a_limit_to_file_sizes(parts):
+    limit = resource.RLIMIT_FSIZE, (20000, 20000)
+    error = leaves_all_as_it_was(parts, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert f"'{parts.output}': File too large" in error
+
+
+def test_a_full_device(parts):
+    error = leaves_all_as_it_was(parts, '--digest_file=/dev/full')
+    assert "'/dev/full': No space left on device" in error
+
+
+def test_a_file_system_without_second_names(tmp_path, monkeypatch):
+    """What was put in its place then stays there, for the old file is lost."""
+    files = [outputs.OutputFile(str(tmp_path / name)) for name in ('one', 'two')]
+    (tmp_path / 'one').write_bytes(b'old')
+    for file in files:
+        file.write(b'new')
+
+    def refuse(*_):
+        raise PermissionError(1, 'Operation not permitted')
+
+    monkeypatch.setattr(os, 'link', refuse)
+    outputs.put_all_in_place(files)
+    assert [(tmp_path / name).read_bytes() for name in ('one', 'two')] == [b'new', b'new']
+
+
+# Signals.
+
+# Has a signal come right before a call of os that puts files in their places, or makes them.
+STRUCK = """
+import builtins, os, runpy, signal, sys
+del sys.argv[0]
+number, name, count = int(sys.argv.pop(0)), sys.argv.pop(0), int(sys.argv.pop(0))
+module = builtins if name == 'open' else os
+real = getattr(module, name)
+def struck(*arguments, **options):
+    global count
+    if name != 'open' or 'xb' in arguments:
+        count -= 1
+        if count == 0:
+            signal.raise_signal(number)
+    return real(*arguments, **options)
+setattr(module, name, struck)
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('number', [INT, TERM, HUP])
+@pytest.mark.parametrize(
+    ('call', 'count', 'is_done'),
+    [
+        ('open', 1, False),
+        ('open', 2, False),
+        ('link', 1, True),
+        ('replace', 1, True),
+        ('replace', 2, True),
+    ],
+)
+def test_a_signal_at_each_step(parts, number, call, count, is_done):
+    _, digest = write_layout(parts)
+    whole = parts.output.read_bytes()
+    digest_file = parts.folder / 'digest'
+    parts.output.write_bytes(b'old')
+    digest_file.write_bytes(b'old digest')
+    before = sorted(os.listdir(parts.folder))
+    flags = [
+        *parts.flags,
+        *(f'--tag={tag}' for tag in TAGS),
+        '--oci',
+        f'--digest_file={digest_file}',
+    ]
+    command = [sys.executable, '-c', STRUCK, str(int(number)), call, str(count), TOOL, *flags]
+    done = subprocess.run(command, capture_output=True, preexec_fn=by_default, check=False)
+    assert (done.returncode, done.stderr) == (-number, b'')
+    assert parts.output.read_bytes() == (whole if is_done else b'old')
+    assert digest_file.read_text() == (digest if is_done else 'old digest')
+    assert sorted(os.listdir(parts.folder)) == before
+
+
+@pytest.mark.parametrize('number', [INT, TERM, HUP, KILL])
+def test_signals_at_any_time(tmp_path, number):
+    image = Parts(tmp_path, layers=[{'large': os.urandom(16 << 20)}])
+    began = time.monotonic()
+    _, digest = write_layout(image, tags=[], real=True)
+    duration = time.monotonic() - began
+    size = image.output.stat().st_size
+    digest_file = image.folder / 'digest'
+    chance = random.Random(str(number))
+    flags = [*image.flags, '--oci', f'--digest_file={digest_file}']
+    for _ in range(6):
+        image.output.write_bytes(b'old')
+        digest_file.write_bytes(b'old digest')
+        process = subprocess.Popen([sys.executable, TOOL, *flags], preexec_fn=by_default)
+        time.sleep(chance.uniform(0, 1.2 * duration))
+        process.send_signal(number)
+        assert -process.wait() in (0, number)
+        is_new = digest_file.read_text() == digest
+        assert is_new or digest_file.read_bytes() == b'old digest'
+        # SIGKILL may come between the two.
+        assert (image.output.stat().st_size == size) == is_new or number == KILL
+        left = [name for name in os.listdir(tmp_path) if name.endswith('.partial')]
+        assert not left or number == KILL
+        for name in left:
+            (tmp_path / name).unlink()

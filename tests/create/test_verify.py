@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--verify: every problem on a line of its own, and nothing said of good parts (section 7)."""
+
+import bz2
+import gzip
+import lzma
+import os
+
+import pytest
+
+from support.images import BaseImage, Parts, base_diff_ids, configuration, on_fixture, write_base
+from support.links import LINKS, NOT_FOLLOWED, base_with_a_link
+from support.measuring import measure
+from support.project import DATA
+from support.running import build, messages, problems, warns
+from support.tars import HARD, LINK, make_tar, manifest, member, sha256, write_tar
+
+PACKERS = [gzip.compress, bz2.compress, lzma.compress]
+OTHER_ID = 'a' * 64
+CHECK_PATH = 'check the path, its permissions and limits'
+CORRECT = 'correct the ID or the file'
+
+
+def test_good_parts_make_the_same_archive(tmp_path):
+    image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
+    build(*image.flags, '--tag=a:1')
+    expected = image.output.read_bytes()
+    image.output.unlink()
+    assert problems(*image.flags, '--tag=a:1') == []
+    assert image.output.read_bytes() == expected
+
+
+def test_parts_are_trusted_without_it(parts):
+    parts.config.write_bytes(b'not JSON')
+    flags = [f'--id={OTHER_ID}', f'--layer={"b" * 64}={DATA}/README.md']
+    build(*parts.without('id'), *flags, warnings=True)
+    assert parts.output.exists()
+
+
+# Digests.
+
+
+def test_digest_of_the_configuration(parts):
+    assert problems(*parts.without('id'), f'--id={OTHER_ID}') == [
+        f"--id: the SHA-256 of '{parts.config}' is {parts.id}, not {OTHER_ID}: {CORRECT}"
+    ]
+    assert not parts.output.exists()
+
+
+def test_digest_of_a_layer(parts):
+    layer = make_tar(parts.folder / 'layer0.tar', {'another': b'layer'})
+    found = sha256(layer.read_bytes())
+    assert problems(*parts.flags) == [
+        f"--layer: the diff ID of '{layer}' is {found}, not {parts.layers[0][0]}: {CORRECT}"
+    ]
+    assert not parts.output.exists()
+
+
+def test_the_uncompressed_content_of_a_layer_counts(parts):
+    layer = parts.layers[0][1]
+    layer.write_bytes(gzip.compress(layer.read_bytes()))
+    assert problems(*parts.flags) == []
+
+
+def seldom_read(layer):
+    """Returns the warning of a layer whose compression not all clients read, if it is one."""
+    compressions = {b'BZ': 'bzip2', b'\xfd7': 'xz'}
+    name = compressions.get(layer.read_bytes()[:2])
+    text = f'is compressed by {name}, which containerd and Docker 29 do not read: use gzip'
+    return [f"'{layer}' {text}"] if name else []
+
+
+@pytest.mark.parametrize('pack', PACKERS)
+def test_the_digest_of_a_compressed_file_does_not_count(parts, pack):
+    identifier, layer = parts.layers[0]
+    layer.write_bytes(pack(layer.read_bytes()))
+    other = sha256(layer.read_bytes())
+    flags = [*parts.without('layer'), f'--layer={other}={layer}']
+    lines = problems(*flags, warnings=seldom_read(layer))
+    assert lines == [f"--layer: the diff ID of '{layer}' is {identifier}, not {other}: {CORRECT}"]
+
+
+@pytest.mark.parametrize('pack', PACKERS)
+def test_a_damaged_compressed_layer(parts, pack):
+    layer = parts.layers[0][1]
+    layer.write_bytes(pack(layer.read_bytes())[:-20])
+    (line,) = problems(*parts.flags, warnings=seldom_read(layer))
+    assert line.startswith(f"'{layer}' is cut off ")
+
+
+def test_the_same_layer_twice_is_read_once(tmp_path):
+    """Both to check and to write it: a layer of 16 MB would show."""
+    large = {'srv/large': os.urandom(16 << 20)}
+    once = Parts(tmp_path, [large])
+    _, _, read_once = measure(*once.flags, '--verify')
+    twice = Parts(tmp_path, [large, large])
+    twice.layers[1] = twice.layers[0]
+    done, _, read_twice = measure(*twice.flags, '--verify')
+    assert done.returncode == 0, done.stderr
+    assert read_once > 16 << 20
+    assert read_twice < read_once + (4 << 20)
+
+
+def test_two_archives_in_one_layer(parts):
+    """As `cat` joins them: the second is lost where the layer is unpacked."""
+    layer = parts.layers[0][1]
+    layer.write_bytes(layer.read_bytes() * 2)
+    parts.layers = [(sha256(layer.read_bytes()), layer)]
+    parts.configure(configuration(parts.diff_ids))
+    text = 'what lies behind the end of the archive is passed over: make one archive'
+    assert problems(*parts.flags, warnings=[f"'{layer}': {text}"]) == []
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+@pytest.mark.parametrize('case', LINKS)
+def test_a_layer_behind_a_link(tmp_path, case, flags):
+    base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
+    image = Parts(tmp_path, below=diff_ids, base=base)
+    is_followed = LINKS[case][2]
+    told = [] if is_followed else [f"--base: '{base}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
+    assert messages(build(*image.flags, *flags, warnings=not is_followed).stderr) == (told, [])
+    build(*image.flags, *flags, '--oci')
+
+
+# The configuration.
+
+# What is no configuration, and what is said of it.
+NO_CONFIGURATION = {
+    'cut off': (b'{', 'is not JSON: correct it'),
+    'a list': (b'[]', 'is not a JSON object: correct it'),
+    'null': (b'null', 'is not a JSON object: correct it'),
+    'lists in lists': (b'[' * 100000, 'is not JSON: correct it'),
+    'no UTF-8': (b'\xff', 'is not in UTF-8: write it so'),
+    'a byte order mark': (b'\xef\xbb\xbf{}', 'begins with a byte order mark'),
+    'UTF-16': ('{}'.encode('utf-16'), 'begins with a byte order mark'),
+    'UTF-16 without a mark': ('{}'.encode('utf-16-le'), 'is not JSON: correct it'),
+    'NaN': (b'{"rootfs": {"diff_ids": []}, "x": NaN}', 'is not JSON: correct it'),
+    'a key twice': (
+        b'{"config": {"Cmd": 5}, "config": {}}',
+        "has the key 'config' twice: leave one out",
+    ),
+    '-Infinity': (b'{"rootfs": {"diff_ids": []}, "x": -Infinity}', 'is not JSON: correct it'),
+}
+
+
+@pytest.mark.parametrize('case', NO_CONFIGURATION)
+def test_what_is_no_configuration(parts, case):
+    data, text = NO_CONFIGURATION[case]
+    parts.configure(data)
+    (line,) = problems(*parts.flags)
+    assert line.startswith(f"--config: '{parts.config}' {text}")
+    assert warns(*parts.flags) == [line]
+
+
+@pytest.mark.parametrize('spelling', ['RootFS', 'ROOTFS'])
+def test_a_key_in_two_spellings(parts, spelling):
+    """Go's decoder takes either, and the last one counts."""
+    wrong = {'type': 'layers', 'diff_ids': [f'sha256:{OTHER_ID}']}
+    parts.configure({**configuration(parts.diff_ids), spelling: wrong})
+    text = f'{spelling} must be left out, for it is there in another spelling'
+    assert f"--config: '{parts.config}': {text}: correct it" in problems(*parts.flags)
+
+
+def test_a_key_in_another_spelling(parts):
+    config = configuration(parts.diff_ids)
+    config['RootFS'] = config.pop('rootfs')
+    parts.configure(config)
+    build(*parts.flags, '--verify')
+    config['RootFS'] = {'type': 'layers', 'diff_ids': []}
+    parts.configure(config)
+    assert wrong_number(parts, 0, 1)[0] in problems(*parts.flags)
+
+
+def wrong_number(image, diff_ids, layers):
+    text = f'rootfs.diff_ids has {diff_ids} entries for {layers} layers'
+    return [f"--config: '{image.config}': {text}: name the base's, then those of --layer"]
+
+
+# The diff IDs of a configuration for two layers, in terms of these, and which one is wrong.
+WRONG_DIFF_IDS = {
+    'in wrong order': (lambda first, second: [second, first], 0),
+    'another': (lambda first, second: [f'sha256:{OTHER_ID}', second], 0),
+    'without sha256:': (lambda first, second: [first, second.partition(':')[2]], 1),
+    'with sha512:': (lambda first, second: [first, second.replace('256', '512')], 1),
+}
+
+
+@pytest.mark.parametrize('case', WRONG_DIFF_IDS)
+def test_wrong_diff_ids(tmp_path, case):
+    change, index = WRONG_DIFF_IDS[case]
+    image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
+    diff_ids = change(*image.diff_ids)
+    image.configure(configuration(diff_ids))
+    there = f'rootfs.diff_ids[{index}] is {diff_ids[index]!r}'
+    text = f'{there}, but --layer has {image.layers[index][0]}'
+    line = f"--config: '{image.config}': {text}: name the base's, then those of --layer"
+    assert problems(*image.flags) == [line]
+    assert not image.output.exists()
+    assert warns(*image.flags) == [line]
+
+
+@pytest.mark.parametrize('count', [0, 1, 3])
+def test_number_of_diff_ids(tmp_path, count):
+    image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
+    image.configure(configuration([*image.diff_ids, *image.diff_ids][:count]))
+    assert problems(*image.flags) == wrong_number(image, count, 2)
+    assert warns(*image.flags) == wrong_number(image, count, 2)
+
+
+@pytest.mark.parametrize('count', [0, 1, 3])
+def test_number_of_diff_ids_on_a_base(tmp_path, count):
+    """The image adds no layers of its own."""
+    image = on_fixture(tmp_path, 'crane-0.21.tar')
+    image.configure(configuration([f'sha256:{OTHER_ID}'] * count))
+    assert problems(*image.without('layer')) == wrong_number(image, count, 2)
+
+
+@pytest.mark.parametrize('index', [0, 1])
+def test_diff_ids_of_another_base(tmp_path, index):
+    """As many as the base has, as from the image that it was before it was built again."""
+    image = on_fixture(tmp_path, 'crane-0.21.tar')
+    diff_ids = [*base_diff_ids(), *image.diff_ids]
+    expected = diff_ids[index]
+    diff_ids[index] = f'sha256:{OTHER_ID}'
+    image.configure(configuration(diff_ids))
+    text = f"rootfs.diff_ids[{index}] is 'sha256:{OTHER_ID}', but '{image.base}' has {expected}"
+    line = f"--config: '{image.config}': {text}: derive the configuration from this base"
+    assert problems(*image.flags) == [line]
+    assert warns(*image.flags) == [line]
+
+
+@pytest.mark.parametrize('layers', [['one'], ['one', 'two']])
+def test_a_configuration_on_another_image_of_the_base(tmp_path, layers):
+    """Whether or not that has as many layers as the last image, which counts."""
+    other, last = BaseImage(layers), BaseImage(['three'])
+    base = write_base(tmp_path / 'base.tar', other, last)
+    image = Parts(tmp_path, base=base, below=other.diff_ids)
+    (line,) = problems(*image.flags)
+    assert line.startswith(f"--config: '{image.config}': rootfs.diff_ids")
+    assert line.endswith('(of its 2 images the last one counts)')
+    image = Parts(tmp_path, base=base, below=last.diff_ids)
+    assert problems(*image.flags) == []
+
+
+def test_no_own_layer_on_a_base(tmp_path):
+    image = on_fixture(tmp_path, 'crane-0.21.tar')
+    image.configure(configuration(base_diff_ids()))
+    assert problems(*image.without('layer')) == []
+
+
+@pytest.mark.parametrize('diff_ids', [[], None])
+def test_no_layer_at_all(parts, diff_ids):
+    """Docker writes null for an empty list."""
+    rootfs = {'type': 'layers', 'diff_ids': diff_ids}
+    parts.configure({**configuration([]), 'rootfs': rootfs})
+    assert problems(*parts.without('layer')) == []
+
+
+def test_a_diff_id_without_a_layer(parts):
+    parts.configure(configuration([f'sha256:{OTHER_ID}']))
+    assert problems(*parts.without('layer')) == wrong_number(parts, 1, 0)
+
+
+# Layers of the base that the archive lacks.
+
+
+def lacking(*layers):
+    listed = ', '.join(repr(layer) for layer in layers)
+    return [f'--base: the output lacks {listed}: give a whole --legacy_base']
+
+
+def test_a_partial_image_and_the_flag_that_completes_it(tmp_path):
+    image = on_fixture(tmp_path, 'podman-4.3.tar')
+    assert problems(*image.without('legacy_base')) == lacking(*manifest(image.base)['Layers'])
+    assert problems(*image.flags) == []
+
+
+# A layer of the base as another archive, with `file` and `link2`, has it: type, target, whether
+# it leads to the layer, and whether Skopeo follows it.
+LAYERS_AS_LINKS = {
+    'to a file': (LINK, '../file', True, True),
+    'to a link': (LINK, '../link2', True, False),
+    'to nothing': (LINK, '../none', False, False),
+    'to itself': (LINK, 'layer', False, False),
+    'out of the archive': (LINK, '../..', False, False),
+    'a hard link': (HARD, 'file', True, False),
+}
+
+
+@pytest.mark.parametrize('case', LAYERS_AS_LINKS)
+def test_a_layer_that_is_a_link(tmp_path, case):
+    """As Docker saves a layer that two images share; here to another file than the base."""
+    kind, target, leads, is_followed = LAYERS_AS_LINKS[case]
+    lower = BaseImage(['link/layer'])
+    base = write_base(tmp_path / 'base.tar', lower)
+    other = write_tar(
+        tmp_path / 'other.tar',
+        member('file', lower.layers['link/layer']),
+        member('link2', kind=LINK, link='file'),
+        member('link/layer', kind=kind, link=target),
+    )
+    image = Parts(tmp_path, below=lower.diff_ids)
+    warnings = []
+    if leads and not is_followed:
+        warnings = [f"--base: '{base}': layer 'link/layer' {NOT_FOLLOWED}"]
+    flags = [*image.flags, f'--base={base}', f'--legacy_base={other}']
+    assert problems(*flags, warnings=warnings) == ([] if leads else lacking('link/layer'))
+
+
+def test_the_first_of_two_members_counts(tmp_path):
+    lower = BaseImage(['layer'])
+    base = write_base(tmp_path / 'base.tar', lower)
+    link, file = member('layer', kind=LINK, link='none'), member('layer', lower.layers['layer'])
+    other = write_tar(tmp_path / 'other.tar', link, file)
+    image = Parts(tmp_path, below=lower.diff_ids)
+    lines = problems(*image.flags, f'--base={base}', f'--legacy_base={other}')
+    assert lines == lacking('layer')
+
+
+# Several problems at once.
+
+
+def test_all_problems_at_once(parts):
+    base = f'--base={DATA}/bases/docker-20.10.tar'
+    parts.output.write_bytes(b'previous')
+    before = set(parts.folder.iterdir())
+    parts.layers = [('b' * 64, parts.layers[0][1])]
+    flags = [f'--id={OTHER_ID}', base, '--tag=A:1', '--tag=a:1', '--tag=b']
+    lines = problems(*parts.without('id'), *flags)
+    starts = ['--id', '--layer', '--base', '--config', '--tag', '--tag']
+    assert [line.partition(':')[0] for line in lines] == starts
+    assert parts.output.read_bytes() == b'previous'
+    assert set(parts.folder.iterdir()) == before
+
+
+def test_unreadable_parts_hide_no_other_problem(parts):
+    """Each is named once, however often it would be read."""
+    folder, layer = parts.folder, parts.layers[0][1]
+    whole = DATA / 'bases/docker-20.10.tar'
+    base = folder / 'base.tar'
+    base.write_bytes(whole.read_bytes()[:9000])
+    cut = folder / 'cut.tar'
+    cut.write_bytes(gzip.compress(layer.read_bytes())[:-10])
+    os.mkfifo(folder / 'fifo')
+    more_layers = [f'{"1" * 64}=missing', f'{"2" * 64}={cut}', f'{"3" * 64}={folder}/fifo']
+    flags = [f'--base={base}', f'--legacy_base={base}', f'--id={OTHER_ID}', '--tag=A:1']
+    flags += [f'--layer={value}' for value in more_layers]
+    lines = problems(*parts.without('id'), *flags)
+    assert lines == [
+        f"'missing': No such file or directory: {CHECK_PATH}",
+        f"'{folder}/fifo': Not a regular file: write it to a file first",
+        f"'{base}' is cut off in or after member '{manifest(whole)['Layers'][-1]}': replace it",
+        f"--id: the SHA-256 of '{parts.config}' is {parts.id}, not {OTHER_ID}: {CORRECT}",
+        f"'{cut}' is cut off in or after member 'srv/new': replace it",
+        *wrong_number(parts, 1, 4),
+        "--tag: 'A:1': give a lower-case [registry/]repository:tag",
+    ]
+
+
+def test_a_missing_configuration_is_named_once(parts):
+    parts.config.unlink()
+    missing = f"'{parts.config}': No such file or directory: {CHECK_PATH}"
+    assert problems(*parts.flags) == [missing]
+
+
+def test_an_unreadable_base_leaves_the_own_diff_ids_to_check(parts):
+    missing = f"'missing': No such file or directory: {CHECK_PATH}"
+    parts.configure(configuration([f'sha256:{OTHER_ID}', *parts.diff_ids]))
+    assert problems(*parts.flags, '--base=missing') == [missing]
+    parts.configure(configuration([*parts.diff_ids, f'sha256:{OTHER_ID}']))
+    lines = problems(*parts.flags, '--base=missing')
+    assert lines[0] == missing
+    (line,) = lines[1:]
+    assert line.startswith(f"--config: '{parts.config}': rootfs.diff_ids[1] is")

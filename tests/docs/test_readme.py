@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of the README and docs/, run as they are there, and what they say of the code."""
+
+import ast
+import collections
+import itertools
+import json
+import re
+
+import pytest
+
+import create_image
+import create_image_config
+import join_layers
+from support.needs import require
+from support.pages import NAMES, PAGES, README, Checkout, blocks, section, steps
+from support.project import DATA, ROOT
+from support.tars import content, make_tar, manifest, sha256, uncompressed
+
+PROGRAMS = [create_image, create_image_config, join_layers]
+BAZEL = ROOT / 'docs' / 'bazel.md'
+FLAGS = ROOT / 'docs' / 'flags.md'
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+# Commands, and the output below each.
+
+
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
+def test_every_command_gives_the_output_below_it(checkout, page):
+    require('make', 'tar', 'sha256sum')
+    for block in blocks('console', page.read_text()):
+        for command, output in steps(block):
+            assert checkout.shell(command).stdout.decode().splitlines() == output, command
+
+
+def test_the_pages_have_output_to_compare():
+    found = [steps(block) for page in PAGES for block in blocks('console', page.read_text())]
+    assert sum(bool(output) for _, output in itertools.chain(*found)) > 20
+
+
+# Scripts, whose results are compared.
+
+
+@pytest.mark.parametrize(
+    'base', ['docker-20.10.tar.gz', 'docker-29-containerd.tar', 'crane-0.21.tar', 'podman-4.3.tar']
+)
+def test_recipe_for_a_derived_image(checkout, base):
+    """With the file of another program for that of `docker save`."""
+    require('tar', 'sha256sum')
+    folder = checkout.folder
+    fixture = DATA / 'bases' / base
+    saves = f'[ "$*" = "save -o base.tar debian:12" ] && cp {fixture} base.tar'
+    checkout.add_program('docker', saves)
+    (folder / 'root' / 'etc').mkdir(parents=True)
+    (folder / 'root' / 'etc' / 'new').write_text('new\n')
+    (recipe,) = blocks('sh', section('## On a base image'))
+    assert checkout.succeeds(recipe) == ''
+    image = folder / 'derived.tar'
+    entry, below = manifest(image), manifest(fixture)
+    config = json.loads(content(image, entry['Config']))
+    old = json.loads(content(fixture, below['Config']))
+    digests = ['sha256:' + sha256(uncompressed(content(image, name))) for name in entry['Layers']]
+    assert config['rootfs']['diff_ids'] == digests
+    assert digests[:-1] == old['rootfs']['diff_ids']
+    assert config['config']['Cmd'] == ['/bin/sh']
+    assert entry['RepoTags'] == ['example/derived:1.0']
+
+
+def test_script_for_ci(checkout):
+    """As it stands, with a cat for the client."""
+    require('make')
+    folder = checkout.folder
+    make_tar(folder / 'layer.tar', {'hello': b'content'})
+    checkout.add_program('docker', '[ "$*" = load ] && cat > loaded.tar')
+    (script,) = blocks('sh', section('## In CI'))
+    checkout.succeeds(script)
+    entry = manifest(folder / 'loaded.tar')
+    assert entry['RepoTags'] == ['example/app:dev']
+    config = json.loads(content(folder / 'loaded.tar', entry['Config']))
+    layer = sha256((folder / 'layer.tar').read_bytes())
+    assert config['rootfs']['diff_ids'] == [f'sha256:{layer}']
+    assert config['created'] == '1970-01-01T00:00:00Z'
+
+
+def test_script_for_an_archive_of_a_clone(checkout):
+    require('git')
+    (script,) = blocks('sh', BAZEL.read_text())
+    git = 'git -c user.name=x -c user.email=x@example.com'
+    checkout.succeeds(f'{git} init --quiet && git add . && {git} commit --quiet --message=x')
+    checkout.succeeds(script)
+    version = re.search(r'^## (\S+)', (ROOT / 'CHANGELOG.md').read_text(), re.MULTILINE)[1]
+    name = f'create_image-{version}'
+    assert f'{name}/deps.bzl' in checkout.succeeds(f'tar --list --file={name}.tar.gz').split()
+
+
+def test_every_script_is_run():
+    """Here, by test_readme_clients.py, or, in CONTRIBUTING.md, by hand."""
+    counts = collections.Counter(
+        {name: len(blocks('sh', page.read_text())) for name, page in zip(NAMES, PAGES, strict=True)}
+    )
+    assert +counts == {
+        'README.md': 2,
+        'CONTRIBUTING.md': 1,
+        'docs/bazel.md': 1,
+        'docs/registries.md': 2,
+    }
+
+
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
+def test_every_block_is_of_a_kind_that_is_tested(page):
+    fences = re.findall('^```(.*)', page.read_text(), re.MULTILINE)
+    assert set(fences[::2]) <= {'console', 'python', 'sh', 'starlark'}
+    assert set(fences[1::2]) <= {''}
+
+
+def test_the_example_from_python(checkout):
+    """With the layer and the image of the section that it names."""
+    for block in blocks('console', section('## An image from scratch')):
+        for command, _ in steps(block):
+            checkout.succeeds(command)
+    (example,) = blocks('python', README.read_text())
+    (checkout.folder / 'example.py').write_text(example)
+    assert checkout.succeeds('python3 example.py') == ''
+    joined = json.loads(content(checkout.folder / 'joined.tar', 'manifest.json'))
+    tags = [entry['RepoTags'] for entry in joined]
+    assert tags == [['example/by-hand:1.0'], ['example/from-python:1.0']]
+    verify = './join_layers.py --output=verified.tar --layer=joined.tar --verify'
+    assert checkout.succeeds(verify) == ''
+
+
+# What is elsewhere, too.
+
+PLACES = [
+    'examples/hello/BUILD',
+    'tests/bazel/BUILD',
+    'tests/bazel/MODULE.bazel',
+    'tests/bazel/WORKSPACE',
+    'tests/bazel/rules/BUILD',
+]
+TO_FILL_IN = 'https://example.com/'
+
+
+def starlark_blocks():
+    return [block for page in PAGES for block in blocks('starlark', page.read_text())]
+
+
+@pytest.mark.parametrize('place', PLACES)
+def test_a_page_has_rules_of(place):
+    assert any(block in (ROOT / place).read_text() for block in starlark_blocks())
+
+
+def test_bazel_rules_are_those_that_ci_builds():
+    texts = [(ROOT / place).read_text() for place in PLACES]
+    for block in starlark_blocks():
+        assert TO_FILL_IN in block or any(block in text for text in texts), block
+
+
+@pytest.mark.parametrize(
+    'rule, from_a_directory',
+    [('http_archive', 'local_repository'), ('archive_override', 'local_path_override')],
+)
+def test_a_setup_to_fill_in(rule, from_a_directory):
+    """It is that from a directory, which CI builds, but for the rule."""
+    found = [block for block in starlark_blocks() if f'\n{rule}(' in block]
+    (filled_in,) = found
+    (built,) = [block for block in starlark_blocks() if f'{from_a_directory}(' in block]
+    calls = calls_by_rule(filled_in)
+    values = calls.pop(rule)
+    calls.pop('load_http', None)
+    other_calls = calls_by_rule(built)
+    name = 'name' if rule == 'http_archive' else 'module_name'
+    assert values[name] == other_calls.pop(from_a_directory)[name] == 'create_image'
+    assert calls == other_calls
+    assert values['urls'] == [f'{TO_FILL_IN}{values["strip_prefix"]}.tar.gz']
+    assert values['strip_prefix'] == 'create_image-<version>'
+    assert values.keys() & {'sha256', 'integrity'}
+
+
+def calls_by_rule(block):
+    """Returns the arguments of the calls in a block, whose syntax is that of Python, too."""
+    calls = {}
+    for statement in ast.parse(block).body:
+        rule = statement.value.func.id
+        if rule == 'load' and statement.value.args[0].value.endswith('http.bzl'):
+            rule = 'load_http'
+        calls[rule] = {
+            keyword.arg: ast.literal_eval(keyword.value) for keyword in statement.value.keywords
+        }
+        calls[rule]['positional'] = [ast.literal_eval(value) for value in statement.value.args]
+    return calls
+
+
+def test_urls_to_fill_in_are_marked_so():
+    for page in PAGES:
+        text = page.read_text()
+        if TO_FILL_IN in ''.join(blocks('starlark', text)):
+            assert text.lower().count('**fill in**') == text.count(f'"{TO_FILL_IN}'), page
+
+
+# The tables of flags.
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.__name__)
+def test_the_table_of_flags_is_whole(program):
+    rows = re.findall('^\\| (`--.*?) \\|', section(f'## {program.__name__}', FLAGS), re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r'`--(\w+)', row)]
+    assert sorted(listed) == sorted(program._FLAGS)
+
+
+@pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.__name__)
+def test_what_is_required_is_said_so(program):
+    rows = re.findall(r'^\| `--(\w+).*Required \|$', section(f'## {program.__name__}', FLAGS), re.M)
+    required = [name for name in program._FLAGS if program._FLAGS[name].help.startswith('required')]
+    assert sorted(rows) == sorted(required)
+
+
+# Titles, contents and links.
+
+
+def titles(text, level='#+'):
+    return re.findall(
+        f'^{level} (.*)$', re.sub('^```.*?^```', '', text, flags=re.M | re.S), re.MULTILINE
+    )
+
+
+def anchor_of(title):
+    """Returns the name that links have for a title."""
+    return re.sub(r'[^\w -]', '', title).lower().replace(' ', '-')
+
+
+def anchors(text):
+    return {anchor_of(title) for title in titles(text)}
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 250
+
+
+def test_the_contents_are_above_all_sections_and_list_them():
+    text = README.read_text()
+    listed = re.findall(r'^- \[(.*)\]\(#(.*)\)$', text.partition('\n## ')[0], re.MULTILINE)
+    assert listed == [(title, anchor_of(title)) for title in titles(text, '##')]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=NAMES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r'\]\(([^)]+)\)', page.read_text()):
+        path, _, anchor = link.partition('#')
+        target = page.parent / path if path else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def test_every_page_is_linked():
+    links = re.findall(r'\]\(([^)#]+)', README.read_text())
+    assert {name for name in NAMES if name != 'README.md'} <= set(links)

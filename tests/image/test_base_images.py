@@ -1,0 +1,451 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a base is, and what is wrong with one (sections 5, 6 and 7)."""
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import shlex
+
+import pytest
+
+from support.images import (
+    BEFORE_1_10,
+    MODERN,
+    BaseImage,
+    Parts,
+    configuration,
+    on_fixture,
+    write_base,
+)
+from support.measuring import measure
+from support.project import DATA
+from support.running import build, fails, problems, warns
+from support.tars import (
+    LINK,
+    content,
+    make_tar,
+    manifest,
+    member,
+    names,
+    pax,
+    python_reads_zstd,
+    sha256,
+    tar_of,
+    write_tar,
+)
+
+LOWER = BaseImage(['one.tar', 'two.tar'])
+FILES = {**LOWER.files, 'manifest.json': json.dumps([LOWER.entry]).encode()}
+LAYOUT = {'index.json': b'{}', 'oci-layout': b'{}'}
+SAVE = 'give what `docker save` writes'
+
+# The members of what is no base image, and what is said of it.
+NO_IMAGES = {
+    'an OCI layout': (
+        {**LAYOUT, 'blobs/sha256/a': b''},
+        'it is an OCI image layout without manifest.json: '
+        'convert it by `skopeo copy oci-archive:base.tar docker-archive:base.tar:name:tag`',
+    ),
+    'a container': (
+        {'.dockerenv': b'', 'etc/passwd': b''},
+        'it has the files of a container, as `docker export` writes them: use `docker save`',
+    ),
+    'a layer': ({'etc/passwd': b''}, f'it has no manifest.json, as a layer has none: {SAVE}'),
+    'packed with its folder': (
+        {f'image/{name}': data for name, data in FILES.items()},
+        "it has its image in a directory, 'image': pack the content of it",
+    ),
+    'of before 1.10 with its folder': (
+        {'image/a/json': b'', 'image/a/layer.tar': b''},
+        f'it has no manifest.json, as a layer has none: {SAVE}',
+    ),
+    'half of before 1.10': (
+        {'a/json': b'', 'b/layer.tar': b''},
+        f'it has no manifest.json, as a layer has none: {SAVE}',
+    ),
+    'an empty manifest': (
+        {'manifest.json': b'[]'},
+        'it has an empty manifest.json: save it again, with an image',
+    ),
+    'no members': ({}, f'it has no members: {SAVE}'),
+}
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+@pytest.mark.parametrize('case', NO_IMAGES)
+def test_what_is_no_base_image(parts, case, flags):
+    """Told with --verify too, and nothing else is blamed."""
+    files, text = NO_IMAGES[case]
+    make_tar(parts.folder / 'base.tar', files)
+    line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.folder)
+    assert line == f"'base.tar' is no base image: {text}"
+    assert not parts.output.exists()
+
+
+def test_the_advice_can_be_pasted_into_a_shell(parts):
+    files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
+    make_tar(parts.folder / "a b's.tar", files)
+    line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.folder)
+    _, command, _ = line.split('`')
+    assert shlex.split(command)[2] == "oci-archive:a b's.tar"
+
+
+@pytest.mark.parametrize('case', NO_IMAGES)
+def test_any_archive_may_be_merged(parts, case):
+    files, _ = NO_IMAGES[case]
+    base = make_tar(parts.folder / 'base.tar', files)
+    build(*parts.flags, f'--legacy_base={base}')
+    left_out = {*LAYOUT, 'manifest.json'}
+    merged = {name for name in names(parts.output) if name in files}
+    assert merged - {'manifest.json'} == set(files) - left_out
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+def test_a_base_of_before_docker_1_10(tmp_path, flags):
+    image = on_fixture(tmp_path, BEFORE_1_10)
+    text = 'was written by Docker 1.9 or older: only such a Docker can load images built on it'
+    assert warns(*image.flags, *flags) == [f"--base: '{image.base}' {text}"]
+
+
+# What comes twice in a base.
+
+TWICE = {'manifest.json': b'[]', 'one.tar': b'other', LOWER.entry['Config']: b'{}'}
+
+
+@pytest.mark.parametrize('spelling', ['{}', './{}', '/{}'])
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+@pytest.mark.parametrize('name', TWICE)
+def test_what_counts_twice_with_different_content(tmp_path, name, pack, spelling):
+    """Docker takes the last, Podman and Skopeo the first."""
+    more = [member(spelling.format(name), TWICE[name])]
+    base = write_base(tmp_path / 'base.tar', LOWER, more=more)
+    base.write_bytes(pack(base.read_bytes()))
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    for flags in [image.flags, image.without('legacy_base'), [*image.flags, '--verify']]:
+        line = fails(*flags)
+        assert line == f"'{base}': '{name}' comes twice with different content: replace it"
+    assert not image.output.exists()
+
+
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+def test_a_large_layer_twice(tmp_path, pack):
+    """Larger than what is kept of a compressed base that is not merged."""
+    layer = tar_of(member('large', os.urandom(5 << 20)))
+    entry = {'Config': 'c.json', 'Layers': ['l.tar']}
+    config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
+    files = [member('manifest.json', json.dumps([entry]).encode()), member('c.json', config)]
+    files += [member('l.tar', layer), member('l.tar', layer[:-1] + b'x')]
+    base = tmp_path / 'base.tar'
+    base.write_bytes(pack(tar_of(*files)))
+    image = Parts(tmp_path, base=base)
+    line = fails(*image.without('legacy_base'))
+    assert line == f"'{base}': 'l.tar' comes twice with different content: replace it"
+
+
+def test_what_counts_twice_with_the_same_content(tmp_path):
+    more = [member(f'./{name}', data) for name, data in FILES.items()]
+    base = write_base(tmp_path / 'base.tar', LOWER, more=more)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    build(*image.flags, '--verify')
+    assert content(image.output, 'one.tar') == LOWER.layers['one.tar']
+
+
+# What a base lacks.
+
+
+@pytest.mark.parametrize('merges', [True, False])
+def test_a_base_without_its_configuration(tmp_path, merges):
+    files = {name: data for name, data in FILES.items() if name != LOWER.entry['Config']}
+    base = make_tar(tmp_path / 'base.tar', files)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    line = f"--base: '{base}' lacks its configuration '{LOWER.entry['Config']}': replace it"
+    flags = image.flags if merges else image.without('legacy_base')
+    assert warns(*flags) == [line]
+    assert manifest(image.output)['Layers'][:2] == LOWER.layer_names
+    assert line in problems(*flags)
+
+
+@pytest.mark.parametrize('config', [b'no JSON', b'[]', b'{}', b'{"rootfs": {"diff_ids": [1]}}'])
+def test_a_base_whose_configuration_has_no_diff_ids(tmp_path, config):
+    base = make_tar(tmp_path / 'base.tar', {**FILES, LOWER.entry['Config']: config})
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    (line,) = warns(*image.flags)
+    name = LOWER.entry['Config']
+    assert line == (f"--base: '{base}' has a configuration without diff IDs, '{name}': replace it")
+    assert line in problems(*image.flags)
+
+
+def test_a_base_with_another_number_of_diff_ids(tmp_path):
+    config = json.dumps(configuration(LOWER.diff_ids[:1])).encode()
+    base = make_tar(tmp_path / 'base.tar', {**FILES, LOWER.entry['Config']: config})
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    line = f"--base: '{base}' has 2 layers and 1 diff IDs: replace it"
+    assert warns(*image.flags) == [line]
+    assert problems(*image.flags) == [line]
+
+
+def test_a_base_without_one_of_its_layers(tmp_path):
+    """A warning where it is not merged, as the original took it; an error where it is."""
+    base = make_tar(tmp_path / 'base.tar', {n: d for n, d in FILES.items() if n != 'two.tar'})
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    line = f"'{base}' lacks its layer 'two.tar': give a whole image"
+    assert warns(*image.without('legacy_base')) == [f'--base: {line}']
+    image.output.unlink()
+    assert fails(*image.flags) == line
+    assert problems(*image.flags) == [line]
+    assert not image.output.exists()
+
+
+@pytest.mark.parametrize('name', ['top', 'repositories', 'index.json', 'oci-layout', 'top/l.tar'])
+def test_a_layer_of_a_name_that_is_not_merged(tmp_path, name):
+    """The archive would lack it: the merge and the checks go by one rule."""
+    lower = BaseImage([name])
+    base = write_base(tmp_path / 'base.tar', lower)
+    image = Parts(tmp_path, base=base, below=lower.diff_ids)
+    line = f"'{base}' lacks its layer '{name}': give a whole image"
+    assert problems(*image.flags) == [line]
+    assert fails(*image.flags) == line
+    assert not image.output.exists()
+
+
+def test_the_same_base_by_two_paths(tmp_path):
+    """Which completes the image; and lacks what the base lacks."""
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    (tmp_path / 'link.tar').symlink_to('base.tar')
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    build(*image.flags, '--verify')
+    expected = image.output.read_bytes()
+    flags = [*image.without('base', 'legacy_base'), '--base=./base.tar', '--verify']
+    build(*flags, f'--legacy_base={tmp_path}/link.tar', cwd=tmp_path)
+    assert image.output.read_bytes() == expected
+    make_tar(base, {n: d for n, d in FILES.items() if n != 'two.tar'})
+    line = fails(*flags, f'--legacy_base={tmp_path}/link.tar', cwd=tmp_path)
+    assert line == "'./base.tar' lacks its layer 'two.tar': give a whole image"
+
+
+# The content of a base's layers, which --verify reads.
+
+
+def changed(layer):
+    data = bytearray(layer)
+    data[600] ^= 1  # in the content of its first file
+    return bytes(data)
+
+
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+@pytest.mark.parametrize('pack_layer', [bytes, gzip.compress])
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_flipped_byte_in_a_layer_of_the_base(tmp_path, index, pack_layer, pack):
+    """Docker refuses such an image, or runs the layer that it has already."""
+    name = LOWER.layer_names[index]
+    files = dict(FILES)
+    for other in LOWER.layer_names:
+        files[other] = pack_layer(FILES[other])
+    files[name] = pack_layer(changed(FILES[name]))
+    base = make_tar(tmp_path / 'base.tar', files)
+    base.write_bytes(pack(base.read_bytes()))
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    found = f'sha256:{sha256(changed(FILES[name]))}'
+    text = f'has the diff ID {found}, not {LOWER.diff_ids[index]}: replace the base'
+    assert problems(*image.flags) == [f"layer '{name}' of '{base}' {text}"]
+    assert not image.output.exists()
+    build(*image.flags)
+
+
+def test_a_layer_that_is_named_twice_with_two_diff_ids(tmp_path):
+    layer = LOWER.layers['one.tar']
+    diff_ids = [f'sha256:{sha256(layer)}', f'sha256:{"a" * 64}']
+    entry = {'Config': 'c.json', 'Layers': ['l.tar', 'l.tar']}
+    files = {'manifest.json': json.dumps([entry]).encode(), 'l.tar': layer}
+    files['c.json'] = json.dumps(configuration(diff_ids)).encode()
+    base = make_tar(tmp_path / 'base.tar', files)
+    image = Parts(tmp_path, base=base, below=diff_ids)
+    text = f'has the diff ID {diff_ids[0]}, not {diff_ids[1]}: replace the base'
+    assert problems(*image.flags) == [f"layer 'l.tar' of '{base}' {text}"]
+
+
+def test_a_legacy_base_that_is_missing_is_named_alone(tmp_path):
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    (line,) = problems(*image.without('legacy_base'), '--legacy_base=missing')
+    assert line.startswith("'missing': No such file or directory: ")
+
+
+@pytest.mark.parametrize('pack', [bytes, gzip.compress])
+def test_a_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
+    """Larger as it is stored than as it is read."""
+    config = json.dumps(configuration(LOWER.diff_ids)).encode()
+    records = [b'GNU.sparse.major=1', b'GNU.sparse.minor=0', b'GNU.sparse.name=c.json']
+    records.append(b'GNU.sparse.realsize=%d' % len(config))
+    stored = b'1\n0\n%d\n' % len(config)
+    stored = stored.ljust(512, b'\0') + config + bytes(5 << 20)
+    entry = {'Config': 'c.json', 'Layers': LOWER.layer_names}
+    base = write_tar(
+        tmp_path / 'base.tar',
+        pax(*records) + member('x', stored),
+        *(member(name, data) for name, data in LOWER.layers.items()),
+        member('manifest.json', json.dumps([entry]).encode()),
+    )
+    base.write_bytes(pack(base.read_bytes()))
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    if pack is bytes:
+        build(*image.without('legacy_base'))
+        return
+    line = fails(*image.without('legacy_base'))
+    assert line == f"'{base}': 'c.json' has over {4 << 20} bytes: replace it"
+    build(*image.flags)
+
+
+def test_the_layers_of_the_archive_that_is_merged_count(tmp_path):
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    other = make_tar(tmp_path / 'other.tar', {**LOWER.layers, 'one.tar': LOWER.layers['two.tar']})
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    flags = [*image.without('legacy_base'), f'--legacy_base={other}']
+    text = f'has the diff ID {LOWER.diff_ids[1]}, not {LOWER.diff_ids[0]}: replace the base'
+    assert problems(*flags) == [f"layer 'one.tar' of '{other}' {text}"]
+    make_tar(other, LOWER.layers)
+    build(*flags, '--verify')
+
+
+def test_a_layer_of_the_base_that_is_no_archive(tmp_path):
+    layer = b'no archive'
+    entry = {'Config': 'c.json', 'Layers': ['l.tar']}
+    config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
+    files = {'manifest.json': json.dumps([entry]).encode(), 'c.json': config, 'l.tar': layer}
+    base = make_tar(tmp_path / 'base.tar', files)
+    image = Parts(tmp_path, base=base, below=[f'sha256:{sha256(layer)}'])
+    text = 'is cut off or not a tar archive: replace it'
+    assert problems(*image.flags) == [f"layer 'l.tar' of '{base}' {text}"]
+
+
+@pytest.mark.skipif(python_reads_zstd(), reason='this Python reads zstd')
+def test_a_zstd_layer_that_is_not_what_its_name_says(tmp_path):
+    """All that can be checked of it before Python 3.14, with the warning that it was not read."""
+    whole = DATA / 'bases' / 'docker-29-zstd.tar'
+    data = bytearray(whole.read_bytes())
+    layer = manifest(whole)['Layers'][0]
+    place = data.index(content(whole, layer))
+    data[place + 40] ^= 1
+    base = tmp_path / 'base.tar'
+    base.write_bytes(data)
+    image = on_fixture(tmp_path, 'docker-29-zstd.tar')
+    image.base = base
+    unread = 'is zstd, which this Python cannot read: its content was not checked'
+    warnings = [
+        f"layer '{name}' of '{base}' {unread}: use Python 3.14" for name in manifest(base)['Layers']
+    ]
+    (line,) = problems(*image.flags, warnings=warnings)
+    digest = sha256(content(base, layer))
+    assert line == f"layer '{layer}' of '{base}' has the digest {digest}: replace the base"
+
+
+@pytest.mark.parametrize(('pack', 'name'), [(bz2.compress, 'bzip2'), (lzma.compress, 'xz')])
+def test_a_compression_of_a_layer_that_not_all_read(tmp_path, pack, name):
+    """In the image and in its base, with --verify and without: a warning."""
+    files = {**FILES, 'two.tar': pack(FILES['two.tar'])}
+    base = make_tar(tmp_path / 'base.tar', files)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    layer = image.layers[0][1]
+    layer.write_bytes(pack(layer.read_bytes()))
+    text = f'is compressed by {name}, which containerd and Docker 29 do not read: use gzip'
+    expected = [f"'{layer}' {text}", f"layer 'two.tar' of '{base}' {text}"]
+    assert warns(*image.flags) == expected
+    assert problems(*image.flags, warnings=expected) == []
+    base.write_bytes(gzip.compress(base.read_bytes()))
+    assert warns(*image.without('legacy_base')) == expected
+
+
+# How often a base is read.
+
+
+@pytest.mark.parametrize(('flags', 'times'), [([], 1), (['--verify'], 1)])
+def test_a_compressed_base_is_inflated_once(tmp_path, flags, times):
+    layer = tar_of(member('noise', os.urandom(16 << 20)))
+    entry = {'Config': 'c.json', 'Layers': ['l.tar']}
+    diff_ids = [f'sha256:{sha256(layer)}']
+    files = {
+        'l.tar': layer,
+        'c.json': json.dumps(configuration(diff_ids)).encode(),
+        'manifest.json': json.dumps([entry]).encode(),
+    }
+    base = make_tar(tmp_path / 'base.tar', files)
+    base.write_bytes(gzip.compress(base.read_bytes(), 1))
+    image = Parts(tmp_path, base=base, below=diff_ids)
+    before = set(tmp_path.iterdir())
+    done, _, read = measure(*image.flags, *flags)
+    assert done.returncode == 0, done.stderr
+    assert content(image.output, 'l.tar') == layer
+    assert set(tmp_path.iterdir()) == before | {image.output}
+    copied = 16 << 20  # from the inflated archive to the output, by the kernel or not
+    checked = (16 << 20) if flags else 0
+    assert read < times * (17 << 20) + copied + checked + (4 << 20)
+
+
+@pytest.mark.parametrize('base', MODERN)
+def test_a_base_that_is_not_merged(tmp_path, base):
+    """Its names, its parent and its diff IDs count, and nothing is copied out of it."""
+    image = on_fixture(tmp_path, base)
+    build(*image.without('legacy_base'))
+    assert len(manifest(image.output)['Layers']) == 3
+    assert len(names(image.output)) == 4
+
+
+# The output.
+
+
+@pytest.mark.parametrize('flag', ['id', 'layer', 'legacy_id'])
+@pytest.mark.parametrize('output', ['output', 'digest_file'])
+def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
+    identifier, layer = parts.layers[0]
+    text = f'{parts.id if flag == "id" else identifier}\n'
+    (parts.folder / 'identifier').write_text(text)
+    value = f'@identifier={layer}' if flag == 'layer' else '@identifier'
+    flags = [*parts.without('output', flag), f'--output={parts.output}', f'--{flag}={value}']
+    line = fails(*flags, f'--{output}=./identifier', cwd=parts.folder)
+    assert line == f"--{output}: './identifier' is what --{flag} names: give another path"
+    assert (parts.folder / 'identifier').read_text() == text
+
+
+@pytest.mark.parametrize('flag', ['config', 'layer', 'metadata'])
+def test_the_output_may_not_be_a_part(parts, flag):
+    (parts.folder / 'metadata.json').write_text('{}')
+    flags = [*parts.without('output'), f'--legacy_id={"c" * 64}', '--metadata=metadata.json']
+    paths = {
+        'config': parts.config,
+        'layer': parts.layers[0][1],
+        'metadata': parts.folder / 'metadata.json',
+    }
+    path = paths[flag]
+    before = path.read_bytes()
+    (parts.folder / 'link').symlink_to(path)
+    for output in (path, f'./{path.name}', 'link'):
+        line = fails(*flags, f'--output={output}', cwd=parts.folder)
+        assert line == f"--output: '{output}' is what --{flag} names: give another path"
+    assert path.read_bytes() == before
+
+
+def test_the_output_may_be_the_base(tmp_path):
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    build(*image.flags)
+    build(*image.without('output'), f'--output={base}')
+    assert base.read_bytes() == image.output.read_bytes()
+
+
+def test_a_link_of_a_base_is_followed_once(tmp_path):
+    """A layer and the configuration behind links: what they lead to counts."""
+    entry = {'Config': 'config-link', 'Layers': ['layers/link']}
+    layer = LOWER.layers['one.tar']
+    config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
+    base = write_tar(
+        tmp_path / 'base.tar',
+        member('manifest.json', json.dumps([entry]).encode()),
+        member('config-link', kind=LINK, link='real.json'),
+        member('real.json', config),
+        member('layers/link', kind=LINK, link='../layer.tar'),
+        member('layer.tar', layer),
+    )
+    image = Parts(tmp_path, base=base, below=[f'sha256:{sha256(layer)}'])
+    build(*image.flags, '--verify')

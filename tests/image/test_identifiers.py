@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identifiers, from flags and from files (section 3)."""
+
+import pytest
+
+from support.images import configuration
+from support.running import build, environment, fails, problems, warns
+from support.tars import content, make_tar, manifest, names
+
+# What a file may hold around an identifier, as programs write it.
+FILES = [
+    '{}',
+    '{}\n',
+    '\n {}\t',
+    '\ufeff{}\r\n',
+    'sha256:{}\n',
+    '{}  layer.tar\n',  # sha256sum
+    '{} *a b\n',  # sha256sum --binary
+    '\\{}  a\\nb.tar\n',  # sha256sum, of a name with a newline
+    'SHA256 (layer.tar) = {}\n',  # the BSDs, sha256sum --tag
+    '\\SHA256 (a\\nb.tar) = {}\n',  # sha256sum --tag, of a name with a newline
+    'SHA256(a (1).tar)= {}\n',  # openssl 1
+    '{}  a\udcff.tar\n',  # of a name that is not UTF-8
+    'SHA2-256(layer.tar)= {}\n',  # openssl 3
+    'SHA256 hash of layer.tar:\r\n{}\r\nCertUtil: -hashfile command completed.\r\n',
+    '{0}  layer.tar\n{0}  copy.tar\n',
+]
+
+
+UTF_8 = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
+
+
+@pytest.mark.parametrize('text', FILES)
+def test_from_files(parts, text):
+    (layer_id, layer) = parts.layers[0]
+    (parts.folder / 'id').write_text(text.format(parts.id), **UTF_8)
+    (parts.folder / 'layer_id').write_text(text.format(layer_id), **UTF_8)
+    build(*parts.flags)
+    direct = parts.output.read_bytes()
+    flags = ['--id=@id', f'--layer=@layer_id={layer}']
+    build(*parts.without('id', 'layer'), *flags, cwd=parts.folder)
+    assert parts.output.read_bytes() == direct
+
+
+@pytest.mark.parametrize('change', [str.upper, 'sha256:{}'.format])
+def test_are_made_normal(parts, change):
+    """The same archive comes of capitals and of a prefix, on the command line and in a file."""
+    (layer_id, layer) = parts.layers[0]
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    (parts.folder / 'id').write_text(change(parts.id))
+    for identifier in (change(parts.id), f'@{parts.folder}/id'):
+        flags = [f'--id={identifier}', f'--layer={change(layer_id)}={layer}', '--verify']
+        build(*parts.without('id', 'layer'), *flags)
+        assert parts.output.read_bytes() == expected
+
+
+def test_in_utf_16(parts):
+    """As PowerShell's > writes a file."""
+    (parts.folder / 'id').write_bytes(f'{parts.id}\r\n'.encode('utf-16'))
+    build(*parts.without('id'), '--id=@id', '--verify', cwd=parts.folder)
+
+
+def test_a_file_with_several_digests(parts):
+    identifier, layer = parts.layers[0]
+    (parts.folder / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
+    flags = [*parts.without('layer'), f'--layer=@SHA256SUMS={layer}']
+    line = "--layer: 'SHA256SUMS' has 2 digests, and the first counts: give one"
+    assert warns(*flags, cwd=parts.folder) == [line]
+    assert names(parts.output)[2] == f'{parts.id}/{identifier}.tar'
+    assert problems(*flags, cwd=parts.folder) == [line]
+
+
+@pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
+def test_what_is_not_hex_is_said_with_where_it_was_read(parts, flag):
+    """And nothing else is blamed for it."""
+    (parts.folder / 'words').write_text('some words\n')
+    flags = bad_flags(parts, flag, '@words')
+    told = [
+        line
+        for line in warns(*flags, cwd=parts.folder)
+        if "'some' in 'words' is not 64 hex digits: give a SHA-256" in line
+    ]
+    assert len(told) == 1
+    assert told[0].startswith(flag)
+    parts.output.unlink()
+    assert told[0] in problems(*flags, cwd=parts.folder)
+    assert not parts.output.exists()
+
+
+@pytest.mark.parametrize('flag', ['--id', '--layer'])
+def test_when_an_identifier_is_wrong_nothing_right_is_blamed(parts, flag):
+    """That is: not the configuration, which names the layer by its digest."""
+    layer = parts.layers[0][1]
+    flags = [*parts.without('id'), f'--id={"a" * 64}']
+    if flag == '--layer':
+        flags = [*parts.without('layer'), f'--layer={"a" * 64}={layer}']
+    (line,) = problems(*flags)
+    assert line.startswith(f'{flag}: the ')
+    assert f', not {"a" * 64}: ' in line
+
+
+def test_each_identifier_is_told_with_its_own_file(parts):
+    """Two files hold one digest: the flag that is right is not blamed."""
+    identifier, layer = parts.layers[0]
+    for name in ('wrong', 'right'):
+        (parts.folder / name).write_text(identifier)
+    flags = [*parts.without('id', 'layer'), '--id=@wrong', f'--layer=@right={layer}']
+    (line,) = problems(*flags, cwd=parts.folder)
+    assert line.startswith('--id: ')
+    assert f"not {identifier} in 'wrong': correct" in line
+
+
+@pytest.mark.parametrize('text', FILES)
+def test_legacy_id_from_a_file(parts, text):
+    identifier = 'c' * 64
+    (parts.folder / 'legacy_id').write_text(text.format(identifier), **UTF_8)
+    build(*parts.flags, '--legacy_id=@legacy_id', '--metadata=config.json', cwd=parts.folder)
+    assert content(parts.output, 'top') == identifier.encode()
+    assert content(parts.output, f'{identifier}/VERSION') == b'1.0'
+
+
+def test_the_first_equals_sign_separates(parts):
+    identifier, layer = parts.layers[0]
+    copy = layer.rename(parts.folder / 'a=b.tar')
+    build(*parts.without('layer'), f'--layer={identifier}={copy}')
+    assert content(parts.output, f'{parts.id}/{identifier}.tar') == copy.read_bytes()
+
+
+def test_need_not_be_hex(parts):
+    flags = ['--id=an image', f'--layer=l={parts.layers[0][1]}']
+    build(*parts.without('id', 'layer'), *flags, warnings=True)
+    assert names(parts.output) == ['an image.json', 'an image', 'an image/l.tar', 'manifest.json']
+
+
+def test_are_the_same_in_every_locale(parts):
+    flags = [*parts.without('id', 'layer'), '--id=é', f'--layer=ü={parts.layers[0][1]}']
+    build(*flags, env=environment(LC_ALL='C.UTF-8'), warnings=True)
+    expected = parts.output.read_bytes()
+    posix = environment(LC_ALL='POSIX', PYTHONCOERCECLOCALE='0', PYTHONUTF8='0')
+    build(*flags, env=posix, warnings=True)
+    assert parts.output.read_bytes() == expected
+    assert manifest(parts.output)['Layers'] == ['é/ü.tar']
+
+
+def test_a_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
+    flags = [b'--legacy_id=\xff', f'--metadata={parts.config}']
+    build(*parts.flags, *flags, warnings=True)
+    assert content(parts.output, 'top') == b'\xff'
+    assert '\udcff/layer.tar' in names(parts.output)
+    assert manifest(parts.output)['Layers'] == ['\udcff/layer.tar']
+
+
+def test_two_files_under_one_identifier(parts):
+    identifier, layer = parts.layers[0]
+    other = make_tar(parts.folder / 'other.tar', {'other': b''})
+    flags = [*parts.flags, f'--layer={identifier}={other}']
+    line = f"--layer: '{layer}' and '{other}' differ, and both are '{identifier}': correct an ID"
+    assert fails(*flags) == line
+    assert not parts.output.exists()
+
+
+def test_two_files_with_the_same_content(parts):
+    identifier, layer = parts.layers[0]
+    copy = parts.folder / 'copy.tar'
+    copy.write_bytes(layer.read_bytes())
+    parts.layers.append((identifier, copy))
+    parts.configure(configuration(parts.diff_ids))
+    build(*parts.flags, '--verify')
+    name = f'{parts.id}/{identifier}.tar'
+    assert names(parts.output).count(name) == 1
+    assert manifest(parts.output)['Layers'] == [name, name]
+
+
+# What a file holds, or the flag itself, and how the error names it.
+BAD_FILES = {
+    'empty': (b'', "'file' has no identifier"),
+    'blank': (b' \n', "'file' has no identifier"),
+    'binary': (b'\xff\xfe', "'file' has no identifier"),
+    'NUL': (b'a\0b', r"'a\x00b'"),
+    'a path': (b'a/b', "'a/b'"),
+}
+BAD_VALUES = ['a/b', '/', '.', '..']
+
+
+def check(parts, flag, word, *flags):
+    """Checks that the flag is refused, with a word, and nothing written."""
+    line = fails(*flags, cwd=parts.folder)
+    assert line.startswith(f'{flag}')
+    assert word in line
+    assert not parts.output.exists()
+
+
+@pytest.mark.parametrize('case', BAD_FILES)
+@pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
+def test_no_path_component_in_a_file(parts, flag, case):
+    data, word = BAD_FILES[case]
+    (parts.folder / 'file').write_bytes(data)
+    check(parts, flag, word, *bad_flags(parts, flag, '@file'))
+
+
+@pytest.mark.parametrize('value', BAD_VALUES)
+@pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
+def test_no_path_component(parts, flag, value):
+    check(parts, flag, f"'{value}'", *bad_flags(parts, flag, value))
+
+
+def bad_flags(parts, flag, value):
+    if flag == '--layer':
+        return [*parts.flags, f'--layer={value}={make_tar(parts.folder / "other.tar", {})}']
+    if flag == '--legacy_id':
+        return [*parts.flags, f'--legacy_id={value}', '--metadata=config.json']
+    return [*parts.without('id'), f'--id={value}']
+
+
+@pytest.mark.parametrize('name', ['manifest', 'manifest.json', 'index', 'index.json', 'top'])
+def test_names_that_are_taken(parts, name):
+    """By what the archive holds beside the image's parts, or may not hold."""
+    if name != 'top':
+        check(parts, '--id', "json'", *parts.without('id'), f'--id={name}')
+    flags = [f'--legacy_id={name}', '--metadata=config.json']
+    if name in ('top', 'manifest.json', 'index.json'):
+        check(parts, '--id or --legacy_id', f"'{name}'", *parts.flags, *flags)

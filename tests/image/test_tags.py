@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tags, which --verify checks (sections 2 and 7)."""
+
+from support.running import problems, warns
+from support.tags import BAD_TAGS, GOOD_TAGS
+from support.tars import manifest
+
+
+def test_good_tags(parts):
+    assert problems(*parts.flags, *(f'--tag={tag}' for tag in GOOD_TAGS)) == []
+    assert manifest(parts.output)['RepoTags'] == GOOD_TAGS
+
+
+def test_bad_tags(parts):
+    flags = [*parts.flags, *(f'--tag={tag}' for tag in BAD_TAGS)]
+    lines = [f'--tag: {tag!r}: give a lower-case [registry/]repository:tag' for tag in BAD_TAGS]
+    assert problems(*flags) == lines
+    assert warns(*flags) == lines
+
+
+SLOW_TAGS = [
+    'a-' * 50000,
+    'a' * 100000 + '!',
+    '-' * 100000 + 'a',
+    'a.' * 30000 + '/!',
+    'a__' * 30000,
+]
+
+
+def test_no_tag_takes_long_to_judge(parts):
+    """A pattern that tries all ways would outlast the time limit of a run."""
+    lines = problems(*parts.flags, *(f'--tag={tag}' for tag in SLOW_TAGS), timeout=20)
+    assert len(lines) == len(SLOW_TAGS)

@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""join_layers: the index.json of archives that are OCI image layouts, too (section 11)."""
+
+import gzip
+import json
+import posixpath
+
+import pytest
+
+from support.joins import PROGRAM, SAME_IMAGE, entries_of, flags_for, image_of, join
+from support.project import FIXTURES
+from support.running import problems, warns
+from support.tars import LINK, content, manifest, member, members, names, sha256, write_tar
+
+MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
+INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
+LAYER_TYPE = 'application/vnd.oci.image.layer.v1.tar'
+NAME, TAG = 'io.containerd.image.name', 'org.opencontainers.image.ref.name'
+
+
+def blob(data):
+    return f'blobs/sha256/{sha256(data)}'
+
+
+def described(data, media_type, **more):
+    return {'mediaType': media_type, 'digest': f'sha256:{sha256(data)}', 'size': len(data), **more}
+
+
+class Layout:
+    """An image of one or more layers as an OCI image layout beside manifest.json.
+
+    Attributes:
+        blobs: {name: content}, the configuration, the layers and the manifest among them.
+        manifest: the content of the manifest.
+        descriptor: the descriptor in index.json.
+        entry: the entry in manifest.json.
+    """
+
+    def __init__(self, *layers, tag=None, pack=bytes):
+        image = image_of(*layers, tag=tag)
+        stored = [pack(layer) for layer in image.layers.values()]
+        self.diff_ids = image.diff_ids
+        self.config = image.config
+        text = {
+            'schemaVersion': 2,
+            'config': described(image.config, 'application/vnd.oci.image.config.v1+json'),
+            'layers': [described(layer, LAYER_TYPE) for layer in stored],
+        }
+        self.manifest = json.dumps(text).encode()
+        self.layers = [blob(layer) for layer in stored]
+        self.blobs = {blob(data): data for data in [image.config, *stored, self.manifest]}
+        self.descriptor = described(self.manifest, MANIFEST_TYPE)
+        if tag is not None:
+            name = tag if '/' in tag else f'library/{tag}'
+            self.descriptor['annotations'] = {NAME: f'docker.io/{name}', TAG: tag[-1]}
+        self.entry = {**image.entry, 'Config': blob(image.config), 'Layers': self.layers}
+
+    def write(self, path, without=(), more=None, index=None):
+        index = index or {'schemaVersion': 2, 'manifests': [self.descriptor]}
+        files = {name: data for name, data in self.blobs.items() if name not in without}
+        files |= more or {}
+        files['index.json'] = json.dumps(index).encode()
+        files['oci-layout'] = b'{"imageLayoutVersion": "1.0.0"}'
+        files['manifest.json'] = json.dumps([self.entry]).encode()
+        return write_tar(path, *(member(name, data) for name, data in files.items()))
+
+
+def descriptors_of(path):
+    return json.loads(content(path, 'index.json'))['manifests']
+
+
+def test_both_have_one(tmp_path):
+    app, db = Layout('shared', 'a', tag='app:1'), Layout('shared', 'b', tag='db:1')
+    archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
+    joined = join(tmp_path, *archives, flags=['--verify'])
+    index = {
+        'manifests': [app.descriptor, db.descriptor],
+        'mediaType': INDEX_TYPE,
+        'schemaVersion': 2,
+    }
+    assert content(joined, 'index.json').decode() == json.dumps(index, sort_keys=True)
+    assert content(joined, 'oci-layout') == b'{"imageLayoutVersion":"1.0.0"}'
+    assert names(joined)[-3:] == ['index.json', 'oci-layout', 'manifest.json']
+    assert {**app.blobs, **db.blobs}.keys() < set(names(joined))
+
+
+@pytest.mark.parametrize('other', ['docker-20.10.tar', 'podman-4.3.tar', 'docker-1.9.tar'])
+def test_one_has_none(tmp_path, other):
+    layout = Layout('a', tag='app:1').write(tmp_path / 'one.tar')
+    joined = join(tmp_path, layout, FIXTURES / other, warnings=True)
+    assert not {'index.json', 'oci-layout'} & set(names(joined))
+
+
+def test_the_first_of_a_name_stays(tmp_path):
+    """The other one's manifest may be another one of the same image."""
+    one, other = (FIXTURES / name for name in SAME_IMAGE[1:3])
+    for order in ([one, other], [other, one]):
+        joined = join(tmp_path, *order, flags=['--verify'])
+        assert descriptors_of(joined) == descriptors_of(order[0])
+
+
+def test_names_are_told_apart_by_all_of_them(tmp_path):
+    """By the tag alone only where there is no more."""
+    app, db = Layout('a', tag='app:1'), Layout('b', tag='db:1')
+    archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
+    assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor, db.descriptor]
+    for layout in (app, db):
+        del layout.descriptor['annotations'][NAME]
+    archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
+    assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor]
+
+
+def test_descriptors_without_a_name(tmp_path):
+    """One for each manifest."""
+    app, db = Layout('a'), Layout('b')
+    again = Layout('a')
+    archives = [
+        layout.write(tmp_path / f'{number}.tar') for number, layout in enumerate([app, db, again])
+    ]
+    assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor, db.descriptor]
+
+
+def test_what_else_a_descriptor_says_stays(tmp_path):
+    layout = Layout('a', tag='app:1')
+    layout.descriptor['platform'] = {'architecture': 'amd64', 'os': 'linux'}
+    layout.descriptor['annotations']['x'] = 'y'
+    joined = join(tmp_path, layout.write(tmp_path / 'one.tar'))
+    assert descriptors_of(joined) == [layout.descriptor]
+
+
+# A partial layout, and what completes it.
+
+
+def test_blobs_that_the_base_has(tmp_path):
+    base, image = Layout('x', tag='base:1'), Layout('x', 'y', tag='app:1')
+    archives = [
+        base.write(tmp_path / 'base.tar'),
+        image.write(tmp_path / 'image.tar', without=[image.layers[0]]),
+    ]
+    joined = join(tmp_path, *archives, flags=['--verify'])
+    assert len(descriptors_of(joined)) == 2
+    assert entries_of(joined)[1]['Layers'] == image.layers
+
+
+def test_blobs_that_are_in_no_archive(tmp_path):
+    """Clients may have them."""
+    image = Layout('x', 'y', tag='app:1')
+    path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
+    (warning,) = warns(*flags_for(tmp_path, [path]), **PROGRAM)
+    assert f"no archive has its layer '{image.layers[0]}'" in warning
+    assert descriptors_of(tmp_path / 'out.tar') == [image.descriptor]
+
+
+def test_a_manifest_that_is_in_no_archive(tmp_path):
+    """As docker save leaves out those of other platforms."""
+    layout = Layout('x', tag='app:1')
+    other = described(b'another manifest', MANIFEST_TYPE)
+    data = json.dumps({'manifests': [layout.descriptor, other]}).encode()
+    descriptor = described(data, INDEX_TYPE, annotations=layout.descriptor['annotations'])
+    index = {'manifests': [descriptor]}
+    path = layout.write(tmp_path / 'one.tar', more={blob(data): data}, index=index)
+    assert descriptors_of(join(tmp_path, path, flags=['--verify'])) == [descriptor]
+
+
+def test_an_index_that_leads_to_nothing_itself(tmp_path):
+    """Clients that look for it first would not load the archive; manifest.json is whole."""
+    layout = Layout('x', tag='app:1')
+    path = layout.write(tmp_path / 'one.tar', without=[blob(layout.manifest)])
+    joined = join(tmp_path, path, flags=['--verify'])
+    assert not {'index.json', 'oci-layout'} & set(names(joined))
+    assert entries_of(joined) == [{**layout.entry, 'RepoTags': ['app:1']}]
+
+
+def has_no_index(folder, *archives):
+    """Checks that a join has no index, and that it is whole all the same."""
+    joined = join(folder, *archives, warnings=True)
+    found = set(names(joined))
+    assert not {'index.json', 'oci-layout'} & found
+    for entry in entries_of(joined):
+        assert {entry['Config'], *entry['Layers']} <= found
+
+
+def elsewhere(folder, name, layer_name, config_name=None, pack=bytes):
+    """Writes a base whose index leads to nothing, and whose one layer has another name."""
+    image = image_of(name)
+    layer = image.layers[name]
+    config_name = config_name or f'{image.id}.json'
+    entry = {'Config': config_name, 'Layers': [layer_name]}
+    files = {
+        config_name: image.config,
+        layer_name: pack(layer),
+        'index.json': b'{"schemaVersion": 2, "manifests": []}',
+        'oci-layout': b'{"imageLayoutVersion": "1.0.0"}',
+        'manifest.json': json.dumps([entry]).encode(),
+    }
+    return write_tar(folder / 'base.tar', *(member(n, data) for n, data in files.items()))
+
+
+def test_a_layer_under_another_name(tmp_path):
+    image = Layout('x', 'y', tag='app:1')
+    path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+
+
+def test_a_layer_that_is_compressed_otherwise(tmp_path):
+    """Its digest is another one, its diff ID the same."""
+    image = Layout('x', 'y', tag='app:1', pack=gzip.compress)
+    path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+
+
+def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
+    image = Layout('x', 'y', tag='app:1')
+    (lower, _) = image.layers
+    path = image.write(tmp_path / 'image.tar', without=[lower])
+    more = {
+        'c.json': b'{}',
+        f'folder/{posixpath.basename(lower)}.tar': image.blobs[lower],
+        'index.json': b'{"manifests": []}',
+        'manifest.json': json.dumps(
+            [{'Config': 'c.json', 'Layers': [f'folder/{posixpath.basename(lower)}.tar']}]
+        ).encode(),
+    }
+    base = write_tar(tmp_path / 'base.tar', *(member(name, data) for name, data in more.items()))
+    has_no_index(tmp_path, base, path)
+
+
+def test_a_configuration_under_another_name(tmp_path):
+    image = Layout('x', tag='app:1')
+    image.entry['Config'] = 'c.json'
+    without = [blob(image.config)]
+    path = image.write(tmp_path / 'image.tar', without=without, more={'c.json': image.config})
+    has_no_index(tmp_path, path)
+
+
+def test_a_blob_behind_an_index(tmp_path):
+    image = Layout('x', 'y', tag='app:1')
+    data = json.dumps({'manifests': [image.descriptor]}).encode()
+    index = {'manifests': [described(data, INDEX_TYPE)]}
+    without = [image.layers[0]]
+    path = image.write(
+        tmp_path / 'image.tar', without=without, more={blob(data): data}, index=index
+    )
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+
+
+# --verify.
+
+
+@pytest.mark.parametrize('which', ['manifest', 'index', 'layer'])
+def test_the_digests_of_blobs(tmp_path, which):
+    image = Layout('x', tag='app:1', pack=gzip.compress)
+    data = json.dumps({'manifests': [image.descriptor]}).encode()
+    image.blobs[blob(data)] = data
+    (layer,) = image.layers
+    name = {'manifest': blob(image.manifest), 'index': blob(data), 'layer': layer}[which]
+    if which == 'layer':
+        packed = image.blobs[name]
+        image.blobs[name] = packed[:4] + b'\1' + packed[5:]  # the time in gzip's header
+    else:
+        image.blobs[name] = image.blobs[name].replace(b' ', b'\t', 1)
+    index = {'manifests': [described(data, INDEX_TYPE)]}
+    path = image.write(tmp_path / 'one.tar', index=index)
+    kind = 'layer' if which == 'layer' else 'blob'
+    assert problems(*flags_for(tmp_path, [path]), **PROGRAM) == [
+        f"{kind} '{name}' of '{path}' has the digest {sha256(image.blobs[name])}: "
+        'replace the archive'
+    ]
+
+
+def test_the_digest_of_a_blob_behind_a_link(tmp_path):
+    """A layer that is right under its own name may be none of the blobs."""
+    image = Layout('x', 'y', tag='app:1')
+    first, second = image.layers
+    del image.blobs[first]
+    path = image.write(tmp_path / 'one.tar')
+    kept = [member(m.name, data) for m, data in members(path)]
+    write_tar(path, *kept, member(first, kind=LINK, link=posixpath.basename(second)))
+    digest = posixpath.basename(second)
+    found = problems(*flags_for(tmp_path, [path]), **PROGRAM)
+    text = f"blob '{first}' of '{path}' has the digest {digest}: replace the archive"
+    assert text in found
+
+
+def test_the_sizes_of_blobs(tmp_path):
+    image = Layout('x', tag='app:1')
+    size = len(image.manifest)
+    image.descriptor['size'] += 1
+    path = image.write(tmp_path / 'one.tar')
+    assert problems(*flags_for(tmp_path, [path]), **PROGRAM) == [
+        f"blob '{blob(image.manifest)}' of '{path}' has {size} bytes, not {size + 1}: "
+        'replace the archive'
+    ]
+    join(tmp_path, path)
+
+
+def test_blobs_that_no_index_leads_to_are_not_read(tmp_path):
+    image = Layout('x', tag='app:1')
+    wrong = {f'blobs/sha256/{"e" * 64}': b'anything'}
+    path = image.write(tmp_path / 'one.tar', more=wrong)
+    assert problems(*flags_for(tmp_path, [path]), **PROGRAM) == []
+
+
+def test_the_fixture_of_several_platforms(tmp_path):
+    base = FIXTURES / 'docker-29-multiplatform.tar'
+    other = Layout('a', tag='app:1')
+    joined = join(tmp_path, base, other.write(tmp_path / 'one.tar'), flags=['--verify'])
+    assert descriptors_of(joined) == [*descriptors_of(base), other.descriptor]
+    assert entries_of(joined)[0] == manifest(base)
+
+
+def test_an_archive_joined_once_more(tmp_path):
+    app, db = Layout('a', tag='app:1'), Layout('b', tag='db:1')
+    both = join(tmp_path, app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar'))
+    first = both.read_bytes()
+    both.rename(tmp_path / 'both.tar')
+    assert join(tmp_path, tmp_path / 'both.tar').read_bytes() == first

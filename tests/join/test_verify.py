@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What join_layers checks of every image, and what --verify reads (sections 7 and 11)."""
+
+import bz2
+import gzip
+import json
+
+import pytest
+
+from support.images import BASES, configuration, write_base
+from support.joins import PROGRAM, flags_for, image_of, join
+from support.measuring import measure
+from support.project import FIXTURES
+from support.running import messages, problems, run_program, warns
+from support.tars import HARD, LINK, member, sha256, tar_of, write_tar
+
+HEX = 'e' * 64
+
+
+@pytest.mark.parametrize('name', BASES)
+def test_fixtures(tmp_path, name):
+    """All pass but for crane's, which containerd does not take."""
+    flags = flags_for(tmp_path, [FIXTURES / name], '--verify')
+    _, errors = messages(run_program('join_layers', *flags).stderr, 'join_layers')
+    texts = [error.rpartition("': ")[2] for error in errors]
+    if name == 'crane-0.21.tar':
+        missing = 'is missing or empty: correct it'
+        assert texts == [f'architecture {missing}', f'os {missing}']
+    else:
+        assert texts == []
+
+
+def test_it_makes_the_same_archive(tmp_path, two):
+    plain = join(tmp_path, *two).read_bytes()
+    assert join(tmp_path, *two, flags=['--verify']).read_bytes() == plain
+
+
+@pytest.mark.parametrize('flags', [[], ['--verify']])
+@pytest.mark.parametrize(('kind', 'target'), [(LINK, '../x'), (HARD, 'x')])
+def test_a_layer_behind_a_link(tmp_path, kind, target, flags):
+    """Skopeo does not follow a hard link."""
+    image = image_of('x')
+    entry = {**image.entry, 'Layers': ['y/layer.tar']}
+    more = [member('y/layer.tar', kind=kind, link=target)]
+    path = write_base(tmp_path / 'one.tar', image, entries=[entry], more=more)
+    text = "layer 'y/layer.tar' is a link that Skopeo does not follow: save the image again"
+    told = [f"'{path}': '{image.entry['Config']}': {text}"] if kind == HARD else []
+    done = run_program('join_layers', *flags_for(tmp_path, [path], *flags))
+    assert messages(done.stderr, 'join_layers') == (told, [])
+
+
+def with_config(folder, change, reads=False):
+    """Returns the path of an image whose configuration is changed, and its label."""
+    image = image_of('x', 'y')
+    config = change(configuration(image.diff_ids))
+    data = config if isinstance(config, bytes) else json.dumps(config).encode()
+    image.config_name = f'{sha256(data)}.json'
+    more = [member(image.config_name, data)]
+    path = write_base(folder / 'one.tar', image, without=[image.config_name], more=more)
+    return path, f"'{path}': '{image.config_name}'"
+
+
+def without(config, key):
+    return {name: value for name, value in config.items() if name != key}
+
+
+@pytest.mark.parametrize('key', ['rootfs', 'RootFS'])
+@pytest.mark.parametrize(
+    ('diff_ids', 'text'),
+    [([f'sha256:{HEX}'], f'not sha256:{HEX}'), ([], 'rootfs.diff_ids has 0 entries for 1 layers')],
+)
+def test_diff_ids_in_another_spelling(tmp_path, key, diff_ids, text):
+    """Go's decoder takes a key in any case."""
+    image = image_of('x')
+    config = configuration(diff_ids)
+    config[key] = config.pop('rootfs')
+    data = json.dumps(config).encode()
+    image.config_name = 'config.json'
+    path = write_base(
+        tmp_path / 'one.tar', image, without=['config.json'], more=[member('config.json', data)]
+    )
+    (line,) = problems(*flags_for(tmp_path, [path]), **PROGRAM)
+    assert text in line
+
+
+CONFIGS = {
+    'no JSON': (lambda config: b'{', ' is not JSON: correct it'),
+    'a list': (lambda config: [], ' is not a JSON object: correct it'),
+    'no os': (lambda config: without(config, 'os'), ': os is missing or empty: correct it'),
+    'a wrong type': (
+        lambda config: {**config, 'config': {'Env': 'A=1'}},
+        ': config.Env must be a list of strings: correct it',
+    ),
+    'no rootfs': (lambda config: without(config, 'rootfs'), ': rootfs is missing: correct it'),
+    'a short history': (
+        lambda config: {**config, 'history': config['history'][:1]},
+        ': history has 1 entries without empty_layer for 2 layers: add or mark entries',
+    ),
+    'fewer diff IDs': (
+        lambda config: {
+            **without(config, 'history'),
+            'rootfs': {'type': 'layers', 'diff_ids': config['rootfs']['diff_ids'][:1]},
+        },
+        ': rootfs.diff_ids has 1 entries for 2 layers: replace the archive',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', CONFIGS)
+def test_a_configuration(tmp_path, case):
+    """A warning, with --verify an error."""
+    change, text = CONFIGS[case]
+    path, label = with_config(tmp_path, change)
+    assert warns(*flags_for(tmp_path, [path]), **PROGRAM) == [label + text]
+    (tmp_path / 'out.tar').unlink()
+    assert problems(*flags_for(tmp_path, [path]), **PROGRAM) == [label + text]
+    assert not (tmp_path / 'out.tar').exists()
+
+
+def test_every_image_is_checked(tmp_path):
+    """Not only the last one of each archive."""
+    good, bad = image_of('x', tag='good:1'), image_of('y', tag='BAD:1')
+    one = write_base(tmp_path / 'one.tar', bad, good)
+    other = write_base(tmp_path / 'other.tar', image_of('z', tag='Bad:2'), good)
+    found = problems(*flags_for(tmp_path, [one, other]), **PROGRAM)
+    assert ["'BAD:1'" in found[0], "'Bad:2'" in found[1], len(found)] == [True, True, 2]
+    assert found[0] == (
+        f"'{one}': '{bad.id}.json': 'BAD:1': give a lower-case [registry/]repository:tag"
+    )
+
+
+@pytest.mark.parametrize('name', ['{}.json', 'blobs/sha256/{}', 'sha256:{}'])
+def test_the_name_of_a_configuration_tells_its_digest(tmp_path, name):
+    image = image_of('x')
+    image.config_name = name.format(HEX)
+    one = write_base(tmp_path / 'one.tar', image)
+    assert problems(*flags_for(tmp_path, [one]), **PROGRAM) == [
+        f"'{one}': '{image.config_name}' has the SHA-256 {image.id}: replace the archive"
+    ]
+    join(tmp_path, one)
+
+
+def test_the_name_in_each_archive_counts(tmp_path):
+    image = image_of('x')
+    one = write_base(tmp_path / 'one.tar', image)
+    image.config_name = f'{HEX}.json'
+    other = write_base(tmp_path / 'other.tar', image)
+    (found,) = problems(*flags_for(tmp_path, [one, other]), **PROGRAM)
+    assert found.startswith(f"'{other}': '{HEX}.json' has the SHA-256 ")
+
+
+def test_the_content_of_a_layer(tmp_path):
+    image = image_of('x', 'y')
+    layer = tar_of(member('another', b'file'))
+    one = write_base(tmp_path / 'one.tar', image, without=['y'], more=[member('y', layer)])
+    assert problems(*flags_for(tmp_path, [one]), **PROGRAM) == [
+        f"layer 'y' of '{one}' has the diff ID sha256:{sha256(layer)}, "
+        f'not {image.diff_ids[1]}: replace the archive'
+    ]
+    join(tmp_path, one)
+
+
+@pytest.mark.parametrize('pack', [gzip.compress, bytes])
+def test_a_layer_is_a_tar_archive(tmp_path, pack):
+    data = pack(b'no tar archive' * 100)
+    image = image_of('x')
+    one = write_base(tmp_path / 'one.tar', image, without=['x'], more=[member('x', data)])
+    (found,) = problems(*flags_for(tmp_path, [one]), **PROGRAM)
+    assert found.startswith(f"layer 'x' of '{one}' is damaged or not a tar archive")
+
+
+def test_a_compressed_layer(tmp_path):
+    image = image_of('x')
+    packed = gzip.compress(image.layers['x'])
+    one = write_base(tmp_path / 'one.tar', image, without=['x'], more=[member('x', packed)])
+    assert problems(*flags_for(tmp_path, [one]), **PROGRAM) == []
+    packed = bz2.compress(image.layers['x'])
+    one = write_base(tmp_path / 'one.tar', image, without=['x'], more=[member('x', packed)])
+    assert warns(*flags_for(tmp_path, [one], '--verify'), **PROGRAM) == [
+        f"layer 'x' of '{one}' is compressed by bzip2, which containerd and Docker 29 "
+        'do not read: use gzip'
+    ]
+
+
+def test_two_images_that_disagree_on_a_layer(tmp_path):
+    first, second = image_of('x'), image_of('x', 'y')
+    config = json.dumps(configuration([f'sha256:{HEX}', second.diff_ids[1]])).encode()
+    second.config_name = f'{sha256(config)}.json'
+    more = [member(second.config_name, config)]
+    one = write_base(tmp_path / 'one.tar', first)
+    other = write_base(tmp_path / 'other.tar', second, without=[second.config_name, 'x'], more=more)
+    text = (
+        f"layer 'x' of '{one}' is {first.diff_ids[0]} in one image, "
+        f'and sha256:{HEX} in another: leave one out'
+    )
+    assert warns(*flags_for(tmp_path, [one, other]), **PROGRAM) == [text]
+    assert problems(*flags_for(tmp_path, [one, other]), **PROGRAM) == [text]
+
+
+def test_more_layers_than_some_dockers_take(tmp_path):
+    image = image_of(*(f'{n}' for n in range(126)))
+    one = write_base(tmp_path / 'one.tar', image)
+    assert warns(*flags_for(tmp_path, [one], '--verify'), **PROGRAM) == [
+        f"'{one}': '{image.id}.json': the image has 126 layers, and some Dockers take 125: "
+        'merge some'
+    ]
+
+
+def test_a_shared_layer_is_read_once(tmp_path):
+    layer = tar_of(member('large', bytes(32 << 20)))
+    diff_id = f'sha256:{sha256(layer)}'
+    images = []
+    for number in range(3):
+        config = json.dumps({**configuration([diff_id]), 'author': f'{number}'}).encode()
+        images.append((f'{sha256(config)}.json', config))
+    entries = [{'Config': name, 'Layers': ['x']} for name, _ in images]
+    files = [member(name, data) for name, data in images]
+    one = write_tar(
+        tmp_path / 'one.tar',
+        *files,
+        member('x', layer),
+        member('manifest.json', json.dumps(entries).encode()),
+    )
+    _, _, plain = measure(*flags_for(tmp_path, [one]), **PROGRAM)
+    done, memory, read = measure(*flags_for(tmp_path, [one], '--verify'), **PROGRAM)
+    assert done.returncode == 0
+    assert read - plain < 1.2 * len(layer)
+    assert memory < 100 << 20
+
+
+def test_all_problems_are_reported(tmp_path):
+    one = write_base(tmp_path / 'one.tar', image_of('x', tag='Bad:1'), without=['x'])
+    other = write_base(tmp_path / 'other.tar', image_of('y', tag='Bad:2'))
+    assert len(problems(*flags_for(tmp_path, [one, other]), **PROGRAM)) == 3
+    (tmp_path / 'damaged.tar').write_bytes(b'no tar archive' * 100)
+    archives = [tmp_path / 'missing.tar', tmp_path / 'damaged.tar', one]
+    found = problems(*flags_for(tmp_path, archives), **PROGRAM)
+    assert ['missing.tar' in found[0], 'damaged.tar' in found[1], len(found)] == [True, True, 2]

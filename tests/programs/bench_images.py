@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images that bench.py measures with: good ones, about which the programs say nothing."""
+
+import hashlib
+import itertools
+import pathlib
+import random
+import subprocess
+import sys
+import tarfile
+from typing import NamedTuple
+
+ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
+MIB = 1 << 20
+
+
+def program(name, *flags):
+    """Returns the command that runs one of the programs."""
+    return [sys.executable, ROOT / f'{name}.py', *flags]
+
+
+def sh(*command):
+    """Runs a command, which must succeed and say nothing."""
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if done.returncode or done.stderr:
+        words = ' '.join(str(word) for word in command)
+        sys.exit(f'bench: {words}: {done.stderr.decode()}')
+
+
+class Layer(NamedTuple):
+    """A layer: a tar archive with one file.
+
+    Attributes:
+        path: where it is.
+        diff_id: its SHA-256, in hex.
+    """
+
+    path: pathlib.Path
+    diff_id: str
+
+
+def make_layer(path, size, blocks=None):
+    """Writes a layer.
+
+    Args:
+        path: where.
+        size: the MiB of its file.
+        blocks: what yields these, each of one MiB; by default they are of equal lines, and all
+            differ, so that nothing can leave them out.
+    """
+    file = tarfile.TarInfo(path.name)
+    file.size = size * MIB
+    digest = hashlib.sha256()
+    content = (blocks or _different_blocks)(path.name, size)
+    with path.open('wb') as f:
+        for data in itertools.chain([file.tobuf()], content, [bytes(1024)]):
+            f.write(data)
+            digest.update(data)
+    return Layer(path, digest.hexdigest())
+
+
+def _different_blocks(name, count):
+    for number in range(count):
+        line = hashlib.sha256(f'{name} {number}'.encode()).digest()
+        yield line * (MIB // len(line))
+
+
+def compressible_blocks(name, count):
+    """Yields hex digits: gzip makes them half as large, and finds nothing twice in its window."""
+    numbers = random.Random(name)
+    digits = numbers.randbytes(4 * MIB).hex().encode()
+    for _ in range(count):
+        start = numbers.randrange(len(digits) - MIB)
+        yield digits[start : start + MIB]
+
+
+class Image:
+    """An image to build.
+
+    Attributes:
+        layers: the layers that it adds.
+        flags: those of create_image that name its parts.
+    """
+
+    def __init__(self, folder, name, layers, base=None):
+        """Writes its configuration.
+
+        Args:
+            folder: where.
+            name: the name of the image and of its files.
+            layers: the layers that it adds.
+            base: the path of the archive to build on.
+        """
+        self.layers = layers
+        self._archive = folder / f'{name}.tar'
+        config = folder / f'{name}.json'
+        parts = [f'--layer={layer.diff_id}={layer.path}' for layer in layers]
+        base_flags = []
+        if base is not None:
+            parts.append(f'--base={base}')
+            base_flags.append(f'--legacy_base={base}')
+        sh(*program('create_image_config', f'--output={config}', *parts))
+        identifier = hashlib.sha256(config.read_bytes()).hexdigest()
+        tag = f'--tag=bench/{name}:1'
+        self.flags = [f'--id={identifier}', f'--config={config}', tag, *parts, *base_flags]
+
+    def build(self, output, *flags):
+        """Returns the command that writes its archive."""
+        return program('create_image', f'--output={output}', *self.flags, *flags)
+
+    def save(self):
+        """Writes its archive; returns the path."""
+        sh(*self.build(self._archive))
+        return self._archive
+
+
+def add_members(archive, count):
+    """Adds empty files to an archive, in a hundred folders."""
+    with tarfile.open(archive, 'a') as tar:
+        for number in range(count):
+            tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))
+
+
+def join(output, archives):
+    """Returns the command that joins archives."""
+    return program('join_layers', f'--output={output}', *(f'--layer={path}' for path in archives))

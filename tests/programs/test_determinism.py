@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same inputs give the same bytes, whoever runs the tool, where and when (section 4)."""
+
+import os
+
+import pytest
+
+import create_image
+from support.needs import as_another_user
+from support.running import build, environment
+from support.tars import sha256
+
+# The digest of the archive that build_fixed() makes: every rule of the layout without a base.
+FIXED_DIGEST = 'ea425f52da9993daf2f14254fac9d90ac09c65a9393e6c4bce73347a9fa3c283'
+TAGS = ['example/fixed:1.0', 'example/täg:1.0']
+
+
+def build_fixed(folder, *flags, **options):
+    """Builds an archive of fixed parts, which are bytes, if no sound image; returns its path."""
+    (folder / 'config.json').write_bytes(b'{"fixed": true}\n')
+    (folder / 'small.tar').write_bytes(b'small layer')
+    (folder / 'large.tar').write_bytes(bytes(range(256)) * 300)
+    (folder / 'small.sha256').write_text(f'{"1" * 64}  small.tar\n')
+    build(
+        '--output=image.tar',
+        f'--id={"a" * 64}',
+        '--config=config.json',
+        '--layer=@small.sha256=small.tar',
+        f'--layer={"2" * 64}=large.tar',
+        *(f'--tag={tag}' for tag in TAGS),
+        '--repository=example/fixed',
+        '--name=1.0',
+        *flags,
+        warnings=True,
+        **{'cwd': folder, **options},
+    )
+    return folder / 'image.tar'
+
+
+def digest(path):
+    return sha256(path.read_bytes())
+
+
+def test_digest(tmp_path):
+    assert digest(build_fixed(tmp_path)) == FIXED_DIGEST
+
+
+def test_under_another_umask(tmp_path):
+    image = build_fixed(tmp_path, umask=0o077)
+    assert digest(image) == FIXED_DIGEST
+    assert image.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    'variables',
+    [
+        {'LC_ALL': 'C', 'LANG': 'C'},
+        {'LC_ALL': 'POSIX', 'PYTHONCOERCECLOCALE': '0', 'PYTHONUTF8': '0'},
+        {'LC_ALL': 'C.UTF-8'},
+        {'TZ': 'Asia/Kolkata'},
+        {'PYTHONHASHSEED': '7', 'HOME': '/nowhere', 'SOURCE_DATE_EPOCH': '1700000000'},
+    ],
+)
+def test_in_another_environment(tmp_path, variables):
+    assert digest(build_fixed(tmp_path, env=environment(**variables))) == FIXED_DIGEST
+
+
+def test_in_another_folder_with_other_modes_and_times(tmp_path):
+    folder = tmp_path / 'another folder'
+    folder.mkdir()
+    build_fixed(folder)
+    for path in folder.iterdir():
+        os.utime(path, (1, 1))
+        path.chmod(0o755)
+    (folder / 'image.tar').unlink()
+    assert digest(build_fixed(folder)) == FIXED_DIGEST
+
+
+def test_on_standard_output(tmp_path):
+    image = build_fixed(tmp_path)
+    image.unlink()
+    with image.open('wb') as f:
+        os.set_inheritable(f.fileno(), True)
+        build_fixed(tmp_path, f'--output=/dev/fd/{f.fileno()}', pass_fds=[f.fileno()])
+    assert digest(image) == FIXED_DIGEST
+
+
+def test_as_another_user(tmp_path):
+    image = build_fixed(tmp_path)
+    image.unlink()
+    for path in [*tmp_path.iterdir(), tmp_path, *tmp_path.parents[:-2]]:
+        path.chmod(path.stat().st_mode | 0o777)
+    layers = [{'name': '1' * 64, 'layer': 'small.tar'}, {'name': '2' * 64, 'layer': 'large.tar'}]
+
+    def create():
+        create_image.create_image(
+            'image.tar',
+            'a' * 64,
+            layers,
+            'config.json',
+            tags=TAGS,
+            name='1.0',
+            repository='example/fixed',
+        )
+        return 0
+
+    assert as_another_user(tmp_path, create) == 0
+    assert image.stat().st_uid == 12345
+    assert digest(image) == FIXED_DIGEST

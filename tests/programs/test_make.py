@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `make` does in folders of any name, with Pythons of any age, and with a changed one.
+
+Most of it is tried with a stand-in for Python, a shell script that makes an environment of itself
+and installs nothing; the last test has the real venv and pip do it.
+"""
+
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from support.needs import missing, require
+from support.project import copy_project
+from support.tars import sha256
+
+ODD = 'it\'s & "co" ü'
+MESSAGE = """\
+
+The image is in examples/hello/hello.tar. To load and run it:
+    docker load --input=examples/hello/hello.tar
+    docker run --rm example/hello:1.0
+"""
+# Without the check of its path it would copy itself over a Python of the system.
+STAND_IN = """\
+#!/bin/sh
+echo "$0" "$@" >> {log}
+case "$1 $2" in
+    '-m venv')
+        [ -n "$4" ] && mkdir -p "$4/bin" && cp "$0" "$4/bin/python3" && touch "$4/pyvenv.cfg" ;;
+    '-m pip') ;;
+    '-c '*) exec {python} -c {code}"$2" ;;
+    *) exec {python} "$@" ;;
+esac
+"""
+OLD = [
+    str(path)
+    for version in ('2.7', '3.6', '3.9')
+    for path in pathlib.Path.home().glob(f'.pyenv/versions/{version}.*/bin/python')
+]
+
+
+class Checkout:
+    """A copy of the project in an odd folder, with one test that is skipped, and a Python."""
+
+    def __init__(self, folder):
+        require('make', 'tar', 'sha256sum')
+        self.folder = folder / ODD
+        self.log = folder / 'log'
+        self.environment = self.folder / '.venv'
+        self.image = self.folder / 'examples' / 'hello' / 'hello.tar'
+        copy_project(self.folder)
+        tests = self.folder / 'tests'
+        tests.mkdir()
+        skips = "import pytest\n\n\ndef test_it():\n    pytest.skip('for a reason')\n"
+        (tests / 'test_it.py').write_text(skips)
+        self.python = self.stand_in('python')
+
+    def stand_in(self, name, code=''):
+        """Writes a Python of that name, which runs the code before any code that it is given."""
+        path = self.folder / 'my & pythons' / name
+        path.parent.mkdir(exist_ok=True)
+        code = f'import sys; sys.base_prefix = {name!r}; {code}\n'
+        words = {'log': self.log, 'python': sys.executable, 'code': code}
+        path.write_text(STAND_IN.format(**{key: shlex.quote(str(words[key])) for key in words}))
+        path.chmod(0o755)
+        return path
+
+    def make(self, *arguments, python=None):
+        """Runs make as a user does, whatever make runs this; returns the finished process."""
+        ours = ('PYTHON', 'VENV', 'PYTEST_ARGS', 'PYTEST_ADDOPTS', 'MAKEFLAGS', 'MAKELEVEL')
+        variables = {key: os.environ[key] for key in os.environ if key not in ours}
+        return subprocess.run(
+            ['make', *arguments, f'PYTHON={python or self.python}'],
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def makes(self, *arguments, python=None):
+        """Runs make, which must succeed and say nothing on standard error; returns what it says."""
+        done = self.make(*arguments, python=python)
+        assert (done.returncode, done.stderr) == (0, '')
+        return done.stdout
+
+    def fails(self, *arguments, python=None):
+        """Runs make, which must fail with one line, and one of make's own; returns that line."""
+        done = self.make(*arguments, python=python)
+        line, of_make = done.stderr.splitlines()
+        assert (done.returncode, done.stdout) == (2, '')
+        assert of_make.startswith('make: ***')
+        return line
+
+    def calls(self, words):
+        """Returns how often a Python was called with these words."""
+        return self.log.read_text().count(f' {words} ') if self.log.exists() else 0
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+def test_an_image_is_made_in_an_odd_folder(checkout):
+    assert checkout.makes('image') == MESSAGE
+    assert checkout.image.exists()
+    assert (checkout.environment / 'bin' / 'python3').exists()
+    # Nothing of the path was taken for a command, or for another path.
+    assert [path.name for path in checkout.folder.parent.iterdir() if path != checkout.log] == [ODD]
+
+
+def test_the_example_has_the_same_bytes_with_any_tar(checkout):
+    """As the README has them: GNU tar 1.34 and 1.35 write them alike."""
+    checkout.makes('image')
+    layer = checkout.image.with_name('layer.tar').read_bytes()
+    assert sha256(layer) == '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
+
+
+def test_tests_are_run_in_an_odd_folder_and_tell_why_one_is_skipped(checkout):
+    output = checkout.makes('test')
+    assert 'SKIPPED [1] tests/test_it.py:5: for a reason' in output
+    assert '1 skipped' in output.splitlines()[-1]
+
+
+def test_arguments_for_pytest(checkout):
+    output = checkout.makes('test', "PYTEST_ARGS=-k 'test_it and not other' --quiet")
+    assert 'test session starts' not in output
+    assert '1 skipped' in output
+
+
+def test_an_environment_is_made_once(checkout):
+    checkout.makes('image')
+    checkout.makes('image')
+    assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 1)
+    checkout.makes('test')
+    assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 2)
+
+
+def test_changed_requirements_are_installed(checkout):
+    checkout.makes('image')
+    with (checkout.folder / 'requirements.txt').open('a') as file:
+        file.write('# changed\n')
+    checkout.makes('image')
+    assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 2)
+
+
+def test_another_python_makes_the_environment_anew(checkout):
+    checkout.makes('image')
+    (checkout.environment / 'left').touch()
+    other = checkout.stand_in('other')
+    checkout.makes('image', python=other)
+    assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (2, 2)
+    assert not (checkout.environment / 'left').exists()
+    assert (checkout.environment / 'bin' / 'python3').read_text() == other.read_text()
+
+
+def test_a_later_version_of_a_python_makes_the_environment_anew(checkout):
+    checkout.makes('image')
+    checkout.stand_in('python', "sys.version = 'later'")
+    checkout.makes('image')
+    assert checkout.calls('-m venv') == 2
+
+
+def test_an_environment_that_has_lost_its_python_is_made_anew(checkout):
+    checkout.makes('image')
+    (checkout.environment / 'bin' / 'python3').unlink()
+    checkout.makes('image')
+    assert checkout.calls('-m venv') == 2
+
+
+def test_a_python_of_the_environment_itself_leaves_it(checkout):
+    checkout.makes('image')
+    checkout.makes('image', python=checkout.environment / 'bin' / 'python3')
+    assert checkout.calls('-m venv') == 1
+
+
+@pytest.mark.parametrize('absolute', [False, True])
+def test_the_folder_of_the_environment(checkout, absolute):
+    path = checkout.folder / 'my "v" & é'
+    setting = f'VENV={path if absolute else path.name}'
+    assert checkout.makes('image', setting) == MESSAGE
+    assert (path / 'bin' / 'python3').exists()
+    assert not checkout.environment.exists()
+    assert 'for a reason' in checkout.makes('test', setting)
+    checkout.makes('clean', setting)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('python', ['claims to be', *OLD])
+def test_an_old_python(checkout, python):
+    if python == 'claims to be':
+        python = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
+        version = '3.9.18'
+    else:
+        version = pathlib.Path(python).parent.parent.name
+    line = checkout.fails('image', python=python)
+    reason = f'is Python {version}, and 3.10 or later is needed'
+    advice = 'give another, as in make PYTHON=python3.12'
+    assert line == f'create_image: PYTHON={python} {reason}: {advice}'
+    assert not checkout.environment.exists()
+
+
+def test_an_old_python_leaves_the_environment_of_another(checkout):
+    checkout.makes('image')
+    old = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
+    for target in ('image', 'test', 'dist'):
+        line = checkout.fails(target, python=old)
+        assert line.startswith(f'create_image: PYTHON={old} is Python 3.9.18, and 3.10 or later')
+    checkout.makes('image')
+    assert checkout.calls('-m venv') == 1
+
+
+@pytest.mark.parametrize('module', ['venv', 'ensurepip'])
+def test_a_python_without_venv(checkout, module):
+    bare = checkout.stand_in('bare', f'sys.modules[{module!r}] = None')
+    line = checkout.fails('image', python=bare)
+    assert line.startswith(f'create_image: PYTHON={bare} has no venv: install it')
+    assert not checkout.environment.exists()
+
+
+def test_no_python(checkout):
+    line = checkout.fails('image', python='no such/python')
+    assert line.startswith('create_image: PYTHON=no such/python does not run: give another')
+    assert not checkout.environment.exists()
+
+
+def test_an_environment_that_cannot_be_made_leaves_nothing(checkout):
+    script = checkout.python.read_text()
+    checkout.python.write_text(script.replace('touch "$4/pyvenv.cfg"', '! echo no room >&2'))
+    line = checkout.fails('image')
+    assert line == 'no room'
+    assert not checkout.environment.exists()
+
+
+def test_a_folder_that_is_no_environment_is_left(checkout):
+    line = checkout.fails('image', 'VENV=tests')
+    reason = 'is there, and no virtual environment: give another path'
+    assert line == f'create_image: VENV=tests {reason}'
+    assert (checkout.folder / 'tests' / 'test_it.py').exists()
+
+
+def test_an_empty_folder_becomes_the_environment(checkout):
+    checkout.environment.mkdir()
+    assert checkout.makes('image') == MESSAGE
+
+
+def test_no_folder_is_no_system_folder(checkout):
+    line = checkout.fails('image', 'VENV=')
+    assert line == 'create_image: VENV= is empty: give a folder'
+
+
+def test_the_programs_on_their_own(checkout):
+    checkout.makes('dist')
+    dist = checkout.folder / 'dist'
+    done = subprocess.run([dist / 'create_image'], capture_output=True, check=False)
+    assert done.stderr.startswith(b'create_image: ')
+    checkout.makes('clean')
+    assert not dist.exists()
+
+
+def test_the_real_venv_and_pip(checkout):
+    """Without a word from pip, which warns of folders in its settings that are not there."""
+    wheels = checkout.folder / 'wheels'
+    requirements = checkout.folder / 'requirements.txt'
+    pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet']
+    command = [*pip, f'--dest={wheels}', f'--requirement={requirements}']
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        missing('pip cannot download what requirements.txt lists')
+    assert checkout.makes('image', python=sys.executable) == MESSAGE
+    command = ['.venv/bin/python3', '-c', 'import absl, sys; print(absl.__file__)']
+    file = subprocess.run(command, cwd=checkout.folder, capture_output=True, check=True).stdout
+    assert file.decode().startswith(f'{checkout.environment}/lib/')

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The public functions, as other build scripts call them (sections 1 and 9)."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import archive
+import create_image
+import utils
+from archive import TarFileWriter
+from support.images import BEFORE_1_10, on_fixture
+from support.project import DATA, ROOT
+from support.running import build
+
+
+def parameters(function):
+    """Returns [name or (name, default)] of a function."""
+    return [
+        p.name if p.default is p.empty else (p.name, p.default)
+        for p in inspect.signature(function).parameters.values()
+    ]
+
+
+OPTIONAL = ['tags', 'base', 'legacy_base', 'metadata_id', 'metadata', 'name', 'repository']
+
+
+def test_create_image_s_parameters():
+    required = ['output', 'identifier', 'layers', 'config']
+    expected = required + [(name, None) for name in OPTIONAL]
+    assert parameters(create_image.create_image) == expected
+
+
+def test_tar_file_writer_s_parameters():
+    writer = archive.TarFileWriter
+    assert parameters(writer)[0] == 'name'
+    options = [('kind', b'0'), ('content', None), ('file_content', None), ('mode', None)]
+    assert parameters(writer.add_file)[:6] == ['self', 'name', *options]
+    assert parameters(writer.add_tar)[:3] == ['self', 'tar', ('name_filter', None)]
+
+
+def test_names():
+    assert create_image.DATA_FORMAT_VERSION == '1.0'
+    assert issubclass(TarFileWriter.Error, Exception)
+    for name in ('ExtractValue', 'GetTarFile', 'GetManifestFromTar', 'GetLatestManifestFromTar'):
+        assert callable(getattr(utils, name))
+
+
+# ExtractValue.
+
+
+@pytest.mark.parametrize('value', ['plain', '', ' a ', 'a@b', 'sha256:AB'])
+def test_a_value_is_itself(value):
+    assert utils.ExtractValue(value) == value
+
+
+@pytest.mark.parametrize('text', ['', '  ä b\n', 'sha256:AB\n'])
+def test_the_text_of_a_file(tmp_path, text):
+    (tmp_path / 'file').write_bytes(text.encode())
+    assert utils.ExtractValue(f'@{tmp_path}/file') == text
+
+
+def test_a_file_without_text(tmp_path):
+    (tmp_path / 'file').write_bytes(b'\xff')
+    with pytest.raises(ValueError, match='utf-8'):
+        utils.ExtractValue(f'@{tmp_path}/file')
+    with pytest.raises(FileNotFoundError):
+        utils.ExtractValue(f'@{tmp_path}/missing')
+
+
+# create_image.
+
+
+def test_the_same_bytes_as_from_the_command_line(tmp_path):
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    build(*image.flags, '--tag=a:1', '--repository=r', '--name=n')
+    by_flags = image.output.read_bytes()
+    image.output.unlink()
+    create_image.create_image(**image.arguments, tags=['a:1'], repository='r', name='n')
+    assert image.output.read_bytes() == by_flags
+
+
+def test_the_same_bytes_as_from_the_command_line_with_a_legacy_id(parts):
+    metadata = parts.folder / 'metadata.json'
+    metadata.write_text('{}')
+    identifier = 'c' * 64
+    build(*parts.flags, f'--legacy_id={identifier}', f'--metadata={metadata}')
+    by_flags = parts.output.read_bytes()
+    parts.output.unlink()
+    legacy = {'metadata_id': identifier, 'metadata': str(metadata)}
+    create_image.create_image(**parts.arguments, **legacy)
+    assert parts.output.read_bytes() == by_flags
+
+
+def test_every_call_warns(tmp_path, caplog, capfd):
+    image = on_fixture(tmp_path, BEFORE_1_10)
+    for _ in range(2):
+        create_image.create_image(**image.arguments)
+    said = caplog.text + capfd.readouterr().err
+    assert said.count('was written by Docker 1.9 or older') == 2
+
+
+# Other arguments than those of good parts, the error, and what it names.
+ERRORS = {
+    'identifier': ({'identifier': 'a/b'}, ValueError, "--id: 'a/b'"),
+    'layer': ({'layers': [{'name': '', 'layer': 'x'}]}, ValueError, '--layer'),
+    'a layer without a file': ({'layers': [{'name': 'a'}]}, ValueError, "no 'layer'"),
+    'no output': ({'output': ''}, ValueError, '--output is missing'),
+    'no config': ({'config': ''}, ValueError, '--config is missing'),
+    'metadata': ({'metadata_id': 'c' * 64}, ValueError, '--legacy_id'),
+    'name': ({'repository': 'r'}, ValueError, '--repository'),
+    'config': ({'config': 'missing'}, FileNotFoundError, 'missing'),
+    'base': ({'base': str(DATA / 'README.md')}, TarFileWriter.Error, r'README\.md'),
+    'legacy base': ({'legacy_base': str(DATA / 'README.md')}, TarFileWriter.Error, r'README\.md'),
+}
+
+
+@pytest.mark.parametrize('case', ERRORS)
+def test_errors(parts, case):
+    changes, error, words = ERRORS[case]
+    with pytest.raises(error, match=words):
+        create_image.create_image(**{**parts.arguments, **changes})
+    assert not parts.output.exists()
+
+
+def test_a_script_may_import_all_programs():
+    """And define flags of its own under the same names."""
+    script = (
+        'import create_image, create_image_config, join_layers\n'
+        'from absl import flags\n'
+        'flags.DEFINE_string("output", None, "")\n'
+        'print(create_image.create_image.__module__, join_layers.create_image.__module__)\n'
+    )
+    command = [sys.executable, '-c', script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    assert done.stdout == b'create_image join_layers\n'

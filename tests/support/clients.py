@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real clients as fixtures, each with its state in a folder of its own.
+
+A store keeps images: Docker, containerd, Podman. All stores have the same methods: load(), tags(),
+config_digest(), files() and clear(). Docker has two stores from 25 on: of its graph drivers, where
+an image's id is the digest of its configuration, and of containerd, where it is that of its
+manifest. A test that takes `store` runs in each, one that takes `docker` in each of Docker's.
+
+A test begins with empty stores: a layer that is there already would hide a missing one.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+import pytest
+
+from support.needs import missing, require
+from support.running import environment
+from support.tars import sha256
+
+
+def call(*command, fails=False, **options):
+    """Runs a client; returns its standard output, or what it says of its failure."""
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False, **options)
+    if fails:
+        assert done.returncode != 0, done.stdout
+        return (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def files_of_tar(path):
+    """Returns {name: content} of the regular files."""
+    with tarfile.open(path) as tar:
+        return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}
+
+
+def files_below(folder):
+    """Returns {name: content} of the regular files."""
+    paths = [path for path in folder.rglob('*') if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@contextlib.contextmanager
+def daemon(folder, command, probe):
+    """Has a daemon run, from when the probe succeeds on."""
+    if os.geteuid() != 0:
+        missing(f'{command[0]} needs root')
+    # It outlives a test run that is killed by half an hour at most.
+    command = ['timeout', '--kill-after=60', '1800', *command]
+    log = folder / 'log'
+    with log.open('wb') as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        end = time.monotonic() + 60
+        while subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode:
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-2000:]
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(90)
+
+
+class Docker:
+    """A Docker daemon's client.
+
+    Attributes:
+        store: What the daemon keeps its images in: 'graphdriver' or 'containerd'.
+        version: The daemon's, of which the first number counts.
+    """
+
+    LOAD = ('load', '--input')
+
+    def __init__(self, folder, store):
+        self.folder = folder
+        self.store = store
+        self.version = None
+        self.command = ['docker', '-H', f'unix://{folder}/docker.sock']
+
+    @contextlib.contextmanager
+    def running(self):
+        require('docker', 'dockerd')
+        features = {'containerd-snapshotter': self.store == 'containerd'}
+        config = self.folder / 'daemon.json'
+        config.write_text(json.dumps({'features': features}))
+        # They copy the files of each layer, which any file system lets them.
+        driver = {'graphdriver': 'vfs', 'containerd': 'native'}[self.store]
+        command = ['dockerd', f'--config-file={config}', f'--storage-driver={driver}']
+        command += ['--host', self.command[-1], '--data-root', self.folder / 'data']
+        command += ['--exec-root', self.folder / 'exec', '--pidfile', self.folder / 'pid']
+        command += ['--iptables=false', '--bridge=none']
+        with daemon(self.folder, command, [*self.command, 'version']):
+            self.version = int(self('version', '--format={{.Server.Version}}').split('.')[0])
+            yield
+
+    def __call__(self, *arguments, **options):
+        return call(*self.command, *arguments, **options)
+
+    def load(self, path, **options):
+        return self(*self.LOAD, path, **options)
+
+    def tags(self):
+        return set(self('images', '--format={{.Repository}}:{{.Tag}}').split())
+
+    def id(self, tag):
+        return self('image', 'inspect', '--format={{.Id}}', tag)
+
+    def config_digest(self, tag):
+        path = self.folder / 'saved.tar'
+        self('save', '--output', path, tag)
+        with tarfile.open(path) as tar:
+            (image,) = json.load(tar.extractfile('manifest.json'))
+        return re.search('[0-9a-f]{64}', image['Config'])[0]
+
+    def run(self, tag, *command):
+        return self('run', '--rm', '--network=none', tag, *command)
+
+    def files(self, tag):
+        container = self('create', tag, '/none')
+        path = self.folder / 'files.tar'
+        self('export', '--output', path, container)
+        self('rm', container)
+        return files_of_tar(path)
+
+    def clear(self):
+        containers = self('ps', '--all', '--quiet').split()
+        if containers:
+            self('rm', '--force', *containers)
+        while self('images', '--all', '--quiet'):
+            # An image that others name as their Parent goes behind those only.
+            self('image', 'prune', '--all', '--force')
+
+
+class Containerd:
+    """containerd's client ctr."""
+
+    LOAD = ('images', 'import', '--snapshotter=native')
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.command = ['ctr', '--address', f'{folder}/c.sock']
+
+    @contextlib.contextmanager
+    def running(self):
+        require('ctr', 'containerd')
+        config = self.folder / 'config.toml'
+        # From 2 on it unpacks by what stands under unpack_config alone; 1.6 does not read that.
+        config.write_text(
+            f'version = 2\nroot = "{self.folder}/root"\nstate = "{self.folder}/state"\n'
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+            f'[grpc]\naddress = "{self.folder}/c.sock"\n'
+            '[[plugins."io.containerd.transfer.v1.local".unpack_config]]\n'
+            'platform = "linux/amd64"\nsnapshotter = "native"\n'
+        )
+        with daemon(self.folder, ['containerd', '--config', config], [*self.command, 'version']):
+            yield
+
+    def __call__(self, *arguments, **options):
+        return call(*self.command, *arguments, **options)
+
+    def load(self, path, **options):
+        return self(*self.LOAD, path, **options)
+
+    def names(self):
+        return self('images', 'ls', '--quiet').split()
+
+    def tags(self):
+        return {name.removeprefix('docker.io/') for name in self.names()}
+
+    def digest(self, tag):
+        """Returns the digest of the image's manifest."""
+        (line,) = self('images', 'ls', f'name==docker.io/{tag}').splitlines()[1:]
+        return line.split()[2]
+
+    def config_digest(self, tag):
+        manifest = json.loads(self('content', 'get', self.digest(tag)))
+        return manifest['config']['digest'].removeprefix('sha256:')
+
+    def files(self, tag):
+        # In a folder of its own: what was mounted at a path before may come again (seen with 1.6).
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', folder)
+            try:
+                return files_below(pathlib.Path(folder))
+            finally:
+                self('images', 'unmount', '--rm', '--snapshotter=native', folder)
+
+    def clear(self):
+        names = self.names()
+        if names:
+            self('images', 'rm', '--sync', *names)
+
+
+class Podman:
+    """Podman, which has no daemon."""
+
+    LOAD = ('load', '--input')
+
+    def __init__(self):
+        # In a short path: Podman refuses one of more than 50 characters.
+        self.folder = None
+        self.command = None
+
+    @contextlib.contextmanager
+    def running(self):
+        require('podman', 'runc')
+        if os.geteuid() != 0:
+            missing('podman is tried as root')
+        with tempfile.TemporaryDirectory() as folder:
+            self.folder = folder
+            self.command = ['podman', '--storage-driver=vfs', '--root', f'{folder}/root']
+            self.command += ['--runroot', f'{folder}/run', '--tmpdir', f'{folder}/tmp']
+            # crun wants a kernel whose control groups are all of version 2.
+            self.command += ['--runtime=runc']
+            yield
+
+    def __call__(self, *arguments, **options):
+        return call(*self.command, *arguments, **options)
+
+    def load(self, path, **options):
+        return self(*self.LOAD, path, **options)
+
+    def tags(self):
+        names = self('images', '--format={{.Repository}}:{{.Tag}}').split()
+        return {re.sub('^(localhost|docker.io)/', '', name) for name in names}
+
+    def config_digest(self, tag):
+        return self('image', 'inspect', '--format={{.Id}}', tag)
+
+    def run(self, tag, *command):
+        # A sandbox may not let it have as much as it asks for by default.
+        limits = ['--ulimit=nofile=1024:1024', '--ulimit=nproc=1024:1024']
+        return self('run', '--rm', '--network=none', *limits, tag, *command)
+
+    def files(self, tag):
+        container = self('create', tag, '/none')
+        path = f'{self.folder}/files.tar'
+        self('export', '--output', path, container)
+        self('rm', container)
+        return files_of_tar(path)
+
+    def clear(self):
+        self('rm', '--all', '--force')
+        self('rmi', '--all', '--force')
+
+
+def _stores_of_docker():
+    """Returns the stores that the Docker daemon of this machine knows."""
+    if not shutil.which('dockerd'):
+        return ['graphdriver']
+    version = int(re.search(r'version (\d+)', call('dockerd', '--version'))[1])
+    return ['graphdriver', 'containerd'] if version >= 25 else ['graphdriver']
+
+
+DOCKERS = [f'docker-{store}' for store in _stores_of_docker()]
+STORES = [*DOCKERS, 'containerd', 'podman']
+
+
+@pytest.fixture(scope='session')
+def running_store(tmp_path_factory):
+    """A function that gives the store of a name, empty; it runs from the first call on."""
+    stores = {}
+
+    def store_of(name):
+        if name not in stores:
+            if name == 'containerd':
+                store = Containerd(tmp_path_factory.mktemp(name))
+            elif name == 'podman':
+                store = Podman()
+            else:
+                store = Docker(tmp_path_factory.mktemp(name), name.removeprefix('docker-'))
+            stack.enter_context(store.running())
+            stores[name] = store
+        stores[name].clear()
+        return stores[name]
+
+    with contextlib.ExitStack() as stack:
+        yield store_of
+
+
+@pytest.fixture(params=STORES)
+def store(request, running_store):
+    return running_store(request.param)
+
+
+@pytest.fixture(params=DOCKERS)
+def docker(request, running_store):
+    return running_store(request.param)
+
+
+@pytest.fixture
+def containerd(running_store):
+    return running_store('containerd')
+
+
+@pytest.fixture
+def podman(running_store):
+    return running_store('podman')
+
+
+# The layout of Docker 1.9 and older.
+
+
+def without_manifest(image):
+    """Returns a copy without manifest.json, which Docker reads as one of Docker 1.9."""
+    copy = image.folder / 'v1.tar'
+    with tarfile.open(image.output) as old, tarfile.open(copy, 'w') as new:
+        for member in old:
+            if member.name != 'manifest.json':
+                new.addfile(member, old.extractfile(member))
+    return copy
+
+
+def v1_flags(folder, identifier, repository, **fields):
+    path = folder / 'metadata.json'
+    v1 = {'id': identifier, 'created': '1970-01-01T00:00:00Z', 'os': 'linux', **fields}
+    path.write_text(json.dumps({'architecture': 'amd64', **v1}))
+    flags = [f'--legacy_id={identifier}', f'--metadata={path}']
+    return [*flags, f'--repository={repository}', '--name=2.0']
+
+
+def load_v1(docker, image):
+    """Loads what Docker 1.9 finds in an image; tells whether the store reads that."""
+    archive = without_manifest(image)
+    if docker.store == 'containerd':
+        assert 'unrecognized image format' in docker.load(archive, fails=True)
+        return False
+    docker.load(archive)
+    return True
+
+
+# Programs that read an archive.
+
+
+def scan_with_syft(image, transport, expected):
+    """Checks the files that syft finds in an image; returns what it says of the image itself.
+
+    Args:
+        image: Parts of which the archive was made.
+        transport: How syft reads the archive: docker-archive or oci-archive.
+        expected: {name: content}
+    """
+    require('syft')
+    variables = {'HOME': str(image.folder), 'SYFT_CHECK_FOR_APP_UPDATE': 'false'}
+    variables |= {'SYFT_FILE_METADATA_SELECTION': 'all', 'SYFT_FILE_METADATA_DIGESTS': 'sha256'}
+    command = ['syft', 'scan', f'{transport}:{image.output}', '--output=syft-json']
+    report = json.loads(call(*command, env=environment(**variables)))
+    found = report['source']['metadata']
+    assert found['imageID'] == f'sha256:{image.id}'
+    files = {file['location']['path'].lstrip('/'): file for file in report['files']}
+    for name, data in expected.items():
+        assert files[name]['digests'] == [{'algorithm': 'sha256', 'value': sha256(data)}], name
+    return found
+
+
+def check_with_container_structure_test(image, expected):
+    """Checks the files that container-structure-test finds in an image.
+
+    Args:
+        image: Parts of which the archive was made.
+        expected: {name: content}
+    """
+    require('container-structure-test')
+    tests = [
+        {'name': name, 'path': f'/{name}', 'expectedContents': [rf'^\Q{data.decode()}\E$']}
+        for name, data in expected.items()
+    ]
+    config = image.folder / 'tests.json'
+    config.write_text(json.dumps({'schemaVersion': '2.0.0', 'fileContentTests': tests}))
+    command = ['container-structure-test', 'test', '--driver=tar', '--image', image.output]
+    assert f'Passes:      {len(expected)}\n' in call(*command, '--config', config)
+
+
+# A registry.
+
+
+@contextlib.contextmanager
+def registry(folder):
+    """Runs an empty registry; yields its address. Its log is the file `log` in the directory."""
+    require('docker-registry')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        address = f'127.0.0.1:{free.getsockname()[1]}'
+    folder.mkdir()
+    config = folder / 'config.yml'
+    config.write_text(
+        'version: 0.1\nlog: {level: info, accesslog: {disabled: false}}\n'
+        f'storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n'
+        f'http: {{addr: "{address}"}}\n'
+    )
+    program = f"import urllib.request; urllib.request.urlopen('http://{address}/v2/')"
+    probe = [sys.executable, '-c', program]
+    with daemon(folder, ['docker-registry', 'serve', config], probe):
+        yield address

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process that has imported the programs, and forks for each run of one.
+
+It is not pytest that forks: pytest has opened files, set handlers and filters, and is large, so
+that each of its forks takes five times as long. Usage: fork_server.py DESCRIPTOR, which is a
+socket. For each run it reads the length of a request, with the descriptors of three standard
+streams, and the request itself; it answers with the process ID of the fork, and with its status.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import pathlib
+import socket
+import struct
+import sys
+import traceback
+
+ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
+PROGRAMS = ('create_image', 'create_image_config', 'join_layers')
+NUMBER = struct.Struct('q')
+
+
+def serve(connection):
+    """Runs what is asked for, one after the other, until the other end is closed."""
+    mains = {program: importlib.import_module(program).run_main for program in PROGRAMS}
+    while True:
+        head, streams, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
+        if not head:
+            return
+        (size,) = NUMBER.unpack(head)
+        request = json.loads(connection.recv(size, socket.MSG_WAITALL))
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                status = run(mains[request['program']], request, streams)
+            finally:
+                os._exit(status)
+        for descriptor in streams:
+            os.close(descriptor)
+        connection.sendall(NUMBER.pack(pid))
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        connection.sendall(NUMBER.pack(status))
+
+
+def run(main, request, streams):
+    """Runs a program in the fork; returns its exit status."""
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    os.closerange(3, 1024)
+    os.chdir(request['cwd'])
+    os.umask(request['umask'])
+    sys.argv = [str(ROOT / f'{request["program"]}.py'), *request['arguments']]
+    status = call(main)
+    if request['is_measured']:
+        print_figures()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        status = 120  # as Python has it
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    return status
+
+
+def call(main):
+    """Calls a function; returns the status that Python ends with after it."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code is None:
+            return 0
+        if isinstance(end.code, int):
+            return end.code & 0xFF
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def print_figures():
+    """Prints what the system knows of this process."""
+    for name in ('status', 'io'):
+        print(pathlib.Path(f'/proc/self/{name}').read_text())
+
+
+if __name__ == '__main__':
+    # In the place of this directory.
+    sys.path[:] = [str(ROOT), *(path for path in sys.path if path != os.path.dirname(__file__))]
+    with socket.socket(fileno=int(sys.argv[1])) as to_the_tests:
+        serve(to_the_tests)

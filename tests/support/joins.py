@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of join_layers share."""
+
+import json
+
+from support.images import BaseImage
+from support.running import build, fails
+from support.tars import content
+
+PROGRAM = {'program': 'join_layers'}
+# They hold one image, whose files each program names otherwise.
+SAME_IMAGE = [
+    'docker-20.10.tar',
+    'docker-29-containerd.tar',
+    'docker-29-graphdriver.tar',
+    'podman-4.3.tar.xz',
+    'skopeo-1.9.tar.bz2',
+]
+
+
+def image_of(*layers, tag=None, config_name=None):
+    return BaseImage(list(layers), config_name, None if tag is None else [tag])
+
+
+def flags_for(folder, archives, *flags):
+    return [f'--output={folder / "out.tar"}', *(f'--layer={path}' for path in archives), *flags]
+
+
+def join(folder, *archives, flags=(), **options):
+    """Joins archives; returns the path of the new one."""
+    build(*flags_for(folder, archives, *flags), **PROGRAM, **options)
+    return folder / 'out.tar'
+
+
+def entries_of(path):
+    return json.loads(content(path, 'manifest.json'))
+
+
+def repositories_of(path):
+    return json.loads(content(path, 'repositories'))
+
+
+def refuses(folder, *archives, flags=()):
+    """Has a join fail with one line, which it returns, and leave nothing behind."""
+    before = set(folder.iterdir())
+    line = fails(*flags_for(folder, archives, *flags), **PROGRAM)
+    assert set(folder.iterdir()) == before
+    return line

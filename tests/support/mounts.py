@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small file systems in memory, which only root may mount."""
+
+import contextlib
+import os
+import subprocess
+
+from support.needs import missing, require
+
+
+@contextlib.contextmanager
+def tmpfs(directory, size):
+    """Mounts an empty file system on a new directory.
+
+    Args:
+        directory: The path of the mount point.
+        size: Its size, as mount takes it: 8k, 1m.
+    """
+    require('mount', 'umount')
+    if os.geteuid() != 0:
+        missing('only root may mount')
+    directory.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', directory]
+    if subprocess.run(command, check=False).returncode:
+        missing('mounting is not allowed here')
+    try:
+        yield directory
+    finally:
+        subprocess.run(['umount', directory], check=True)
+
+
+@contextlib.contextmanager
+def mounted_on_itself(path):
+    """Makes a mount point of a file, which then cannot be replaced."""
+    require('mount', 'umount')
+    if os.geteuid() != 0:
+        missing('only root may mount')
+    if subprocess.run(['mount', '--bind', path, path], check=False).returncode:
+        missing('mounting is not allowed here')
+    try:
+        yield
+    finally:
+        subprocess.run(['umount', path], check=True)

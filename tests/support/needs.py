@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test needs of the machine: it is skipped where that is missing."""
+
+import os
+import shutil
+
+import pytest
+
+
+def missing(reason):
+    """Skips the test, or fails it where REQUIRE_CLIENTS=1 says that all must be there."""
+    if os.environ.get('REQUIRE_CLIENTS') == '1':
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def require(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            missing(f'{program} is not installed')
+
+
+def as_another_user(folder, function):
+    """Calls a function as another user in a folder; returns what it gives, a small number."""
+    if os.geteuid() != 0:
+        missing('only root may become another user')
+    pid = os.fork()
+    if not pid:
+        result = 99
+        try:
+            os.chdir(folder)
+            os.setgid(12345)
+            os.setuid(12345)
+        except OSError:
+            result = 77
+        else:
+            result = function()
+        finally:
+            os._exit(result)
+    result = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if result == 77:
+        missing('this sandbox lets no one become another user')
+    return result

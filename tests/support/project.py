@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the project's files are."""
+
+import pathlib
+import shutil
+
+ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
+TOOL = ROOT / 'create_image.py'
+DATA = ROOT / 'tests' / 'testdata'
+FIXTURES = DATA / 'bases'
+# The directories that the programs, `make` and `make dist` take files from.
+_SOURCES = ('image_archive', 'tools', 'examples')
+
+
+def copy_project(directory):
+    """Copies to a directory all that the project's commands need, but nothing that they made."""
+    directory.mkdir(exist_ok=True)
+    for path in ROOT.iterdir():
+        if path.is_file() and not path.name.startswith('.'):
+            shutil.copy(path, directory)
+    made = shutil.ignore_patterns('__pycache__', '*.tar', '*.sha256', 'root')
+    for name in _SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, directory / name, ignore=made, dirs_exist_ok=True)

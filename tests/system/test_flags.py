@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flags of create_image: help, empty values, flag files, log messages (sections 1, 2 and 9)."""
+
+import pytest
+
+from image_archive import VERSION
+from support.project import ROOT
+from support.running import build, fails, run
+from support.tars import content, manifest, names
+
+FLAGS = 'output id config layer tag base legacy_base legacy_id metadata repository name'.split()
+REQUIRED = ['output', 'id', 'config']
+OPTIONAL = ['layer', 'tag', 'base', 'legacy_base', 'legacy_id', 'metadata', 'repository', 'name']
+
+
+# Help and version.
+
+
+@pytest.mark.parametrize('flag', ['--help', '-h', '--helpshort'])
+def test_help(flag):
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (0, b'')
+    text = done.stdout.decode()
+    assert text.startswith('Assembles a container image archive')
+    for name in FLAGS:
+        assert f'\n  --{name}:' in text
+    assert '\n  --[no]verify:' in text
+    for name in REQUIRED:
+        assert f'\n  --{name}: required: ' in text
+    assert text.count(': required: ') == len(REQUIRED)
+    example = text[text.index('\nExample:') :]
+    assert 'create_image.py --output=image.tar' in example
+    assert str(ROOT) not in text
+
+
+def test_version():
+    done = run('--version')
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout.decode() == f'create_image {VERSION}\n'
+
+
+# Values.
+
+
+@pytest.mark.parametrize('flag', OPTIONAL)
+def test_an_optional_flag_with_an_empty_value_is_not_given(parts, flag):
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    build(*parts.flags, f'--{flag}=')
+    assert parts.output.read_bytes() == expected
+
+
+@pytest.mark.parametrize('flag', ['verify', 'oci'])
+def test_a_boolean_flag_with_an_empty_value_is_not_given(parts, flag):
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    (parts.folder / 'flags').write_text(f'--{flag}=\n')
+    for argument in (f'--{flag}=', f'-{flag}=', f'--flagfile={parts.folder}/flags'):
+        build(*parts.flags, argument)
+        assert parts.output.read_bytes() == expected
+
+
+def test_all_optional_flags_with_empty_values(parts):
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    empty = [f'--{flag}=' for flag in OPTIONAL]
+    build(*empty, *parts.flags, *empty, '--verify')
+    assert parts.output.read_bytes() == expected
+
+
+@pytest.mark.parametrize('flag', REQUIRED)
+def test_a_required_flag_with_an_empty_value(parts, flag):
+    line = fails(*parts.without(flag), f'--{flag}=')
+    assert line.startswith(f'--{flag} is missing: give ')
+    assert line == fails(*parts.without(flag))
+
+
+def test_a_flagfile_that_is_not_utf_8(parts):
+    (parts.folder / 'flags').write_bytes(b'--tag=\xff\n')
+    line = fails(*parts.flags, f'--flagfile={parts.folder}/flags')
+    assert line == 'a file of --flagfile is not in UTF-8: write it so'
+
+
+@pytest.mark.parametrize('flag', ['--help', '--version'])
+def test_help_and_version_from_a_flagfile(parts, flag):
+    (parts.folder / 'flags').write_text(f'{flag}\n')
+    done = run(f'--flagfile={parts.folder}/flags')
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert done.stdout == run(flag).stdout
+
+
+@pytest.mark.parametrize('flag', ['output', 'id', 'config', 'base', 'layer', 'tag', 'metadata'])
+def test_a_nul_in_a_flagfile(parts, flag):
+    (parts.folder / 'flags').write_text(f'--{flag}=a\0b\n')
+    line = fails(*parts.without(flag), f'--flagfile={parts.folder}/flags')
+    assert line == f'--{flag} has a NUL character: leave it out'
+
+
+def test_flagfile(parts):
+    build(*parts.flags)
+    direct = parts.output.read_bytes()
+    (parts.folder / 'flags').write_text('\n'.join(parts.flags))
+    build(f'--flagfile={parts.folder}/flags')
+    assert parts.output.read_bytes() == direct
+
+
+def test_a_name_without_a_repository_is_taken(parts):
+    build(*parts.flags)
+    expected = parts.output.read_bytes()
+    build(*parts.flags, '--name=n')
+    assert parts.output.read_bytes() == expected
+    assert 'repositories' not in names(parts.output)
+
+
+def test_text_that_is_not_utf_8_keeps_its_bytes(parts):
+    """Arguments are bytes; JSON writes one that is not UTF-8 as Python's surrogateescape does."""
+    flags = [b'--tag=a:\xff', b'--repository=r\xfe', b'--name=n\xfd']
+    build(*parts.flags, *flags, warnings=True)
+    assert manifest(parts.output)['RepoTags'] == ['a:\udcff']
+    text = f'{{\n  "r\\udcfe": {{\n    "n\\udcfd": "{parts.id}"\n  }}\n}}'
+    assert content(parts.output, 'repositories').decode() == text
+
+
+def test_the_log_is_silent_but_at_verbosity_0(parts):
+    assert run(*parts.flags).stderr == b''
+    lines = run(*parts.flags, '--verbosity=0').stderr.decode().splitlines()
+    assert [line.removeprefix('create_image: ') for line in lines] == [
+        f"'{parts.id}.json': {parts.config.stat().st_size} bytes",
+        f"'{parts.id}': 0 bytes",
+        f"'{parts.id}/{parts.layers[0][0]}.tar': 10240 bytes",
+        f"'manifest.json': {len(content(parts.output, 'manifest.json'))} bytes",
+        f"'{parts.output}': {parts.output.stat().st_size} bytes",
+    ]

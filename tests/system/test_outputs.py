@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is at the output path, and devices and files that fail (section 9)."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import stat
+
+import pytest
+
+from support.faults import OLD, fails_cleanly, with_large_part
+from support.images import on_fixture
+from support.needs import missing
+from support.running import build, fails, start
+from support.tars import manifest, names
+
+
+def obey_modes():
+    """Takes from root the right to pass over the modes of files."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
+
+
+def test_a_read_only_folder(parts):
+    folder = parts.folder / 'folder'
+    folder.mkdir(0o555)
+    parts.output = folder / 'image.tar'
+    line = fails(*parts.flags, preexec_fn=obey_modes)
+    assert f"'{parts.output}': Permission denied" in line
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize('size', [100, 20000])
+def test_a_limit_to_file_sizes(parts, size):
+    limit = resource.RLIMIT_FSIZE, (size, size)
+    line = fails_cleanly(parts, preexec_fn=lambda: resource.setrlimit(*limit))
+    assert f"'{parts.output}': File too large" in line
+
+
+# Files that can be opened, but not read: the memory at address 0, the speed of the loopback.
+MEMORY, SPEED = '/proc/self/mem', '/sys/class/net/lo/speed'
+UNREADABLE = {
+    '--base': (MEMORY, 'Input/output error', []),
+    '--legacy_base': (MEMORY, 'Input/output error', []),
+    '--config': (MEMORY, 'Input/output error', ['--verify']),
+    '--layer': (SPEED, 'Invalid argument', []),
+}
+
+
+@pytest.mark.parametrize('flag', UNREADABLE)
+def test_a_read_error(parts, flag):
+    path, reason, more = UNREADABLE[flag]
+    if not os.path.exists(path):
+        missing(f'{path} is not there')
+    value = f'{"d" * 64}={path}' if flag == '--layer' else path
+    assert fails_cleanly(parts, f'{flag}={value}', *more).startswith(f"'{path}': {reason}")
+
+
+def test_a_file_that_is_shorter_than_it_says(parts):
+    """As those of /sys are, of a page each."""
+    path = '/sys/class/net/lo/mtu'
+    if not os.path.exists(path):
+        missing(f'{path} is not there')
+    line = fails_cleanly(parts, f'--layer={"d" * 64}={path}')
+    assert f"'{path}': it ends early: try again" in line
+
+
+def test_an_output_that_cannot_be(parts):
+    folder = parts.folder / 'folder'
+    folder.mkdir()
+    (parts.folder / 'loop').symlink_to('loop')
+    for output, reason in (
+        (folder, 'Is a directory'),
+        (f'{folder}/none/image.tar', 'No such file'),
+        (f'{parts.config}/image.tar', 'Not a directory'),
+        (parts.folder / 'loop', 'Too many levels of symbolic links'),
+    ):
+        assert f"'{output}': {reason}" in fails_cleanly(parts, f'--output={output}')
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize(('name', 'minor'), [('null', 3), ('full', 7)])
+def test_devices(parts, name, minor):
+    """Root has its own, lest a wrong tool replaces the system's."""
+    path = f'/dev/{name}'
+    if os.geteuid() == 0:
+        path = parts.folder / name
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    if name == 'null':
+        build(*parts.flags, f'--output={path}')
+    else:
+        line = fails_cleanly(parts, f'--output={path}')
+        assert f"'{path}': No space left on device: make room" in line
+    assert stat.S_ISCHR(os.stat(path).st_mode)
+
+
+# What is at the output path.
+
+
+@pytest.mark.parametrize('content', [None, OLD])
+def test_symbolic_links_are_followed(parts, content):
+    target = parts.folder / 'folder' / 'target'
+    target.parent.mkdir()
+    if content:
+        target.write_bytes(content)
+    parts.output.symlink_to('link')
+    (parts.folder / 'link').symlink_to('folder/target')
+    build(*parts.flags)
+    assert os.readlink(parts.output) == 'link'
+    assert os.readlink(parts.folder / 'link') == 'folder/target'
+    assert target.read_bytes() == build(*parts.flags, '--output=-').stdout
+    assert os.listdir(target.parent) == ['target']
+
+
+def test_an_old_file_is_replaced_not_written_to(parts):
+    parts.output.write_bytes(OLD)
+    parts.output.chmod(0o600)
+    other = parts.folder / 'other'
+    other.hardlink_to(parts.output)
+    build(*parts.flags, umask=0o027)
+    assert other.read_bytes() == OLD
+    assert parts.output.stat().st_mode & 0o7777 == 0o640
+    assert names(parts.output)[-1] == 'manifest.json'
+
+
+def test_the_output_replaces_the_base(tmp_path):
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    build(*image.flags)
+    expected = image.output.read_bytes()
+    base = tmp_path / 'base.tar'
+    base.write_bytes(image.base.read_bytes())
+    image.base = base
+    build(*image.flags, f'--output={base}')
+    assert base.read_bytes() == expected
+    assert len(manifest(base)['Layers']) == 3
+
+
+def test_eight_runs_at_once(parts):
+    _, flags = with_large_part(parts, 'layer')
+    build(*flags)
+    expected = parts.output.read_bytes()
+    parts.output.unlink()
+    processes = [start(flags) for _ in range(8)]
+    while any(process.poll() is None for process in processes):
+        with contextlib.suppress(FileNotFoundError):
+            assert parts.output.read_bytes() == expected
+    assert [process.communicate() for process in processes] == [(None, b'')] * 8
+    assert {process.returncode for process in processes} == {0}
+    assert parts.output.read_bytes() == expected
+    assert list(parts.folder.glob('.create_image*')) == []

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals: the output is the old file, nothing, or a whole archive (section 9)."""
+
+import contextlib
+import gzip
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from support.faults import NOISE, OLD, digest
+from support.images import Parts, configuration
+from support.project import TOOL
+from support.running import build, by_default, environment, start
+from support.tars import make_tar
+
+INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
+
+
+# Signals.
+
+
+class Big:
+    """An image that takes long enough to strike: two thirds are copied, the rest inflated."""
+
+    def __init__(self, folder):
+        self.image = Parts(folder)
+        self.output = self.image.output
+        self.layer = folder / 'layer'
+        with open(self.layer, 'wb') as f:
+            f.truncate(200 << 20)
+            f.write(NOISE)
+        self.image.layers.append((digest(self.layer), self.layer))
+        self.image.configure(configuration(self.image.diff_ids))
+        tar = make_tar(folder / 'base', {'zeros': bytes(100 << 20)})
+        tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
+        self.flags = [*self.image.flags, f'--legacy_base={tar}']
+        began = time.monotonic()
+        build(*self.flags, real=True)
+        self.duration = time.monotonic() - began
+        self.digest = digest(self.output)
+        self.files = os.listdir(folder)
+
+    def start(self, content, size=0, **options):
+        """Starts the tool over an old file or None, and waits until it has written size bytes."""
+        for path in (self.output, *self.unfinished()):
+            path.unlink(missing_ok=True)
+        if content:
+            self.output.write_bytes(content)
+        process = start(self.flags, **options)
+        written = 0
+        while written < size:
+            assert process.poll() is None
+            with contextlib.suppress(FileNotFoundError):
+                written = sum(path.stat().st_size for path in self.unfinished())
+            time.sleep(0.0005)
+        return process
+
+    def unfinished(self):
+        paths = [path for path in self.layer.parent.iterdir() if path.name not in self.files]
+        assert all(path.match('.create_image-*.partial') for path in paths)
+        return paths
+
+    def is_whole(self):
+        """Tells whether the output is the whole archive, and no part of it."""
+        if not self.output.exists() or self.output.stat().st_size == len(OLD):
+            return False
+        assert digest(self.output) == self.digest
+        return True
+
+
+@pytest.fixture(scope='module')
+def big(tmp_path_factory):
+    return Big(tmp_path_factory.mktemp('big'))
+
+
+@pytest.mark.parametrize('numbers', SIGNALS)
+def test_signals_while_the_archive_is_written(big, numbers):
+    chance = random.Random(str(numbers))
+    for content in (None, OLD) * 2:
+        process = big.start(content, chance.randrange(1, 220 << 20))
+        for number in numbers:
+            process.send_signal(number)
+        assert process.communicate()[1] == b''
+        assert -process.returncode in numbers
+        assert content == (big.output.read_bytes() if big.output.exists() else None)
+        assert len(big.unfinished()) == (KILL in numbers)
+    build(*big.flags)
+    assert big.is_whole()
+
+
+@pytest.mark.parametrize('numbers', SIGNALS)
+def test_signals_at_any_time(big, numbers):
+    chance = random.Random(str(numbers))
+    for _ in range(4):
+        process = big.start(OLD)
+        time.sleep(chance.uniform(0, 1.2 * big.duration))
+        for number in numbers:
+            process.send_signal(number)
+        process.communicate()
+        assert -process.returncode in (0, *numbers)
+        assert big.is_whole() or (process.returncode and big.output.read_bytes() == OLD)
+        assert len(big.unfinished()) <= (KILL in numbers)
+
+
+def catches(process, number):
+    """Tells whether a handler of Python's gets a signal (proc(5))."""
+    with open(f'/proc/{process.pid}/status') as f:
+        (mask,) = (int(line.split()[1], 16) for line in f if line.startswith('SigCgt:'))
+    return bool(mask >> number - 1 & 1)
+
+
+def test_sigint_amid_the_imports_leaves_no_traceback(parts):
+    """Python catches it from its start, and the tool has it undo that before it imports.
+
+    An absl that sleeps holds the tool there.
+    """
+    reached = parts.folder / 'reached'
+    (parts.folder / 'absl').mkdir()
+    text = f'import pathlib, time\npathlib.Path({str(reached)!r}).touch()\ntime.sleep(60)\n'
+    (parts.folder / 'absl' / '__init__.py').write_text(text)
+    process = start(parts.flags, env=environment(PYTHONPATH=str(parts.folder)))
+    while not reached.exists():
+        assert process.poll() is None
+    assert not catches(process, INT)
+    process.send_signal(INT)
+    assert process.communicate()[1] == b''
+    assert process.returncode == -INT
+    assert not parts.output.exists()
+
+
+STRUCK = """
+import builtins, os, runpy, signal, sys
+del sys.argv[0]
+number = int(sys.argv.pop(0))
+real = builtins.open
+def struck(path, mode='r', *rest, **options):
+    file = real(path, mode, *rest, **options)
+    if 'x' in mode:
+        signal.raise_signal(number)
+    return file
+builtins.open = struck
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize('number', [INT, TERM, HUP])
+def test_a_signal_as_the_temporary_file_is_made(parts, number):
+    before = sorted(os.listdir(parts.folder))
+    struck = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
+    done = subprocess.run(struck, capture_output=True, preexec_fn=by_default, check=False)
+    assert (done.returncode, done.stderr) == (-number, b'')
+    assert sorted(os.listdir(parts.folder)) == before
+
+
+def test_an_ignored_signal_stays_ignored(big):
+    """As nohup and a shell's background jobs have it."""
+    for number in (HUP, INT):
+        ignore = {'preexec_fn': lambda number=number: signal.signal(number, signal.SIG_IGN)}
+        process = big.start(OLD, 1, **ignore)
+        process.send_signal(number)
+        assert process.communicate()[1] == b''
+        assert process.returncode == 0
+        assert big.is_whole()

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures of the tests of tar archives."""
+
+import pytest
+
+from support.hostile import Target
+
+
+@pytest.fixture
+def target(tmp_path, time_limit):
+    return Target(tmp_path, time_limit)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compressed streams are read whole, and strictly to their end."""
+
+import bz2
+import gzip
+import io
+import lzma
+import types
+
+import pytest
+
+from image_archive.tar import compression
+from support.tars import python_reads_zstd
+
+BLOCK = compression.BLOCK_SIZE
+PACK = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress}
+SIZES = [0, 1, 511, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 12345]
+
+
+def inflated(data, name):
+    blocks = list(compression.inflate(io.BytesIO(data), name))
+    assert all(0 < len(block) <= BLOCK for block in blocks)
+    return b''.join(blocks)
+
+
+def content(size):
+    return (bytes(range(251)) * (size // 251 + 1))[:size]
+
+
+@pytest.mark.parametrize('name', PACK)
+@pytest.mark.parametrize('size', SIZES)
+def test_a_stream(name, size):
+    data = PACK[name](content(size))
+    assert compression.detect_compression(data) == name
+    assert inflated(data, name) == content(size)
+
+
+@pytest.mark.parametrize('name', PACK)
+def test_streams_one_behind_the_other(name):
+    data = b''.join(PACK[name](content(size)) for size in SIZES)
+    assert inflated(data, name) == b''.join(content(size) for size in SIZES)
+
+
+@pytest.mark.parametrize('name', PACK)
+@pytest.mark.parametrize('size', [1, BLOCK, 2 * BLOCK])
+def test_a_cut_stream(name, size):
+    data = PACK[name](content(size))
+    for end in {1, 5, len(data) // 2, len(data) - 1}:
+        with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
+            inflated(data[:end], name)
+
+
+@pytest.mark.parametrize('name', PACK)
+@pytest.mark.parametrize('garbage', [b'x', b'\x1f\x8b', b'\xfd7zXZ\0', b'BZh9', b'\0x'])
+def test_garbage_behind_a_stream(name, garbage):
+    with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
+        inflated(PACK[name](b'data') + garbage, name)
+
+
+@pytest.mark.parametrize('name', PACK)
+@pytest.mark.parametrize('size', [1, 3, 4, 8, 512, 300000])
+def test_zeros_behind_and_between_streams(name, size):
+    """gzip passes over any, xz over multiples of four, bzip2 over none."""
+    one, two = PACK[name](b'one'), PACK[name](b'two')
+    for data, expected in ((one, b'one'), (one + bytes(size) + two, b'onetwo')):
+        padded = data + bytes(size)
+        if name == 'gzip' or (name == 'xz' and size % 4 == 0):
+            assert inflated(padded, name) == expected
+        else:
+            with pytest.raises(compression.StreamError, match='is damaged'):
+                inflated(padded, name)
+
+
+class FakeDecompressor:
+    """Holds what it is given as Python 3.14's for zstd does, and gives it 1000 bytes later.
+
+    That one needs no input when it gave as much as it may, though it may have nothing more; then
+    it is asked with nothing. Here a stream is what is between brackets, behind zstd's magic.
+    """
+
+    def __init__(self, options=None):
+        self.eof = False
+        self.needs_input = True
+        self.unused_data = b''
+        self._held = b''
+
+    def decompress(self, data, max_length):
+        assert not self.eof
+        stream, bracket, rest = data.partition(b'}')
+        self._held += stream
+        if bracket:
+            self.unused_data = rest
+        ready = self._held if bracket else self._held[:-1000]
+        given = ready[:max_length]
+        self._held = self._held[len(given) :]
+        self.eof = bool(bracket) and not self._held
+        self.needs_input = len(given) < max_length and not self.eof
+        return given
+
+
+@pytest.fixture
+def fake_zstd(monkeypatch):
+    module = types.SimpleNamespace(
+        ZstdDecompressor=FakeDecompressor,
+        ZstdError=AssertionError,
+        DecompressionParameter=types.SimpleNamespace(window_log_max='window_log_max'),
+    )
+    monkeypatch.setattr(compression.importlib, 'import_module', lambda name: module)
+
+
+def test_a_decompressor_that_needs_no_input_and_has_no_output(fake_zstd):
+    data = content(BLOCK + 1000).replace(b'}', b' ')
+    blocks = [data, b'}', b'end}', b'']
+    file = types.SimpleNamespace(read=lambda size: blocks.pop(0))
+    assert b''.join(compression.inflate(file, 'zstd')) == data + b'end'
+
+
+def test_zstd():
+    """Read where Python can."""
+    if python_reads_zstd():
+        zstd = pytest.importorskip('compression.zstd')
+        for size in SIZES:
+            assert inflated(zstd.compress(content(size)), 'zstd') == content(size)
+    else:
+        with pytest.raises(compression.UnreadableError, match='is zstd: unpack it'):
+            inflated(compression._ZSTD, 'zstd')
+
+
+HEADS = {
+    b'\x1f\x8b\x08': 'gzip',
+    b'BZh91AY&SY': 'bzip2',
+    b'BZh1\x17rE8P\x90': 'bzip2',
+    b'BZh9 is a name': None,
+    b'\xfd7zXZ\0': 'xz',
+    b'\x28\xb5\x2f\xfd': 'zstd',
+    b'\x50\x2a\x4d\x18': 'zstd',
+    b'\x5f\x2a\x4d\x18': 'zstd',
+    b'\x60\x2a\x4d\x18': None,
+    b'\x1f\x8b'.ljust(257, b'\0') + b'ustar': None,
+    b'': None,
+    b'manifest.json': None,
+}
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_detect(head):
+    assert compression.detect_compression(head.ljust(compression.HEAD_SIZE, b'\0')) == HEADS[head]

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TarFileWriter, as other build scripts use it (section 6)."""
+
+import os
+import tarfile
+
+import pytest
+
+from archive import TarFileWriter
+from support.tars import DIR, FILE, content, make_tar, member, members, names, write_tar
+
+
+@pytest.fixture
+def output(tmp_path):
+    return tmp_path / 'out.tar'
+
+
+# add_file.
+
+
+def test_members(tmp_path, output):
+    (tmp_path / 'file').write_bytes(b'from a file')
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file('a/b/text', content='täxt')
+        tar.add_file('./a//bytes', content=b'\0\xff', mode=0o4700)
+        tar.add_file('/a/file', file_content=str(tmp_path / 'file'))
+        tar.add_file('folder', tarfile.DIRTYPE)
+        tar.add_file('folder/closed/', tarfile.DIRTYPE, mode=0o700)
+        tar.add_file('no rights', mode=0)
+        tar.add_file('no way', tarfile.DIRTYPE, mode=0)
+        tar.add_file('empty')
+    found = [(m.name, m.type, m.mode, data) for m, data in members(output)]
+    assert found == [
+        ('a', DIR, 0o755, None),
+        ('a/b', DIR, 0o755, None),
+        ('a/b/text', FILE, 0o644, 'täxt'.encode()),
+        ('a/bytes', FILE, 0o4700, b'\0\xff'),
+        ('a/file', FILE, 0o644, b'from a file'),
+        ('folder', DIR, 0o755, None),
+        ('folder/closed', DIR, 0o700, None),
+        ('no rights', FILE, 0, b''),
+        ('no way', DIR, 0, None),
+        ('empty', FILE, 0o644, b''),
+    ]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'kind': tarfile.DIRTYPE, 'content': 'text'},
+        {'kind': tarfile.DIRTYPE, 'file_content': 'file'},
+        {'kind': tarfile.SYMTYPE},
+        {'kind': tarfile.LNKTYPE},
+        {'kind': tarfile.FIFOTYPE},
+        {'kind': tarfile.CHRTYPE},
+    ],
+)
+def test_what_is_neither_a_file_nor_an_empty_directory(tmp_path, output, options):
+    """Its content would be taken for headers."""
+    with TarFileWriter(str(output)) as tar:
+        with pytest.raises(ValueError, match='directory'):
+            tar.add_file('name', **options)
+        tar.add_file('other', content='text')
+    assert members(output)[0][1] == b'text'
+    assert names(output) == ['other']
+
+
+def test_text_that_is_not_utf_8_keeps_its_bytes(output):
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file('n\udcff', content='t\udcfe')
+    assert members(output)[0][1] == b't\xfe'
+    assert output.read_bytes().startswith(b'n\xff\0')
+
+
+BAD_NAMES = {
+    'none': '',
+    'the folder itself': '.',
+    'the root': '/',
+    'above': '../a',
+    'above at its end': 'a/..',
+    'NUL': 'a\0b',
+    '129 parts': 'a/' * 128 + 'b',
+    '4097 bytes': 'n' * 4097,
+}
+
+
+@pytest.mark.parametrize('case', BAD_NAMES)
+def test_what_is_no_name(tmp_path, output, case):
+    with pytest.raises(TarFileWriter.Error), TarFileWriter(str(output)) as tar:
+        tar.add_file(BAD_NAMES[case], content='')
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['a/' * 127 + 'b', 'n' * 4096])
+def test_the_longest_names(output, name):
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file(name, content='c')
+    assert content(output, name) == b'c'
+
+
+def test_a_file_is_no_parent(output):
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file('a')
+        with pytest.raises(TarFileWriter.Error, match='not a directory'):
+            tar.add_file('a/b')
+
+
+def test_the_first_of_a_name_stays(output, capfd, caplog):
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file('file', content='first')
+        tar.add_file('./file', content='second')
+        tar.add_file('folder', tarfile.DIRTYPE)
+        tar.add_file('folder/', tarfile.DIRTYPE, mode=0o700)
+        tar.add_file('folder', content='file')
+        tar.add_file('file', tarfile.DIRTYPE)
+    found = [(m.name, m.type, data) for m, data in members(output)]
+    assert found == [('file', FILE, b'first'), ('folder', DIR, None)]
+    said = caplog.text + capfd.readouterr().err
+    assert said.count("'file' comes twice: the first one stays") == 2
+    assert said.count("'folder' comes twice: the first one stays") == 1
+
+
+# add_tar.
+
+
+def test_filter_and_normal_names(tmp_path, output):
+    base = make_tar(tmp_path / 'base.tar', {'./a': b'1', '/b': b'2', 'c//./d': b'3', 'e': b'4'})
+    seen = []
+
+    def is_not_b(name):
+        seen.append(name)
+        return name != 'b'
+
+    with TarFileWriter(str(output)) as tar:
+        tar.add_tar(str(base), is_not_b)
+    assert seen == ['a', 'b', 'c/d', 'e']
+    assert names(output) == ['a', 'c', 'c/d', 'e']
+
+
+def test_the_root_is_left_out(tmp_path, output):
+    base = write_tar(tmp_path / 'base.tar', member('.', kind=DIR), member('./a', kind=DIR))
+    with TarFileWriter(str(output)) as tar:
+        tar.add_tar(str(base))
+    assert names(output) == ['a']
+
+
+# close, and what happens without it.
+
+
+def test_an_exception_leaves_nothing(tmp_path, output):
+    with pytest.raises(KeyError), TarFileWriter(str(output)) as tar:
+        tar.add_file('a', content=b'x' * 100000)
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_is_dropped_leaves_nothing(tmp_path, output):
+    tar = TarFileWriter(str(output))
+    tar.add_file('a')
+    (partial,) = tmp_path.iterdir()
+    assert partial.name.startswith('.create_image-')
+    assert partial.name.endswith('.partial')
+    del tar
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_close(output):
+    tar = TarFileWriter(str(output))
+    tar.add_file('a')
+    tar.close()
+    data = output.read_bytes()
+    tar.close()
+    assert output.read_bytes() == data
+    assert len(data) == 10240
+    assert data[512:] == bytes(9728)
+
+
+def test_a_full_record_is_followed_by_zero_blocks(output):
+    with TarFileWriter(str(output)) as tar:
+        tar.add_file('a', content=b'x' * (10240 - 512))
+    data = output.read_bytes()
+    assert (len(data), data[10240:]) == (20480, bytes(10240))
+
+
+# Alignment.
+
+
+@pytest.mark.parametrize('size', [0, 1, 511, 512, 4095, 65535, 65536, 65537, 100000])
+@pytest.mark.parametrize('before', [0, 1, 3000, 3072, 3584])
+def test_alignment(tmp_path, size, before):
+    """From 64 KiB on; by a PAX header with one comment of spaces, and only there."""
+    name = 'n' * 150
+    data = os.urandom(size)
+    (tmp_path / 'file').write_bytes(data)
+    one, two = tmp_path / 'one.tar', tmp_path / 'two.tar'
+    with TarFileWriter(str(one)) as tar:
+        tar.add_file('before', content=b'b' * before)
+        tar.add_file(name, file_content=str(tmp_path / 'file'))
+        tar.add_file('behind', content='behind')
+    with TarFileWriter(str(two)) as tar:
+        tar.add_file('more', content='more')
+        tar.add_tar(str(one))
+    for path in one, two:
+        assert content(path, name) == data
+        assert content(path, 'behind') == b'behind'
+        (info,) = [m for m, _ in members(path) if m.name == name]
+        if size < 65536:
+            assert info.pax_headers == {}
+        else:
+            assert info.offset_data % 4096 == 0
+            assert list(info.pax_headers) == ['comment']
+            assert info.pax_headers['comment'].strip(' ') == ''
