@@ -43,7 +43,7 @@ py_library(
 """
 
 def _pip_packages_impl(repository_ctx):
-    # pip's own settings hold: an index or a folder of wheels, by PIP_* or pip.conf.
+    # pip's own settings hold: an index or a directory of wheels, by PIP_* or pip.conf.
     requirements = repository_ctx.path(repository_ctx.attr.requirements)
     result = repository_ctx.execute(
         ["python3", "-m", "pip", "install", "--quiet", "--no-compile", "--require-hashes"] +

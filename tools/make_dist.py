@@ -82,16 +82,16 @@ def read_absl() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Writes the programs to the folder dist."""
+    """Writes the programs to the directory dist."""
     try:
         files = {**read_project(), **read_absl()}
     except LookupError as error:
         sys.exit(f'make_dist: {error.args[0]}')
-    folder = ROOT / 'dist'
-    folder.mkdir(exist_ok=True)
+    directory = ROOT / 'dist'
+    directory.mkdir(exist_ok=True)
     for program in PROGRAMS:
         if f'{program}.py' in files:
-            path = folder / program
+            path = directory / program
             path.write_bytes(make_application(program, files))
             path.chmod(0o755)
 
@@ -100,7 +100,7 @@ def _is_needed(file: importlib.metadata.PackagePath) -> bool:
     """Tells whether an installed file of absl-py belongs into an application."""
     if file.parts[0] == 'absl':
         return file.suffix == '.py' and file.parts[1] != 'testing'
-    # What else is in this folder tells how and by whom absl-py was installed.
+    # The other files of this directory say how absl-py was installed.
     return file.name in ('AUTHORS', 'LICENSE', 'METADATA')
 
 

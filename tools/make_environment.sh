@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes a virtual environment of the Python $PYTHON in the folder $VENV, or leaves the one that is
-# there, and installs what is not yet in it. Usage:
+# Makes a virtual environment of the Python $PYTHON in the directory $VENV, or leaves the one
+# that is there, and installs what is not yet in it. Usage:
 #     make_environment.sh run     what the programs need
 #     make_environment.sh test    what the tests need, too
 set -eu
@@ -46,7 +46,7 @@ make_environment() {
 # Installs what a file lists, unless a copy of the file says that this was done.
 install() { # name of the copy, file
     if ! cmp -s -- "$2" "$VENV/$1"; then
-        # Errors alone: pip warns of each folder in its settings that a machine does not have.
+        # Errors alone: pip warns of each directory in its settings that a machine does not have.
         "$VENV/bin/python3" -m pip install --quiet --quiet --require-hashes --requirement="$2"
         cp -- "$2" "$VENV/$1"
     fi

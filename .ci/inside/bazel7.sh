@@ -4,9 +4,6 @@
 work=$(mktemp -d)
 debian=/usr/share/bazel
 
-# How many mutants of archives the tests try where they have run in full already.
-FEW=(MUTANTS=600 JOIN_MUTANTS=200)
-
 say() { echo "-- [$SECONDS s] $*"; }
 
 # Runs a command whose output is shown only if it fails, and kept in $work/log.
@@ -22,11 +19,11 @@ stub() { # name, version
 
 # A module in a registry of this machine.
 registered() { # name, version
-    local folder=$work/registry/modules/$1/$2
+    local directory=$work/registry/modules/$1/$2
     stub "$1" "$2"
-    mkdir -p "$folder"
-    cp "$work/stubs/$1/MODULE.bazel" "$folder/"
-    echo "{\"type\": \"local_path\", \"path\": \"$work/stubs/$1\"}" >"$folder/source.json"
+    mkdir -p "$directory"
+    cp "$work/stubs/$1/MODULE.bazel" "$directory/"
+    echo "{\"type\": \"local_path\", \"path\": \"$work/stubs/$1\"}" >"$directory/source.json"
 }
 
 # What bazel test asks for, and does not use.
@@ -70,7 +67,7 @@ py_library(
 )
 END
 
-# Runs Bazel in the workspace of the current folder.
+# Runs Bazel in the workspace of the working directory.
 bazel() { # output base, 'workspace' or 'module', command and arguments
     local mode="by_$2[@]"
     quietly /usr/bin/bazel --nohome_rc --output_base="$work/$1" "$3" "${!mode}" \
