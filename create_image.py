@@ -22,6 +22,7 @@ from absl import flags
 
 from image_archive.checks.problem import Problem, report
 from image_archive.create.assemble import write_image
+from image_archive.create.docker_archive import DATA_FORMAT_VERSION as DATA_FORMAT_VERSION
 from image_archive.create.parts import ImageParts, Layer
 from image_archive.errors import ArgumentError
 from image_archive.image.identifiers import Identifier, normal_identifier, read_identifier

@@ -8,7 +8,7 @@ from image_archive.image.documents import Documents, add_documents
 from image_archive.system.command_line import Run
 from image_archive.tar.writer import TarFileWriter
 
-V1_FORMAT_VERSION = '1.0'  # in the directory of each v1 layer
+DATA_FORMAT_VERSION = '1.0'  # in the directory of each v1 layer
 
 
 def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
@@ -32,7 +32,7 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
             add_own_layers(tar, image, parts.layer_names)
         else:
             tar.add_file('top', content=parts.legacy_id)
-            tar.add_file(f'{parts.legacy_id}/VERSION', content=V1_FORMAT_VERSION)
+            tar.add_file(f'{parts.legacy_id}/VERSION', content=DATA_FORMAT_VERSION)
             add_own_layers(tar, image, parts.layer_names)
             tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
         if image.legacy_base is not None:

@@ -209,7 +209,9 @@ def _find_base_layers(image: OpenedImage) -> None:
         file = None
         if place is not None:
             label = f'layer {name!r} of {place.archive.path!r}'
-            named_digest = digest_in_blob_name(place.name)
+            named_digest = None
+            if not image.parts.oci:  # otherwise blobs.py compares it
+                named_digest = digest_in_blob_name(place.name)
             file = LayerFile(label, place.source, diff_id, named_digest)
         layers.append(BaseLayer(name, diff_id, place, file))
     image.base_layers = tuple(layers)

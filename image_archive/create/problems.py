@@ -64,8 +64,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems += _config_problems(image)
     problems += _fatal_with_oci(image, tag_problems('--tag', parts.tags))
     layout = None
-    ends = image.failures or any(item.is_fatal or (item.is_error and verifies) for item in problems)
-    if parts.oci and not ends:
+    if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
         try:
             layout = find_layout(image, progress)
         except (ArgumentError, ArchiveError) as error:
