@@ -6,7 +6,10 @@ import gzip
 import json
 import lzma
 import os
+import random
 import shlex
+import shutil
+import subprocess
 
 import pytest
 
@@ -20,8 +23,8 @@ from support.images import (
     write_base,
 )
 from support.measuring import LARGE, measure
-from support.project import DATA
-from support.running import build, fails, problems, warns
+from support.project import DATA, FIXTURES
+from support.running import build, fails, problems, run, warns
 from support.tars import (
     LINK,
     content,
@@ -424,6 +427,70 @@ def test_the_output_may_not_be_a_part(parts, flag):
         line = fails(*flags, f'--output={output}', cwd=parts.folder)
         assert line == f"--output: '{output}' is what --{flag} names: give another path"
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize('is_same', [True, False])
+def test_a_compressed_base_with_a_layer_twice_is_inflated_once(tmp_path, is_same):
+    """Its layers are not kept, but compared by their SHA-256."""
+    noise = random.Random(1).randbytes(LARGE + (5 << 20))
+    layer = tar_of(member('noise', noise))
+    other = layer if is_same else tar_of(member('other', noise))
+    config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
+    entry = {'Config': 'config.json', 'Layers': ['layer.tar']}
+    data = tar_of(
+        member('config.json', config),
+        member('layer.tar', layer),
+        member('manifest.json', json.dumps([entry]).encode()),
+        member('layer.tar', other),
+    )
+    base = tmp_path / 'base.tar.gz'
+    base.write_bytes(gzip.compress(data, 1))
+    image = Parts(tmp_path, base=base, below=[f'sha256:{sha256(layer)}'])
+    done, _, read = measure(*image.without('legacy_base'))
+    assert read < 1.3 * base.stat().st_size
+    if is_same:
+        assert done.returncode == 0
+        assert manifest(image.output)['Layers'][0] == 'layer.tar'
+    else:
+        assert done.returncode == 1
+        line = f"{str(base)!r}: 'layer.tar' comes twice with different content: replace it"
+        assert done.stderr.decode() == f'create_image: {line}\n'
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+def test_the_output_may_not_be_a_hard_link_of_an_input(parts, program):
+    """Neither may it be the same file by another mount, or in another case of letters."""
+    _, layer = parts.layers[0]
+    base = FIXTURES / 'docker-20.10.tar'
+    inputs = {
+        'create_image': (layer, '--layer', parts.without('output')),
+        'create_image_config': (layer, '--layer', [f'--layer={"a" * 64}={layer}']),
+        'join_layers': (parts.folder / 'base.tar', '--layer', ['--layer=base.tar']),
+    }
+    shutil.copy(base, parts.folder / 'base.tar')
+    path, flag, flags = inputs[program]
+    before = path.read_bytes()
+    (parts.folder / 'other').hardlink_to(path)
+    line = fails(*flags, '--output=other', program=program, cwd=parts.folder)
+    assert line == f"--output: 'other' is what {flag} names: give another path"
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize('output', ['-', '/dev/stdout'])
+@pytest.mark.parametrize('flag', ['base', 'legacy_base'])
+def test_stdout_may_not_be_the_base(tmp_path, flag, output):
+    """The base would be overwritten while it is read."""
+    base = write_base(tmp_path / 'base.tar', LOWER)
+    before = base.read_bytes()
+    image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
+    flags = [*image.without('output', 'base', 'legacy_base'), f'--{flag}={base}']
+    with open(base, 'r+b') as stdout:
+        streams = {'capture_output': False, 'stdout': stdout, 'stderr': subprocess.PIPE}
+        done = run(*flags, f'--output={output}', **streams)
+    assert done.returncode == 1
+    line = f'--output: {output!r} is what --{flag} names: give another path'
+    assert done.stderr.decode() == f'create_image: {line}\n'
+    assert base.read_bytes() == before
 
 
 def test_the_output_may_be_the_base(tmp_path):

@@ -4,6 +4,7 @@
 import pytest
 
 from support.images import configuration
+from support.project import FIXTURES
 from support.running import build, environment, fails, problems, warns
 from support.tars import content, make_tar, manifest, names
 
@@ -221,3 +222,35 @@ def test_names_that_are_taken(parts, name):
     flags = [f'--legacy_id={name}', '--metadata=config.json']
     if name in ('top', 'manifest.json', 'index.json'):
         check(parts, '--id or --legacy_id', f"'{name}'", *parts.flags, *flags)
+
+
+# A locale in which Python encodes the names of files as ASCII.
+ASCII = environment(PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', LC_ALL='C')
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+def test_a_file_whose_name_the_locale_cannot_encode(parts, program):
+    (layer_id, layer) = parts.layers[0]
+    (parts.folder / 'é.sha256').write_text(layer_id)
+    flags = {
+        'create_image': [*parts.without('layer'), f'--layer=@é.sha256={layer}'],
+        'create_image_config': [f'--output={parts.output}', '--layer=@é.sha256'],
+        'join_layers': [
+            f'--output={parts.output}',
+            f'--layer={FIXTURES / "docker-20.10.tar"}',
+            '--id=@é.sha256',
+        ],
+    }
+    build(*flags[program], program=program, cwd=parts.folder)
+    expected = parts.output.read_bytes()
+    build(*flags[program], program=program, cwd=parts.folder, env=ASCII)
+    assert parts.output.read_bytes() == expected
+
+
+@pytest.mark.parametrize('program', ['create_image', 'join_layers'])
+def test_a_missing_file_whose_name_the_locale_cannot_encode(parts, program):
+    flags = [f'--output={parts.output}', f'--config={parts.config}', '--id=@é.sha256']
+    if program == 'join_layers':
+        flags[1] = f'--layer={FIXTURES / "docker-20.10.tar"}'
+    line = fails(*flags, program=program, cwd=parts.folder, env=ASCII)
+    assert line.endswith(': No such file or directory: check the path, its permissions and limits')

@@ -2,6 +2,7 @@
 """join_layers: the index.json of archives that are OCI image layouts, too (section 11)."""
 
 import gzip
+import hashlib
 import json
 import posixpath
 
@@ -315,3 +316,32 @@ def test_an_archive_joined_once_more(tmp_path):
     first = both.read_bytes()
     both.rename(tmp_path / 'both.tar')
     assert join(tmp_path, tmp_path / 'both.tar').read_bytes() == first
+
+
+def sha512_layout(path, damaged=False):
+    """Writes an image whose manifest has a digest with SHA-512 in the index."""
+    layout = Layout('one.tar', tag='a:1')
+    digest = hashlib.sha512(layout.manifest).hexdigest()
+    layout.blobs[f'blobs/sha512/{digest}'] = layout.manifest
+    if damaged:
+        layout.blobs[f'blobs/sha512/{digest}'] = layout.manifest.replace(b': 2', b': 3')
+    layout.descriptor['digest'] = f'sha512:{digest}'
+    layout.write(path)
+    return layout
+
+
+def test_digests_with_sha512(tmp_path):
+    layout = sha512_layout(tmp_path / 'a.tar')
+    joined = join(tmp_path, tmp_path / 'a.tar', flags=['--verify'])
+    index = json.loads(content(joined, 'index.json'))
+    assert index['manifests'] == [layout.descriptor]
+    name = layout.descriptor['digest'].replace(':', '/')
+    assert content(joined, f'blobs/{name}') == layout.manifest
+
+
+def test_a_wrong_digest_with_sha512(tmp_path):
+    sha512_layout(tmp_path / 'a.tar', damaged=True)
+    found = problems(*flags_for(tmp_path, [tmp_path / 'a.tar']), **PROGRAM)
+    assert len(found) == 1
+    assert 'blobs/sha512/' in found[0]
+    assert 'has the digest ' in found[0]
