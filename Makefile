@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# PYTHON is the Python 3.10 or later that the virtual environment is made with, VENV its folder.
+# PYTHON is the Python 3.10 or later that the virtual environment is made with, VENV its directory.
 PYTHON ?= python3
 VENV ?= .venv
 

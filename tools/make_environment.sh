@@ -53,7 +53,7 @@ install() { # name of the copy, file
 }
 
 other='give another, as in make PYTHON=python3.12'
-[ -n "$VENV" ] || fail 'VENV= is empty: give a folder'
+[ -n "$VENV" ] || fail 'VENV= is empty: give a directory'
 wanted=$(identity "$PYTHON") || fail "PYTHON=$PYTHON does not run: $other"
 present=$(identity "$VENV/bin/python3") || present=none
 if [ "$present" != "$wanted" ]; then

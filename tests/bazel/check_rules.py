@@ -36,19 +36,19 @@ def run(program: str, *flags: str) -> None:
 
 
 class Check:
-    """Makes by hand, in a folder, what Bazel made in another one, and compares."""
+    """Makes by hand, in a directory, what Bazel made in another one, and compares."""
 
-    def __init__(self, built: pathlib.Path, folder: pathlib.Path) -> None:
+    def __init__(self, built: pathlib.Path, directory: pathlib.Path) -> None:
         self._built = built
         self._rules = built / 'rules'
-        self._folder = folder
+        self._directory = directory
 
     def compare(self, name: str) -> None:
-        if (self._folder / name).read_bytes() != (self._rules / name).read_bytes():
+        if (self._directory / name).read_bytes() != (self._rules / name).read_bytes():
             sys.exit(f'{name} is not what the programs make by hand')
 
     def path(self, name: str) -> str:
-        return str(self._folder / name)
+        return str(self._directory / name)
 
     def layer(self, image: str, number: int, file: pathlib.Path) -> list[str]:
         digest = subprocess.check_output(['sha256sum', file], text=True)[:64]
@@ -126,8 +126,8 @@ class Check:
 
 def main() -> None:
     built = pathlib.Path(sys.argv[1])
-    with tempfile.TemporaryDirectory() as folder:
-        check = Check(built, pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        check = Check(built, pathlib.Path(directory))
         app = check.check_app()
         check.check_debug()
         site = check.check_site()

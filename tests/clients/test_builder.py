@@ -71,13 +71,13 @@ ON_THAT = [
 
 
 class Buildah:
-    """Buildah, with its state in a folder of its own; it needs no daemon."""
+    """Buildah, with its state in a directory of its own; it needs no daemon."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, directory):
+        self.directory = directory
 
     def __call__(self, *arguments):
-        state = ['--root', self.folder / 'root', '--runroot', self.folder / 'run']
+        state = ['--root', self.directory / 'root', '--runroot', self.directory / 'run']
         command = ['buildah', *state, '--storage-driver=vfs', *arguments]
         done = subprocess.run(command, capture_output=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr.decode()
@@ -85,7 +85,7 @@ class Buildah:
 
     def build(self, base, lines):
         """Builds an image from a Dockerfile; returns its identifier."""
-        context = self.folder / 'context'
+        context = self.directory / 'context'
         context.mkdir(exist_ok=True)
         (context / 'Dockerfile').write_text('\n'.join([f'FROM {base}', *lines, '']))
         flags = ['--quiet', '--isolation=chroot', '--identity-label=false']
@@ -100,9 +100,9 @@ class Buildah:
 @pytest.fixture(scope='module')
 def buildah(tmp_path_factory):
     require('buildah')
-    folder = tmp_path_factory.mktemp('buildah')
-    yield Buildah(folder)
-    shutil.rmtree(folder)
+    directory = tmp_path_factory.mktemp('buildah')
+    yield Buildah(directory)
+    shutil.rmtree(directory)
 
 
 def ours(output, *flags):
@@ -118,7 +118,7 @@ def test_flags_say_what_a_dockerfile_says(buildah, tmp_path, base, lines, flags)
         if not built['Env']:
             del built['Env']
         if not any(line.startswith('WORKDIR') for line in lines):
-            # Newer releases of buildah give an image the folder that it has without one.
+            # Newer releases of buildah give an image the directory that it has without one.
             assert built.pop('WorkingDir', '/') == '/'
     else:
         path = DATA / 'bases' / base

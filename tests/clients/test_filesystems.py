@@ -32,8 +32,8 @@ def mount(request, tmp_path_factory):
     require(f'mkfs.{kind}', 'mount')
     if os.geteuid() != 0:
         missing('only root may mount')
-    folder = tmp_path_factory.mktemp(kind)
-    image, point = folder / 'image', folder / 'mount'
+    directory = tmp_path_factory.mktemp(kind)
+    image, point = directory / 'image', directory / 'mount'
     with image.open('wb') as f:
         f.truncate(24 << 30)
     point.mkdir()
@@ -48,9 +48,9 @@ def mount(request, tmp_path_factory):
 
 
 @pytest.fixture
-def folder(mount):
-    """An empty folder there."""
-    point = mount / 'folder'
+def directory(mount):
+    """An empty directory there."""
+    point = mount / 'directory'
     point.mkdir()
     yield point
     shell('rm', '-rf', point)
@@ -79,10 +79,10 @@ class Image:
         blob_name: the same with --oci.
     """
 
-    def __init__(self, folder, layer, name='image'):
+    def __init__(self, directory, layer, name='image'):
         layer_id = sha256(name.encode())
         content = json.dumps(configuration([f'sha256:{layer_id}'])).encode()
-        config = folder / f'{name}.json'
+        config = directory / f'{name}.json'
         config.write_bytes(content)
         identifier = sha256(content)
         self.flags = [f'--id={identifier}', f'--config={config}', f'--layer={layer_id}={layer}']
@@ -90,9 +90,9 @@ class Image:
         self.blob_name = f'blobs/sha256/{layer_id}'
 
 
-def make_image(folder, layer, name='image'):
+def make_image(directory, layer, name='image'):
     """Writes the archive of an image; returns the image and the archive's path."""
-    image, archive = Image(folder, layer, name), folder / f'{name}.tar'
+    image, archive = Image(directory, layer, name), directory / f'{name}.tar'
     build(*image.flags, f'--output={archive}')
     return image, archive
 
@@ -111,18 +111,18 @@ def assert_holds(archive, name, path):
         assert content.read() == b''
 
 
-def test_the_same_bytes_everywhere(folder, tmp_path):
+def test_the_same_bytes_everywhere(directory, tmp_path):
     layer = large_file(tmp_path / 'layer.tar', 3 * MIB)
     with layer.open('ab') as f:
         f.write(b'more')
-    near, far = folder / 'near.tar', tmp_path / 'far.tar'
+    near, far = directory / 'near.tar', tmp_path / 'far.tar'
     image = Image(tmp_path, layer)
     build(*image.flags, f'--output={far}')
     expected = far.read_bytes()
     build(*image.flags, f'--output={near}')
     assert near.read_bytes() == expected
-    shell('cp', '--reflink=never', layer, folder / 'layer.tar')
-    image = Image(tmp_path, folder / 'layer.tar')
+    shell('cp', '--reflink=never', layer, directory / 'layer.tar')
+    image = Image(tmp_path, directory / 'layer.tar')
     build(*image.flags, f'--output={near}')
     assert near.read_bytes() == expected
     assert shared_extents(near)
@@ -141,12 +141,12 @@ def test_the_same_bytes_everywhere(folder, tmp_path):
 @pytest.mark.parametrize(
     'size', [0, 1, 4095, 4096, 65535, 65536, 65537, 69631, 69632, 69633, 1234567]
 )
-def test_sizes_at_the_edges(folder, size):
-    layer = folder / 'layer'
+def test_sizes_at_the_edges(directory, size):
+    layer = directory / 'layer'
     layer.write_bytes(os.urandom(size))
-    below, base = make_image(folder, layer, 'below')
-    above = Image(folder, layer, 'above')
-    output = folder / 'output.tar'
+    below, base = make_image(directory, layer, 'below')
+    above = Image(directory, layer, 'above')
+    output = directory / 'output.tar'
     build(*above.flags, f'--legacy_base={base}', f'--output={output}')
     with tarfile.open(output) as tar:
         for name in (below.layer_name, above.layer_name):
@@ -155,77 +155,77 @@ def test_sizes_at_the_edges(folder, size):
                 assert tar.getmember(name).offset_data % 4096 == 0
 
 
-def test_three_generations_share_a_gigabyte(folder):
-    layer = large_file(folder / 'layer.tar', 1024 * MIB)
-    before = used(folder)
-    lowest, archive = make_image(folder, layer, 'lowest')
+def test_three_generations_share_a_gigabyte(directory):
+    layer = large_file(directory / 'layer.tar', 1024 * MIB)
+    before = used(directory)
+    lowest, archive = make_image(directory, layer, 'lowest')
     for name in ('first', 'second', 'third'):
-        image, base = Image(folder, folder / 'lowest.json', name), archive
-        archive = folder / f'{name}.tar'
+        image, base = Image(directory, directory / 'lowest.json', name), archive
+        archive = directory / f'{name}.tar'
         build(*image.flags, f'--legacy_base={base}', f'--output={archive}')
-    assert used(folder) - before < SLACK
+    assert used(directory) - before < SLACK
     assert shared_extents(archive)
     assert_holds(archive, lowest.layer_name, layer)
 
 
-def test_an_oci_layout_shares_its_layers_and_those_of_its_base(folder):
-    lower = large_file(folder / 'lower.tar', 64 * MIB)
-    upper = large_file(folder / 'upper.tar', 65 * MIB)
-    before = used(folder)
-    below, base = make_image(folder, lower, 'below')
+def test_an_oci_layout_shares_its_layers_and_those_of_its_base(directory):
+    lower = large_file(directory / 'lower.tar', 64 * MIB)
+    upper = large_file(directory / 'upper.tar', 65 * MIB)
+    before = used(directory)
+    below, base = make_image(directory, lower, 'below')
     layer_id = sha256(b'above')
     diff_ids = [f'sha256:{sha256(b"below")}', f'sha256:{layer_id}']
     content = json.dumps(configuration(diff_ids)).encode()
-    config = folder / 'above.json'
+    config = directory / 'above.json'
     config.write_bytes(content)
     parts = [f'--id={sha256(content)}', f'--config={config}', f'--layer={layer_id}={upper}']
-    output = folder / 'output.tar'
+    output = directory / 'output.tar'
     flags = [f'--base={base}', f'--legacy_base={base}', '--oci', f'--output={output}']
     build(*parts, *flags)
-    assert used(folder) - before < SLACK
+    assert used(directory) - before < SLACK
     assert_holds(output, below.blob_name, lower)
     assert_holds(output, f'blobs/sha256/{layer_id}', upper)
 
 
-def test_a_join_shares_its_archives(folder):
-    layer = large_file(folder / 'layer.tar', 64 * MIB)
-    other_layer = large_file(folder / 'other_layer.tar', 65 * MIB)
-    one, archive = make_image(folder, layer, 'one')
-    other, other_archive = make_image(folder, other_layer, 'other')
-    output = folder / 'output.tar'
-    before = used(folder)
+def test_a_join_shares_its_archives(directory):
+    layer = large_file(directory / 'layer.tar', 64 * MIB)
+    other_layer = large_file(directory / 'other_layer.tar', 65 * MIB)
+    one, archive = make_image(directory, layer, 'one')
+    other, other_archive = make_image(directory, other_layer, 'other')
+    output = directory / 'output.tar'
+    before = used(directory)
     archives = [f'--layer={archive}', f'--layer={other_archive}']
     build(f'--output={output}', *archives, program='join_layers')
-    assert used(folder) - before < SLACK
+    assert used(directory) - before < SLACK
     assert_holds(output, one.layer_name, layer)
     assert_holds(output, other.layer_name, other_layer)
 
 
-def test_an_unaligned_base_is_copied(folder):
+def test_an_unaligned_base_is_copied(directory):
     data = os.urandom(5 * MIB)
-    base = folder / 'base.tar'
-    (folder / 'member').write_bytes(data)
+    base = directory / 'base.tar'
+    (directory / 'member').write_bytes(data)
     with tarfile.open(base, 'w') as tar:
-        tar.add(folder / 'member', 'member')
-    image, output = Image(folder, folder / 'member'), folder / 'output.tar'
-    before = used(folder)
+        tar.add(directory / 'member', 'member')
+    image, output = Image(directory, directory / 'member'), directory / 'output.tar'
+    before = used(directory)
     build(*image.flags, f'--legacy_base={base}', f'--output={output}')
-    assert used(folder) - before > 5 * MIB
+    assert used(directory) - before > 5 * MIB
     with tarfile.open(output) as tar:
         assert tar.extractfile('member').read() == data
         assert tar.extractfile(image.layer_name).read() == data
 
 
 @pytest.mark.parametrize('mount', ['xfs'], indirect=True)
-def test_nine_gigabytes(folder):
+def test_nine_gigabytes(directory):
     """In a layer and in a base's sparse member, for every reader; all but the ends is a hole."""
     require('bsdtar', 'busybox', 'tar')
-    layer, size = folder / 'layer.tar', 9 << 30
+    layer, size = directory / 'layer.tar', 9 << 30
     with layer.open('wb') as f:
         f.write(b'begin')
         f.seek(size - 3)
         f.write(b'end')
-    image, output = make_image(folder, layer)
+    image, output = make_image(directory, layer)
     for reader in ('tar', 'bsdtar', 'busybox tar'):
         listed = shell(*reader.split(), '-tvf', output, env={**os.environ, 'LC_ALL': 'C'}).decode()
         assert f' {size} ' in listed
@@ -241,17 +241,17 @@ def test_nine_gigabytes(folder):
 
 
 @pytest.mark.parametrize('mount', ['xfs'], indirect=True)
-def test_a_sparse_member_of_nine_gigabytes(folder):
+def test_a_sparse_member_of_nine_gigabytes(directory):
     require('tar')
     size = 9 << 30
-    with (folder / 'sparse').open('wb') as f:
+    with (directory / 'sparse').open('wb') as f:
         f.seek(size - 3)
         f.write(b'end')
-    base, output = folder / 'base.tar', folder / 'image.tar'
-    shell('tar', '-S', '-cf', base, '-C', folder, 'sparse')
+    base, output = directory / 'base.tar', directory / 'image.tar'
+    shell('tar', '-S', '-cf', base, '-C', directory, 'sparse')
     assert base.stat().st_size < MIB
-    (folder / 'layer').touch()
-    image = Image(folder, folder / 'layer')
+    (directory / 'layer').touch()
+    image = Image(directory, directory / 'layer')
     build(*image.flags, f'--legacy_base={base}', f'--output={output}')
     with tarfile.open(output) as tar:
         content = tar.extractfile('sparse')
@@ -259,7 +259,7 @@ def test_a_sparse_member_of_nine_gigabytes(folder):
         assert content.read() == b'\0end'
 
 
-def test_memory_stays_flat(folder, tmp_path):
+def test_memory_stays_flat(directory, tmp_path):
     """For a large layer, cloned, copied, merged and joined, and for many members."""
 
     def assert_flat(*flags, program='create_image', output=tmp_path / 'output.tar'):
@@ -268,19 +268,19 @@ def test_memory_stays_flat(folder, tmp_path):
         assert done.stderr == b''
         assert peak < 64 * MIB
 
-    layer = large_file(folder / 'layer.tar', 512 * MIB)
-    image, archive = Image(folder, layer), folder / 'image.tar'
+    layer = large_file(directory / 'layer.tar', 512 * MIB)
+    image, archive = Image(directory, layer), directory / 'image.tar'
     assert_flat(*image.flags, output=archive)
     assert_flat(*image.flags)
     assert_flat(*image.flags, '--oci')
-    (folder / 'empty').touch()
-    above, other = make_image(folder, folder / 'empty', 'above')
+    (directory / 'empty').touch()
+    above, other = make_image(directory, directory / 'empty', 'above')
     assert_flat(*above.flags, f'--legacy_base={archive}')
     joined = [f'--layer={archive}', f'--layer={other}', f'--layer={tmp_path / "output.tar"}']
     assert_flat(*joined, program='join_layers', output=tmp_path / 'joined.tar')
     shell('gzip', '-1', '-k', archive)
     assert_flat(*above.flags, f'--legacy_base={archive}.gz')
-    many = folder / 'many.tar'
+    many = directory / 'many.tar'
     with tarfile.open(many, 'w') as tar:
         for number in range(10000):
             tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))

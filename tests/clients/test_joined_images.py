@@ -30,16 +30,16 @@ class Image:
         files: {name: content}
     """
 
-    def __init__(self, folder, number, layers, base=None, flags=()):
-        self.folder = folder / f'{number}'
-        self.folder.mkdir()
+    def __init__(self, directory, number, layers, base=None, flags=()):
+        self.directory = directory / f'{number}'
+        self.directory.mkdir()
         self.files = {}
         below = []
         if base is not None:
             below = base.diff_ids
             self.files.update(base.files)
             flags = [*flags, f'--base={base.path}']
-        self.parts = Parts(self.folder, layers, below=below)
+        self.parts = Parts(self.directory, layers, below=below)
         self.diff_ids = [*below, *self.parts.diff_ids]
         for layer in layers:
             self.files.update(layer)
@@ -64,18 +64,18 @@ class Fixture:
             self.files.update(files_of_tar(layer))
 
 
-def several(folder, count, shares, flags=()):
+def several(directory, count, shares, flags=()):
     """Returns images of two layers, of which the lower one may be the same in all."""
     images = []
     for number in range(count):
         lower = SHARED if shares else {'srv/own': b'%d' % number * 70000}
         layers = [lower, {'srv/number': b'%d\n' % number}]
-        images.append(Image(folder, number, layers, flags=flags))
+        images.append(Image(directory, number, layers, flags=flags))
     return images
 
 
-def join_images(folder, images):
-    return join(folder, *(image.path for image in images), flags=['--verify'])
+def join_images(directory, images):
+    return join(directory, *(image.path for image in images), flags=['--verify'])
 
 
 def check(store, path, images):

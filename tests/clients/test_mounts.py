@@ -30,13 +30,13 @@ def full_disk(tmp_path):
 @pytest.mark.parametrize('part', ['config', *COPIED_PARTS])
 def test_a_full_disk(parts, small_disk, part):
     _, flags = with_large_part(parts, part)
-    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     line = fails_cleanly(parts, *flags, f'--output={parts.output}')
     assert f"'{parts.output}': No space left on device: make room" in line
 
 
 def test_a_read_only_file_system(parts, small_disk):
-    parts.folder, parts.output = small_disk, small_disk / 'image.tar'
+    parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
     assert f"'{parts.output}': Read-only" in fails(*parts.flags)
 
@@ -53,13 +53,13 @@ def test_a_full_disk_for_the_digest_file(parts, full_disk):
 @pytest.mark.parametrize('has_old', [False, True])
 def test_a_digest_file_that_cannot_be_replaced(parts, has_old):
     """A mount point cannot be: the archive, which was in its place, is taken back."""
-    digest_file = parts.folder / 'mounted'
+    digest_file = parts.directory / 'mounted'
     digest_file.write_bytes(b'old digest')
     if has_old:
         parts.output.write_bytes(b'old')
-    before = sorted(os.listdir(parts.folder))
+    before = sorted(os.listdir(parts.directory))
     with mounted_on_itself(digest_file):
         error = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
     assert f"'{digest_file}': Device or resource busy" in error
-    assert sorted(os.listdir(parts.folder)) == before
+    assert sorted(os.listdir(parts.directory)) == before
     assert not has_old or parts.output.read_bytes() == b'old'

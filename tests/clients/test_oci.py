@@ -142,16 +142,16 @@ def test_a_partial_image_runs(running_store, tmp_path):
     require('busybox')
     for name in [*DOCKERS, 'podman']:
         store = running_store(name)
-        folder = tmp_path / name
-        (folder / 'base').mkdir(parents=True)
-        base = Parts(folder / 'base')
+        directory = tmp_path / name
+        (directory / 'base').mkdir(parents=True)
+        base = Parts(directory / 'base')
         layer = base.layers[0][1]
         program = pathlib.Path(shutil.which('busybox')).read_bytes()
         make_tar(layer, {'bin/busybox': program}, mode=0o755)
         base.layers = [(sha256(layer.read_bytes()), layer)]
         base.configure(configuration(base.diff_ids))
         write(base, tags=[BASE_TAG])
-        image = Parts(folder, layers=[NEW], below=base.diff_ids, base=base.output)
+        image = Parts(directory, layers=[NEW], below=base.diff_ids, base=base.output)
         digest = write(image, partial=True)
         store.load(base.output)
         store.load(image.output)
@@ -166,9 +166,9 @@ def test_partial_images_of_three_generations(store, tmp_path):
     images = []
     below, base = base_diff_ids(), DATA / 'bases' / 'docker-20.10.tar'
     for name in ('second', 'third'):
-        folder = tmp_path / name
-        folder.mkdir()
-        image = Parts(folder, layers=[{f'srv/{name}': name.encode()}], below=below, base=base)
+        directory = tmp_path / name
+        directory.mkdir()
+        image = Parts(directory, layers=[{f'srv/{name}': name.encode()}], below=below, base=base)
         images.append((image, write(image, partial=True, tags=[f'example/{name}:1'])))
         below, base = [*below, *image.diff_ids], image.output
     store.load(DATA / 'bases' / 'docker-20.10.tar')
@@ -193,9 +193,9 @@ def test_skopeo_finds_the_same_image_in_both(image):
     sources = [f'docker-archive:{image.output}', f'oci-archive:{image.output}:2.0']
     for source in sources:
         assert call('skopeo', 'inspect', '--config', '--raw', source) == image.config.read_text()
-        folder = image.folder / source.partition(':')[0]
-        call('skopeo', 'copy', '--quiet', source, f'dir:{folder}')
-        config = json.loads((folder / 'manifest.json').read_text())['config']
+        directory = image.directory / source.partition(':')[0]
+        call('skopeo', 'copy', '--quiet', source, f'dir:{directory}')
+        config = json.loads((directory / 'manifest.json').read_text())['config']
         assert config['digest'] == f'sha256:{image.id}'
     raw = subprocess.run(
         ['skopeo', 'inspect', '--raw', sources[1]], capture_output=True, check=True
@@ -221,15 +221,15 @@ UMOCI_WITHOUT_ZSTD = re.compile(r'version 0\.[0-4]\.')
 
 def test_umoci_unpacks(image):
     require('umoci')
-    folder = image.folder / 'layout'
+    directory = image.directory / 'layout'
     with tarfile.open(image.output) as tar:
-        tar.extractall(folder, filter='data')
-    command = ['umoci', 'unpack', '--image', f'{folder}:2.0', image.folder / 'bundle']
+        tar.extractall(directory, filter='data')
+    command = ['umoci', 'unpack', '--image', f'{directory}:2.0', image.directory / 'bundle']
     if image.base.name == ZSTD and UMOCI_WITHOUT_ZSTD.search(call('umoci', '--version')):
         assert 'blob is not correct mediatype' in call(*command, fails=True)
         return
     call(*command)
-    check(files_below(image.folder / 'bundle' / 'rootfs'))
+    check(files_below(image.directory / 'bundle' / 'rootfs'))
 
 
 @pytest.mark.parametrize('transport', ['docker-archive', 'oci-archive'])
@@ -304,9 +304,9 @@ def test_a_second_image_uploads_its_new_layer_alone(tmp_path, running_registry):
     address, log = running_registry
     sent = []
     for name in ('one', 'two'):
-        folder = tmp_path / name
-        folder.mkdir()
-        image = on_fixture(folder, 'docker-20.10.tar', layers=[{f'srv/{name}': name.encode()}])
+        directory = tmp_path / name
+        directory.mkdir()
+        image = on_fixture(directory, 'docker-20.10.tar', layers=[{f'srv/{name}': name.encode()}])
         write(image)
         push(image, address, f'x:{name}', '--preserve-digests')
         sent.append((uploads(log), image))

@@ -43,7 +43,7 @@ def test_scripts_that_push(checkout, tmp_path):
         )
     assert '"Cmd":["/hello"]' in re.sub(r'\s', '', shown)
     assert 'manifest.json' in shown
-    digest = (checkout.folder / 'digest.txt').read_text().strip()
+    digest = (checkout.directory / 'digest.txt').read_text().strip()
     assert shipped == digest
     assert pushed != digest
 

@@ -61,9 +61,9 @@ def skopeo_and_umoci(image):
     require('skopeo', 'umoci')
     source = f'docker-archive:{image.output}'
     assert call('skopeo', 'inspect', '--config', '--raw', source) == image.config.read_text()
-    call('skopeo', 'copy', '--quiet', source, f'oci:{image.folder}/oci:x')
-    call('umoci', 'unpack', '--image', f'{image.folder}/oci:x', image.folder / 'bundle')
-    check(files_below(image.folder / 'bundle' / 'rootfs'))
+    call('skopeo', 'copy', '--quiet', source, f'oci:{image.directory}/oci:x')
+    call('umoci', 'unpack', '--image', f'{image.directory}/oci:x', image.directory / 'bundle')
+    check(files_below(image.directory / 'bundle' / 'rootfs'))
 
 
 def container_structure_test(image):
@@ -85,9 +85,9 @@ ZSTD = 'docker-29-zstd.tar'
 GZIP = ['crane-0.21.tar', 'docker-29-pulled.tar']
 
 
-def on_base(folder, base, compress=bytes):
+def on_base(directory, base, compress=bytes):
     """Builds an image of three layers, of which the new one is of more than 64 KiB."""
-    image = on_fixture(folder, base, layers=[NEW])
+    image = on_fixture(directory, base, layers=[NEW])
     path = image.layers[0][1]
     path.write_bytes(compress(path.read_bytes()))
     warnings = base == ZSTD and not python_reads_zstd()
@@ -231,12 +231,12 @@ GREETING = 'Hello from an image made by create_image.'
 
 @pytest.fixture(scope='module')
 def hello(tmp_path_factory):
-    """The folder in which the example was built, in a copy of the project."""
+    """The directory in which the example was built, in a copy of the project."""
     project = tmp_path_factory.mktemp('project')
     copy_project(project)
-    folder = project / 'examples' / 'hello'
-    call(folder / 'build.sh', env=environment(PYTHON=sys.executable))
-    return folder
+    directory = project / 'examples' / 'hello'
+    call(directory / 'build.sh', env=environment(PYTHON=sys.executable))
+    return directory
 
 
 def greets(store, hello):

@@ -14,7 +14,7 @@ from support.tars import make_tar
 
 PROGRAM = 'create_image_config'
 HEX = ['1' * 64, '2' * 64]
-TOLD = {'created_by': 'base'}
+DESCRIBED = {'created_by': 'base'}
 
 
 def fails(*flags, **options):
@@ -110,7 +110,7 @@ def test_no_output(tmp_path):
     assert fails('--output=', cwd=tmp_path).startswith('--output is missing')
 
 
-def test_a_folder_that_is_missing(tmp_path):
+def test_a_directory_that_is_missing(tmp_path):
     assert 'No such file' in fails(f'--output={tmp_path}/missing/config.json')
 
 
@@ -166,15 +166,15 @@ BAD_KEYS = [
     ({'rootfs': {'Type': 'layers+base', 'diff_ids': ['a', 'b']}}, 'rootfs.type must be "layers"'),
     ({'rootfs': None, 'history': []}, 'rootfs.diff_ids has 0 entries for 2 layers'),
     ({'rootfs': {'diff_ids': ['a']}, 'history': []}, 'rootfs.diff_ids has 1 entries for 2 layers'),
-    ({'history': [TOLD] * 3}, 'history has 3 entries without empty_layer for 2 layers'),
+    ({'history': [DESCRIBED] * 3}, 'history has 3 entries without empty_layer for 2 layers'),
     ({'history': [{}, {}, None]}, 'history has 3 entries without empty_layer for 2 layers'),
 ]
 
 
-def check_base_error(error, folder, text):
-    assert error.startswith(f"--base: '{folder}/base.tar': its configuration 'config.json'")
+def check_base_error(error, directory, text):
+    assert error.startswith(f"--base: '{directory}/base.tar': its configuration 'config.json'")
     assert text in error
-    assert sorted(os.listdir(folder)) == ['base.tar']
+    assert sorted(os.listdir(directory)) == ['base.tar']
 
 
 @pytest.mark.parametrize(('data', 'text'), BAD_CONFIGS)

@@ -199,21 +199,24 @@ def test_keys_in_another_case_are_the_same_keys(output, tmp_path):
 
 # History.
 
-TOLD = {'created_by': 'base'}
-EMPTY_TOLD = {'created_by': 'base', 'empty_layer': True}
-UNTOLD = {'created': EPOCH}
+DESCRIBED = {'created_by': 'base'}
+EMPTY_DESCRIBED = {'created_by': 'base', 'empty_layer': True}
+UNDESCRIBED = {'created': EPOCH}
 NEW = {'created': '2016-06-08T11:26:46Z', 'created_by': 'make', 'author': 'A'}
 HISTORIES = [
-    ([TOLD, TOLD], [TOLD, TOLD]),
-    ([TOLD, EMPTY_TOLD, TOLD, EMPTY_TOLD], [TOLD, EMPTY_TOLD, TOLD, EMPTY_TOLD]),
-    ([TOLD], [TOLD, UNTOLD]),
-    ([EMPTY_TOLD], [EMPTY_TOLD, UNTOLD, UNTOLD]),
-    ([], [UNTOLD, UNTOLD]),
-    (None, [UNTOLD, UNTOLD]),
-    ([None, TOLD], [{}, TOLD]),
+    ([DESCRIBED, DESCRIBED], [DESCRIBED, DESCRIBED]),
     (
-        [{**TOLD, 'author': None, 'empty_layer': False}, TOLD],
-        [{**TOLD, 'empty_layer': False}, TOLD],
+        [DESCRIBED, EMPTY_DESCRIBED, DESCRIBED, EMPTY_DESCRIBED],
+        [DESCRIBED, EMPTY_DESCRIBED, DESCRIBED, EMPTY_DESCRIBED],
+    ),
+    ([DESCRIBED], [DESCRIBED, UNDESCRIBED]),
+    ([EMPTY_DESCRIBED], [EMPTY_DESCRIBED, UNDESCRIBED, UNDESCRIBED]),
+    ([], [UNDESCRIBED, UNDESCRIBED]),
+    (None, [UNDESCRIBED, UNDESCRIBED]),
+    ([None, DESCRIBED], [{}, DESCRIBED]),
+    (
+        [{**DESCRIBED, 'author': None, 'empty_layer': False}, DESCRIBED],
+        [{**DESCRIBED, 'empty_layer': False}, DESCRIBED],
     ),
 ]
 
@@ -226,8 +229,8 @@ def test_history(output, base, history, below, layers):
     config = written(output, base(history=history), *flags)
     new = [NEW] * layers or [{**NEW, 'empty_layer': True}]
     assert config['history'] == below + new
-    told = [entry for entry in config['history'] if not entry.get('empty_layer')]
-    assert len(told) == len(config['rootfs']['diff_ids']) == 2 + layers
+    described = [entry for entry in config['history'] if not entry.get('empty_layer')]
+    assert len(described) == len(config['rootfs']['diff_ids']) == 2 + layers
 
 
 # Differences from the original, which have no other test.

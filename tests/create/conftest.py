@@ -13,7 +13,7 @@ def layouts(tmp_path_factory):
     made = {}
     for base in MODERN:
         for partial in (False, True):
-            folder = tmp_path_factory.mktemp('layout')
-            image = on_fixture(folder, base)
+            directory = tmp_path_factory.mktemp('layout')
+            image = on_fixture(directory, base)
             made[base, partial], _ = write_layout(image, partial=partial)
     return made

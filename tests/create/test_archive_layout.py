@@ -29,12 +29,12 @@ V1_ID = 'c' * 64
 
 def test_members(parts):
     build(*parts.flags, '--tag=a:1', '--tag=b:2', '--repository=r', '--name=n')
-    (layer_id, layer), folder = parts.layers[0], parts.id
+    (layer_id, layer), directory = parts.layers[0], parts.id
     found = members(parts.output)
     assert [(m.name, m.type) for m, _ in found] == [
-        (f'{folder}.json', FILE),
-        (folder, DIR),
-        (f'{folder}/{layer_id}.tar', FILE),
+        (f'{directory}.json', FILE),
+        (directory, DIR),
+        (f'{directory}/{layer_id}.tar', FILE),
         ('manifest.json', FILE),
         ('repositories', FILE),
     ]
@@ -43,15 +43,15 @@ def test_members(parts):
     assert found[0][1] == parts.config.read_bytes()
     assert found[2][1] == layer.read_bytes()
     text = (
-        f'[{{"Config": "{folder}.json", "Layers": ["{folder}/{layer_id}.tar"], '
+        f'[{{"Config": "{directory}.json", "Layers": ["{directory}/{layer_id}.tar"], '
         '"RepoTags": ["a:1", "b:2"]}]'
     )
     assert found[3][1].decode() == text
-    assert found[4][1].decode() == f'{{\n  "r": {{\n    "n": "{folder}"\n  }}\n}}'
+    assert found[4][1].decode() == f'{{\n  "r": {{\n    "n": "{directory}"\n  }}\n}}'
 
 
 def test_members_with_legacy_id(parts):
-    metadata = parts.folder / 'v1.json'
+    metadata = parts.directory / 'v1.json'
     metadata.write_bytes(b'{"id": "old"}')
     flags = [f'--legacy_id={V1_ID}', f'--metadata={metadata}', '--repository=r', '--name=n']
     build(*parts.flags, *flags)
@@ -129,7 +129,7 @@ PARENTS = [
     (f'{HEX}.json', f'sha256:{HEX}'),
     ('abc.json', 'sha256:abc'),
     ('./abc.json', 'sha256:abc'),
-    ('folder/abc.json', 'sha256:folder/abc'),
+    ('directory/abc.json', 'sha256:directory/abc'),
     (f'blobs/sha256/{HEX}', f'sha256:{HEX}'),
     (f'sha256:{HEX}', f'sha256:{HEX}'),
     ('abc.json.bak', None),
@@ -187,32 +187,32 @@ READERS = {
 
 @pytest.mark.parametrize('reader', READERS)
 def test_other_readers(long_names, reader, tmp_path):
-    folder = tmp_path / 'out'
-    folder.mkdir()
+    directory = tmp_path / 'out'
+    directory.mkdir()
     if reader == 'python':
         with tarfile.open(long_names.output) as tar:
-            tar.extractall(folder)
+            tar.extractall(directory)
     else:
         require(reader)
         done = subprocess.run(
-            [*READERS[reader], long_names.output, '-C', folder],
+            [*READERS[reader], long_names.output, '-C', directory],
             capture_output=True,
             env=environment(LC_ALL='C.UTF-8'),
             check=False,
         )
         assert (done.returncode, done.stderr) == (0, b'')
     for name in LONG_NAMES:
-        assert (folder / name).read_bytes() == name.encode()
+        assert (directory / name).read_bytes() == name.encode()
     layer_id, layer = long_names.layers[0]
-    assert (folder / long_names.id / f'{layer_id}.tar').read_bytes() == layer.read_bytes()
-    assert sha256((folder / f'{long_names.id}.json').read_bytes()) == long_names.id
+    assert (directory / long_names.id / f'{layer_id}.tar').read_bytes() == layer.read_bytes()
+    assert sha256((directory / f'{long_names.id}.json').read_bytes()) == long_names.id
 
 
 @pytest.mark.parametrize('kind', [DIR, tarfile.SYMTYPE])
 def test_only_files_have_a_size(parts, kind):
     """Old programs gave others one too; busybox tar would skip that many bytes."""
     other = member('other', kind=kind, link='x', size=70000)
-    base = write_tar(parts.folder / 'base.tar', other)
+    base = write_tar(parts.directory / 'base.tar', other)
     build(*parts.flags, f'--legacy_base={base}')
     assert [(m.name, m.size) for m, _ in members(parts.output)][3] == ('other', 0)
     assert names(parts.output)[-1] == 'manifest.json'

@@ -34,13 +34,13 @@ V1_ID = 'c' * 64
 
 def check(parts, flags, *words):
     """Has the tool fail on flags, with an output there before and without."""
-    before = set(parts.folder.iterdir())
-    line = fails(*flags, cwd=parts.folder)
-    assert set(parts.folder.iterdir()) == before
+    before = set(parts.directory.iterdir())
+    line = fails(*flags, cwd=parts.directory)
+    assert set(parts.directory.iterdir()) == before
     parts.output.write_bytes(b'previous')
-    assert fails(*flags, cwd=parts.folder) == line
+    assert fails(*flags, cwd=parts.directory) == line
     assert parts.output.read_bytes() == b'previous'
-    assert set(parts.folder.iterdir()) == before | {parts.output}
+    assert set(parts.directory.iterdir()) == before | {parts.output}
     for word in words:
         assert word in line
     # What is wrong, and behind a colon what to do.
@@ -79,9 +79,9 @@ def test_a_required_flag(parts, name, value):
 
 
 def test_the_output_flag(parts):
-    before = set(parts.folder.iterdir())
+    before = set(parts.directory.iterdir())
     assert '--output' in fails(*parts.without('output'))
-    assert set(parts.folder.iterdir()) == before
+    assert set(parts.directory.iterdir()) == before
 
 
 @pytest.mark.parametrize('layers', [0, 2])
@@ -93,10 +93,10 @@ def test_a_legacy_id_wants_one_layer(tmp_path, layers):
 
 
 def test_a_layer_of_the_base_is_not_replaced(parts):
-    """By a legacy ID that names a folder of it."""
-    folder, _, _ = manifest(BASE)['Layers'][0].partition('/')
+    """By a legacy ID that names a directory of it."""
+    directory, _, _ = manifest(BASE)['Layers'][0].partition('/')
     flags = [f'--base={BASE}', f'--legacy_base={BASE}']
-    legacy = [f'--legacy_id={folder}', '--metadata=config.json']
+    legacy = [f'--legacy_id={directory}', '--metadata=config.json']
     check(parts, [*parts.flags, *flags, *legacy], '--legacy_id')
 
 
@@ -154,15 +154,15 @@ def test_a_missing_file(parts, case):
 
 @pytest.mark.parametrize('case', FILE_FLAGS)
 def test_a_directory(parts, case):
-    (parts.folder / 'folder').mkdir()
-    line = fails(*with_file(parts, case, 'folder'), cwd=parts.folder)
-    assert "'folder': Not a regular file" in line or "'folder': Is a directory" in line
+    (parts.directory / 'directory').mkdir()
+    line = fails(*with_file(parts, case, 'directory'), cwd=parts.directory)
+    assert "'directory': Not a regular file" in line or "'directory': Is a directory" in line
     assert not parts.output.exists()
 
 
 @pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
 def test_a_pipe(parts, case):
-    os.mkfifo(parts.folder / 'fifo')
+    os.mkfifo(parts.directory / 'fifo')
     check(parts, with_file(parts, case, 'fifo'), "'fifo'", 'regular file')
 
 
@@ -178,21 +178,21 @@ def test_nothing_is_streamed_when_a_file_is_missing(parts, case):
     assert done.stderr.startswith(b"create_image: 'missing': No such file")
 
 
-@pytest.mark.parametrize('output', ['missing/image.tar', 'config.json/image.tar', 'folder'])
+@pytest.mark.parametrize('output', ['missing/image.tar', 'config.json/image.tar', 'directory'])
 def test_an_output_that_cannot_be(parts, output):
-    (parts.folder / 'folder').mkdir()
-    before = set(parts.folder.iterdir())
-    line = fails(*parts.flags, f'--output={output}', cwd=parts.folder)
+    (parts.directory / 'directory').mkdir()
+    before = set(parts.directory.iterdir())
+    line = fails(*parts.flags, f'--output={output}', cwd=parts.directory)
     assert f"'{output}'" in line
     assert 'check the path' in line
-    assert set(parts.folder.iterdir()) == before
+    assert set(parts.directory.iterdir()) == before
 
 
 # Where another user may not write, or what it may not read.
 FORBIDDEN = {
     'a layer': ('open/i.tar', 'secret.tar', 'secret.tar'),
-    'a folder that is closed': ('closed/i.tar', 'layer0.tar', 'closed/i.tar'),
-    'a folder that is read-only': ('i.tar', 'layer0.tar', 'i.tar'),
+    'a directory that is closed': ('closed/i.tar', 'layer0.tar', 'closed/i.tar'),
+    'a directory that is read-only': ('i.tar', 'layer0.tar', 'i.tar'),
 }
 
 
@@ -200,14 +200,14 @@ FORBIDDEN = {
 def test_what_may_not_be_read_or_written(parts, case):
     """As another user; root may do all."""
     output, layer, named = FORBIDDEN[case]
-    folder = parts.folder
-    (folder / 'closed').mkdir(mode=0o700)
-    (folder / 'secret.tar').touch(mode=0o600)
-    (folder / 'open').mkdir()
-    (folder / 'open').chmod(0o777)
-    for path in [folder, *folder.parents[:-2]]:
+    directory = parts.directory
+    (directory / 'closed').mkdir(mode=0o700)
+    (directory / 'secret.tar').touch(mode=0o600)
+    (directory / 'open').mkdir()
+    (directory / 'open').chmod(0o777)
+    for path in [directory, *directory.parents[:-2]]:
         path.chmod(0o755)
-    before = set(folder.rglob('*'))
+    before = set(directory.rglob('*'))
     layers = [{'name': parts.layers[0][0], 'layer': layer}]
 
     def names_the_file():
@@ -217,8 +217,8 @@ def test_what_may_not_be_read_or_written(parts, case):
             return 0 if error.filename == named else 1
         return 2
 
-    assert as_another_user(folder, names_the_file) == 0
-    assert set(folder.rglob('*')) == before
+    assert as_another_user(directory, names_the_file) == 0
+    assert set(directory.rglob('*')) == before
 
 
 # Bases that are no archives, and bases with a manifest that is wrong.
@@ -255,7 +255,7 @@ NO_ARCHIVES = {
 @pytest.mark.parametrize('case', NO_ARCHIVES)
 def test_a_base_that_is_no_archive(parts, case, flag):
     data, words = NO_ARCHIVES[case]
-    (parts.folder / 'base.tar').write_bytes(data)
+    (parts.directory / 'base.tar').write_bytes(data)
     check(parts, [*parts.flags, f'{flag}=base.tar'], "'base.tar", words)
 
 
@@ -288,7 +288,7 @@ MANIFESTS = {
 @pytest.mark.parametrize('case', MANIFESTS)
 def test_a_manifest(parts, case):
     text, words = MANIFESTS[case]
-    make_tar(parts.folder / 'base.tar', {'manifest.json': text})
+    make_tar(parts.directory / 'base.tar', {'manifest.json': text})
     check(parts, [*parts.flags, '--base=base.tar'], "'base.tar'", words)
 
 
@@ -328,13 +328,13 @@ MEMBERS = {
 @pytest.mark.parametrize('case', MEMBERS)
 def test_a_member_of_a_base(parts, case):
     wrong, words = MEMBERS[case]
-    write_tar(parts.folder / 'base.tar', member('first'), wrong)
+    write_tar(parts.directory / 'base.tar', member('first'), wrong)
     check(parts, [*parts.flags, '--legacy_base=base.tar'], "'base.tar'", words)
 
 
 def test_a_name_of_128_parts_is_taken(parts):
     name = 'a/' * 127 + 'b'
-    (parts.folder / 'base.tar').write_bytes(tar_of(member(name)))
-    done = run(*parts.flags, '--legacy_base=base.tar', cwd=parts.folder)
+    (parts.directory / 'base.tar').write_bytes(tar_of(member(name)))
+    done = run(*parts.flags, '--legacy_base=base.tar', cwd=parts.directory)
     assert (done.returncode, done.stderr) == (0, b'')
     assert name in [m.name for m, _ in members(parts.output)]

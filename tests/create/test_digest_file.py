@@ -36,7 +36,7 @@ def test_an_empty_value_is_no_digest_file(parts):
 
 
 def test_a_digest_file_without_oci(parts):
-    error = fails(*parts.flags, f'--digest_file={parts.folder}/digest')
+    error = fails(*parts.flags, f'--digest_file={parts.directory}/digest')
     assert error.startswith('--digest_file: ')
     assert not parts.output.exists()
 
@@ -65,7 +65,7 @@ def test_a_digest_file_that_is_another_file_of_the_run(tmp_path, flag):
 
 def test_a_digest_file_in_the_archive_on_standard_output(parts):
     flags = [*parts.without('output'), '--output=-', '--oci']
-    path = parts.folder / 'stream'
+    path = parts.directory / 'stream'
     for digest_file in ('-', path, '/dev/stdout'):
         with path.open('wb') as stream:
             options = {'capture_output': False, 'stdout': stream, 'stderr': subprocess.PIPE}
@@ -78,11 +78,11 @@ def test_a_digest_file_in_the_archive_on_standard_output(parts):
 def test_a_digest_file_beside_standard_output(parts):
     _, digest = write_layout(parts)
     whole = parts.output.read_bytes()
-    (parts.folder / 'digest').unlink()
+    (parts.directory / 'digest').unlink()
     flags = [*parts.without('output'), '--output=-', *(f'--tag={tag}' for tag in TAGS)]
-    done = build(*flags, '--oci', f'--digest_file={parts.folder}/digest')
+    done = build(*flags, '--oci', f'--digest_file={parts.directory}/digest')
     assert done.stdout == whole
-    assert (parts.folder / 'digest').read_text() == digest
+    assert (parts.directory / 'digest').read_text() == digest
 
 
 def test_the_digest_on_standard_output(parts):
@@ -94,15 +94,15 @@ def test_the_digest_on_standard_output(parts):
 # Errors.
 
 
-def test_a_folder_that_is_not_there(parts):
-    error = leaves_all_as_it_was(parts, f'--digest_file={parts.folder}/none/digest')
-    assert f"'{parts.folder}/none/digest': No such file" in error
+def test_a_directory_that_is_not_there(parts):
+    error = leaves_all_as_it_was(parts, f'--digest_file={parts.directory}/none/digest')
+    assert f"'{parts.directory}/none/digest': No such file" in error
 
 
-def test_a_path_that_is_a_folder(parts):
-    (parts.folder / 'folder').mkdir()
-    error = leaves_all_as_it_was(parts, f'--digest_file={parts.folder}/folder')
-    assert f"'{parts.folder}/folder': Is a directory" in error
+def test_a_path_that_is_a_directory(parts):
+    (parts.directory / 'directory').mkdir()
+    error = leaves_all_as_it_was(parts, f'--digest_file={parts.directory}/directory')
+    assert f"'{parts.directory}/directory': Is a directory" in error
 
 
 def test_an_image_with_problems(parts):
@@ -171,10 +171,10 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 def test_a_signal_at_each_step(parts, number, call, count, is_done):
     _, digest = write_layout(parts)
     whole = parts.output.read_bytes()
-    digest_file = parts.folder / 'digest'
+    digest_file = parts.directory / 'digest'
     parts.output.write_bytes(b'old')
     digest_file.write_bytes(b'old digest')
-    before = sorted(os.listdir(parts.folder))
+    before = sorted(os.listdir(parts.directory))
     flags = [
         *parts.flags,
         *(f'--tag={tag}' for tag in TAGS),
@@ -186,7 +186,7 @@ def test_a_signal_at_each_step(parts, number, call, count, is_done):
     assert (done.returncode, done.stderr) == (-number, b'')
     assert parts.output.read_bytes() == (whole if is_done else b'old')
     assert digest_file.read_text() == (digest if is_done else 'old digest')
-    assert sorted(os.listdir(parts.folder)) == before
+    assert sorted(os.listdir(parts.directory)) == before
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_signals_at_any_time(tmp_path, number):
     _, digest = write_layout(image, tags=[], real=True)
     duration = time.monotonic() - began
     size = image.output.stat().st_size
-    digest_file = image.folder / 'digest'
+    digest_file = image.directory / 'digest'
     chance = random.Random(str(number))
     flags = [*image.flags, '--oci', f'--digest_file={digest_file}']
     for _ in range(6):

@@ -20,7 +20,7 @@ def lacks_config(image):
     base = BaseImage(['one'])
     files = [member('one', base.layers['one'])]
     entries = json.dumps([base.entry]).encode()
-    image.base = write_tar(image.folder / 'b.tar', *files, member('manifest.json', entries))
+    image.base = write_tar(image.directory / 'b.tar', *files, member('manifest.json', entries))
 
 
 def base_with(**changes):
@@ -33,7 +33,7 @@ def base_with(**changes):
         parts = [member('c.json', json.dumps(config).encode())]
         parts += [member(name, data) for name, data in base.layers.items()]
         parts.append(member('manifest.json', json.dumps([base.entry]).encode()))
-        image.base = write_tar(image.folder / 'b.tar', *parts)
+        image.base = write_tar(image.directory / 'b.tar', *parts)
 
     return change
 
@@ -51,7 +51,7 @@ def base_with_compressed_layer(image):
     files = {**base.files, 'one': bz2.compress(base.layers['one'])}
     parts = [member(name, data) for name, data in files.items()]
     entries = json.dumps([base.entry]).encode()
-    image.base = write_tar(image.folder / 'b.tar', *parts, member('manifest.json', entries))
+    image.base = write_tar(image.directory / 'b.tar', *parts, member('manifest.json', entries))
     image.configure(configuration([*base.diff_ids, *image.diff_ids]))
 
 
@@ -107,12 +107,12 @@ BAD = [
 def test_bad_input(parts, change, flags, message):
     change(parts)
     parts.output.write_bytes(b'old')
-    digest_file = parts.folder / 'digest'
-    before = sorted(os.listdir(parts.folder))
+    digest_file = parts.directory / 'digest'
+    before = sorted(os.listdir(parts.directory))
     error = fails(*parts.flags, *flags, '--oci', f'--digest_file={digest_file}')
     assert message in error
     assert parts.output.read_bytes() == b'old'
-    assert sorted(os.listdir(parts.folder)) == before
+    assert sorted(os.listdir(parts.directory)) == before
 
 
 @pytest.mark.parametrize(('change', 'flags', 'message'), BAD[:-1])

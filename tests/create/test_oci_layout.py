@@ -95,7 +95,7 @@ def test_an_image_without_a_base(parts):
 
 
 def test_of_a_merged_archive_that_the_image_does_not_name_nothing_comes(parts):
-    merged = make_tar(parts.folder / 'other.tar', {'file': b'data'})
+    merged = make_tar(parts.directory / 'other.tar', {'file': b'data'})
     alone, _ = write_layout(parts)
     with_it, _ = write_layout(parts, f'--legacy_base={merged}')
     assert with_it.files == alone.files
@@ -298,8 +298,8 @@ FIXED_CONFIG = (
 )
 
 
-def fixed_image(folder, compress=bytes):
-    image = Parts(folder)
+def fixed_image(directory, compress=bytes):
+    image = Parts(directory)
     path = image.layers[0][1]
     path.write_bytes(compress(FIXED_LAYER))
     image.layers = [(sha256(FIXED_LAYER), path)]

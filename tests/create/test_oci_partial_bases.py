@@ -66,9 +66,9 @@ def layout_base():
     return LayoutBase(image, layers, f'sha256:{image.id}')
 
 
-def on_layout(folder, base):
-    path = base.write(folder / 'base.tar')
-    return Parts(folder, below=base.image.diff_ids, base=path)
+def on_layout(directory, base):
+    path = base.write(directory / 'base.tar')
+    return Parts(directory, below=base.image.diff_ids, base=path)
 
 
 @pytest.mark.parametrize('depth', [1, 2, 5])

@@ -87,8 +87,8 @@ def packed(data):
     return gzip.compress(data, 1)
 
 
-def large_layer(folder):
-    return Parts(folder, layers=[{'large': noise()}])
+def large_layer(directory):
+    return Parts(directory, layers=[{'large': noise()}])
 
 
 @pytest.mark.parametrize('flags', [[], ['--oci']])

@@ -48,7 +48,7 @@ def test_digest_of_the_configuration(parts):
 
 
 def test_digest_of_a_layer(parts):
-    layer = make_tar(parts.folder / 'layer0.tar', {'another': b'layer'})
+    layer = make_tar(parts.directory / 'layer0.tar', {'another': b'layer'})
     found = sha256(layer.read_bytes())
     assert problems(*parts.flags) == [
         f"--layer: the diff ID of '{layer}' is {found}, not {parts.layers[0][0]}: {CORRECT}"
@@ -117,8 +117,8 @@ def test_a_layer_behind_a_link(tmp_path, case, flags):
     base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
     image = Parts(tmp_path, below=diff_ids, base=base)
     is_followed = LINKS[case][2]
-    told = [] if is_followed else [f"--base: '{base}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
-    assert messages(build(*image.flags, *flags, warnings=not is_followed).stderr) == (told, [])
+    found = [] if is_followed else [f"--base: '{base}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
+    assert messages(build(*image.flags, *flags, warnings=not is_followed).stderr) == (found, [])
     build(*image.flags, *flags, '--oci')
 
 
@@ -323,32 +323,32 @@ def test_the_first_of_two_members_counts(tmp_path):
 def test_all_problems_at_once(parts):
     base = f'--base={DATA}/bases/docker-20.10.tar'
     parts.output.write_bytes(b'previous')
-    before = set(parts.folder.iterdir())
+    before = set(parts.directory.iterdir())
     parts.layers = [('b' * 64, parts.layers[0][1])]
     flags = [f'--id={OTHER_ID}', base, '--tag=A:1', '--tag=a:1', '--tag=b']
     lines = problems(*parts.without('id'), *flags)
     starts = ['--id', '--layer', '--base', '--config', '--tag', '--tag']
     assert [line.partition(':')[0] for line in lines] == starts
     assert parts.output.read_bytes() == b'previous'
-    assert set(parts.folder.iterdir()) == before
+    assert set(parts.directory.iterdir()) == before
 
 
 def test_unreadable_parts_hide_no_other_problem(parts):
     """Each is named once, however often it would be read."""
-    folder, layer = parts.folder, parts.layers[0][1]
+    directory, layer = parts.directory, parts.layers[0][1]
     whole = DATA / 'bases/docker-20.10.tar'
-    base = folder / 'base.tar'
+    base = directory / 'base.tar'
     base.write_bytes(whole.read_bytes()[:9000])
-    cut = folder / 'cut.tar'
+    cut = directory / 'cut.tar'
     cut.write_bytes(gzip.compress(layer.read_bytes())[:-10])
-    os.mkfifo(folder / 'fifo')
-    more_layers = [f'{"1" * 64}=missing', f'{"2" * 64}={cut}', f'{"3" * 64}={folder}/fifo']
+    os.mkfifo(directory / 'fifo')
+    more_layers = [f'{"1" * 64}=missing', f'{"2" * 64}={cut}', f'{"3" * 64}={directory}/fifo']
     flags = [f'--base={base}', f'--legacy_base={base}', f'--id={OTHER_ID}', '--tag=A:1']
     flags += [f'--layer={value}' for value in more_layers]
     lines = problems(*parts.without('id'), *flags)
     assert lines == [
         f"'missing': No such file or directory: {CHECK_PATH}",
-        f"'{folder}/fifo': Not a regular file: write it to a file first",
+        f"'{directory}/fifo': Not a regular file: write it to a file first",
         f"'{base}' is cut off in or after member '{manifest(whole)['Layers'][-1]}': replace it",
         f"--id: the SHA-256 of '{parts.config}' is {parts.id}, not {OTHER_ID}: {CORRECT}",
         f"'{cut}' is cut off in or after member 'srv/new': replace it",

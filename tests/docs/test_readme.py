@@ -57,15 +57,15 @@ def test_the_pages_have_output_to_compare():
 def test_recipe_for_a_derived_image(checkout, base):
     """With the file of another program for that of `docker save`."""
     require('tar', 'sha256sum')
-    folder = checkout.folder
+    directory = checkout.directory
     fixture = DATA / 'bases' / base
     saves = f'[ "$*" = "save -o base.tar debian:12" ] && cp {fixture} base.tar'
     checkout.add_program('docker', saves)
-    (folder / 'root' / 'etc').mkdir(parents=True)
-    (folder / 'root' / 'etc' / 'new').write_text('new\n')
+    (directory / 'root' / 'etc').mkdir(parents=True)
+    (directory / 'root' / 'etc' / 'new').write_text('new\n')
     (recipe,) = blocks('sh', section('## On a base image'))
     assert checkout.succeeds(recipe) == ''
-    image = folder / 'derived.tar'
+    image = directory / 'derived.tar'
     entry, below = manifest(image), manifest(fixture)
     config = json.loads(content(image, entry['Config']))
     old = json.loads(content(fixture, below['Config']))
@@ -79,15 +79,15 @@ def test_recipe_for_a_derived_image(checkout, base):
 def test_script_for_ci(checkout):
     """As it stands, with a cat for the client."""
     require('make')
-    folder = checkout.folder
-    make_tar(folder / 'layer.tar', {'hello': b'content'})
+    directory = checkout.directory
+    make_tar(directory / 'layer.tar', {'hello': b'content'})
     checkout.add_program('docker', '[ "$*" = load ] && cat > loaded.tar')
     (script,) = blocks('sh', section('## In CI'))
     checkout.succeeds(script)
-    entry = manifest(folder / 'loaded.tar')
+    entry = manifest(directory / 'loaded.tar')
     assert entry['RepoTags'] == ['example/app:dev']
-    config = json.loads(content(folder / 'loaded.tar', entry['Config']))
-    layer = sha256((folder / 'layer.tar').read_bytes())
+    config = json.loads(content(directory / 'loaded.tar', entry['Config']))
+    layer = sha256((directory / 'layer.tar').read_bytes())
     assert config['rootfs']['diff_ids'] == [f'sha256:{layer}']
     assert config['created'] == '1970-01-01T00:00:00Z'
 
@@ -129,9 +129,9 @@ def test_the_example_from_python(checkout):
         for command, _ in steps(block):
             checkout.succeeds(command)
     (example,) = blocks('python', README.read_text())
-    (checkout.folder / 'example.py').write_text(example)
+    (checkout.directory / 'example.py').write_text(example)
     assert checkout.succeeds('python3 example.py') == ''
-    joined = json.loads(content(checkout.folder / 'joined.tar', 'manifest.json'))
+    joined = json.loads(content(checkout.directory / 'joined.tar', 'manifest.json'))
     tags = [entry['RepoTags'] for entry in joined]
     assert tags == [['example/by-hand:1.0'], ['example/from-python:1.0']]
     verify = './join_layers.py --output=verified.tar --layer=joined.tar --verify'

@@ -56,11 +56,11 @@ NO_IMAGES = {
         'it has the files of a container, as `docker export` writes them: use `docker save`',
     ),
     'a layer': ({'etc/passwd': b''}, f'it has no manifest.json, as a layer has none: {SAVE}'),
-    'packed with its folder': (
+    'packed with its directory': (
         {f'image/{name}': data for name, data in FILES.items()},
         "it has its image in a directory, 'image': pack the content of it",
     ),
-    'of before 1.10 with its folder': (
+    'of before 1.10 with its directory': (
         {'image/a/json': b'', 'image/a/layer.tar': b''},
         f'it has no manifest.json, as a layer has none: {SAVE}',
     ),
@@ -79,18 +79,18 @@ NO_IMAGES = {
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 @pytest.mark.parametrize('case', NO_IMAGES)
 def test_what_is_no_base_image(parts, case, flags):
-    """Told with --verify too, and nothing else is blamed."""
+    """Reported with --verify, too, and nothing else is."""
     files, text = NO_IMAGES[case]
-    make_tar(parts.folder / 'base.tar', files)
-    line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.folder)
+    make_tar(parts.directory / 'base.tar', files)
+    line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.directory)
     assert line == f"'base.tar' is no base image: {text}"
     assert not parts.output.exists()
 
 
 def test_the_advice_can_be_pasted_into_a_shell(parts):
     files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
-    make_tar(parts.folder / "a b's.tar", files)
-    line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.folder)
+    make_tar(parts.directory / "a b's.tar", files)
+    line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.directory)
     _, command, _ = line.split('`')
     assert shlex.split(command)[2] == "oci-archive:a b's.tar"
 
@@ -98,7 +98,7 @@ def test_the_advice_can_be_pasted_into_a_shell(parts):
 @pytest.mark.parametrize('case', NO_IMAGES)
 def test_any_archive_may_be_merged(parts, case):
     files, _ = NO_IMAGES[case]
-    base = make_tar(parts.folder / 'base.tar', files)
+    base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
     left_out = {*LAYOUT, 'manifest.json'}
     merged = {name for name in names(parts.output) if name in files}
@@ -403,28 +403,28 @@ def test_a_base_that_is_not_merged(tmp_path, base):
 def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
     identifier, layer = parts.layers[0]
     text = f'{parts.id if flag == "id" else identifier}\n'
-    (parts.folder / 'identifier').write_text(text)
+    (parts.directory / 'identifier').write_text(text)
     value = f'@identifier={layer}' if flag == 'layer' else '@identifier'
     flags = [*parts.without('output', flag), f'--output={parts.output}', f'--{flag}={value}']
-    line = fails(*flags, f'--{output}=./identifier', cwd=parts.folder)
+    line = fails(*flags, f'--{output}=./identifier', cwd=parts.directory)
     assert line == f"--{output}: './identifier' is what --{flag} names: give another path"
-    assert (parts.folder / 'identifier').read_text() == text
+    assert (parts.directory / 'identifier').read_text() == text
 
 
 @pytest.mark.parametrize('flag', ['config', 'layer', 'metadata'])
 def test_the_output_may_not_be_a_part(parts, flag):
-    (parts.folder / 'metadata.json').write_text('{}')
+    (parts.directory / 'metadata.json').write_text('{}')
     flags = [*parts.without('output'), f'--legacy_id={"c" * 64}', '--metadata=metadata.json']
     paths = {
         'config': parts.config,
         'layer': parts.layers[0][1],
-        'metadata': parts.folder / 'metadata.json',
+        'metadata': parts.directory / 'metadata.json',
     }
     path = paths[flag]
     before = path.read_bytes()
-    (parts.folder / 'link').symlink_to(path)
+    (parts.directory / 'link').symlink_to(path)
     for output in (path, f'./{path.name}', 'link'):
-        line = fails(*flags, f'--output={output}', cwd=parts.folder)
+        line = fails(*flags, f'--output={output}', cwd=parts.directory)
         assert line == f"--output: '{output}' is what --{flag} names: give another path"
     assert path.read_bytes() == before
 
@@ -465,13 +465,13 @@ def test_the_output_may_not_be_a_hard_link_of_an_input(parts, program):
     inputs = {
         'create_image': (layer, '--layer', parts.without('output')),
         'create_image_config': (layer, '--layer', [f'--layer={"a" * 64}={layer}']),
-        'join_layers': (parts.folder / 'base.tar', '--layer', ['--layer=base.tar']),
+        'join_layers': (parts.directory / 'base.tar', '--layer', ['--layer=base.tar']),
     }
-    shutil.copy(base, parts.folder / 'base.tar')
+    shutil.copy(base, parts.directory / 'base.tar')
     path, flag, flags = inputs[program]
     before = path.read_bytes()
-    (parts.folder / 'other').hardlink_to(path)
-    line = fails(*flags, '--output=other', program=program, cwd=parts.folder)
+    (parts.directory / 'other').hardlink_to(path)
+    line = fails(*flags, '--output=other', program=program, cwd=parts.directory)
     assert line == f"--output: 'other' is what {flag} names: give another path"
     assert path.read_bytes() == before
 

@@ -34,12 +34,12 @@ UTF_8 = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
 @pytest.mark.parametrize('text', FILES)
 def test_from_files(parts, text):
     (layer_id, layer) = parts.layers[0]
-    (parts.folder / 'id').write_text(text.format(parts.id), **UTF_8)
-    (parts.folder / 'layer_id').write_text(text.format(layer_id), **UTF_8)
+    (parts.directory / 'id').write_text(text.format(parts.id), **UTF_8)
+    (parts.directory / 'layer_id').write_text(text.format(layer_id), **UTF_8)
     build(*parts.flags)
     direct = parts.output.read_bytes()
     flags = ['--id=@id', f'--layer=@layer_id={layer}']
-    build(*parts.without('id', 'layer'), *flags, cwd=parts.folder)
+    build(*parts.without('id', 'layer'), *flags, cwd=parts.directory)
     assert parts.output.read_bytes() == direct
 
 
@@ -49,8 +49,8 @@ def test_are_made_normal(parts, change):
     (layer_id, layer) = parts.layers[0]
     build(*parts.flags)
     expected = parts.output.read_bytes()
-    (parts.folder / 'id').write_text(change(parts.id))
-    for identifier in (change(parts.id), f'@{parts.folder}/id'):
+    (parts.directory / 'id').write_text(change(parts.id))
+    for identifier in (change(parts.id), f'@{parts.directory}/id'):
         flags = [f'--id={identifier}', f'--layer={change(layer_id)}={layer}', '--verify']
         build(*parts.without('id', 'layer'), *flags)
         assert parts.output.read_bytes() == expected
@@ -58,34 +58,34 @@ def test_are_made_normal(parts, change):
 
 def test_in_utf_16(parts):
     """As PowerShell's > writes a file."""
-    (parts.folder / 'id').write_bytes(f'{parts.id}\r\n'.encode('utf-16'))
-    build(*parts.without('id'), '--id=@id', '--verify', cwd=parts.folder)
+    (parts.directory / 'id').write_bytes(f'{parts.id}\r\n'.encode('utf-16'))
+    build(*parts.without('id'), '--id=@id', '--verify', cwd=parts.directory)
 
 
 def test_a_file_with_several_digests(parts):
     identifier, layer = parts.layers[0]
-    (parts.folder / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
+    (parts.directory / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
     flags = [*parts.without('layer'), f'--layer=@SHA256SUMS={layer}']
     line = "--layer: 'SHA256SUMS' has 2 digests, and the first counts: give one"
-    assert warns(*flags, cwd=parts.folder) == [line]
+    assert warns(*flags, cwd=parts.directory) == [line]
     assert names(parts.output)[2] == f'{parts.id}/{identifier}.tar'
-    assert problems(*flags, cwd=parts.folder) == [line]
+    assert problems(*flags, cwd=parts.directory) == [line]
 
 
 @pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
 def test_what_is_not_hex_is_said_with_where_it_was_read(parts, flag):
     """And nothing else is blamed for it."""
-    (parts.folder / 'words').write_text('some words\n')
+    (parts.directory / 'words').write_text('some words\n')
     flags = bad_flags(parts, flag, '@words')
-    told = [
+    found = [
         line
-        for line in warns(*flags, cwd=parts.folder)
+        for line in warns(*flags, cwd=parts.directory)
         if "'some' in 'words' is not 64 hex digits: give a SHA-256" in line
     ]
-    assert len(told) == 1
-    assert told[0].startswith(flag)
+    assert len(found) == 1
+    assert found[0].startswith(flag)
     parts.output.unlink()
-    assert told[0] in problems(*flags, cwd=parts.folder)
+    assert found[0] in problems(*flags, cwd=parts.directory)
     assert not parts.output.exists()
 
 
@@ -105,9 +105,9 @@ def test_each_identifier_is_told_with_its_own_file(parts):
     """Two files hold one digest: the flag that is right is not blamed."""
     identifier, layer = parts.layers[0]
     for name in ('wrong', 'right'):
-        (parts.folder / name).write_text(identifier)
+        (parts.directory / name).write_text(identifier)
     flags = [*parts.without('id', 'layer'), '--id=@wrong', f'--layer=@right={layer}']
-    (line,) = problems(*flags, cwd=parts.folder)
+    (line,) = problems(*flags, cwd=parts.directory)
     assert line.startswith('--id: ')
     assert f"not {identifier} in 'wrong': correct" in line
 
@@ -115,15 +115,15 @@ def test_each_identifier_is_told_with_its_own_file(parts):
 @pytest.mark.parametrize('text', FILES)
 def test_legacy_id_from_a_file(parts, text):
     identifier = 'c' * 64
-    (parts.folder / 'legacy_id').write_text(text.format(identifier), **UTF_8)
-    build(*parts.flags, '--legacy_id=@legacy_id', '--metadata=config.json', cwd=parts.folder)
+    (parts.directory / 'legacy_id').write_text(text.format(identifier), **UTF_8)
+    build(*parts.flags, '--legacy_id=@legacy_id', '--metadata=config.json', cwd=parts.directory)
     assert content(parts.output, 'top') == identifier.encode()
     assert content(parts.output, f'{identifier}/VERSION') == b'1.0'
 
 
 def test_the_first_equals_sign_separates(parts):
     identifier, layer = parts.layers[0]
-    copy = layer.rename(parts.folder / 'a=b.tar')
+    copy = layer.rename(parts.directory / 'a=b.tar')
     build(*parts.without('layer'), f'--layer={identifier}={copy}')
     assert content(parts.output, f'{parts.id}/{identifier}.tar') == copy.read_bytes()
 
@@ -154,7 +154,7 @@ def test_a_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
 
 def test_two_files_under_one_identifier(parts):
     identifier, layer = parts.layers[0]
-    other = make_tar(parts.folder / 'other.tar', {'other': b''})
+    other = make_tar(parts.directory / 'other.tar', {'other': b''})
     flags = [*parts.flags, f'--layer={identifier}={other}']
     line = f"--layer: '{layer}' and '{other}' differ, and both are '{identifier}': correct an ID"
     assert fails(*flags) == line
@@ -163,7 +163,7 @@ def test_two_files_under_one_identifier(parts):
 
 def test_two_files_with_the_same_content(parts):
     identifier, layer = parts.layers[0]
-    copy = parts.folder / 'copy.tar'
+    copy = parts.directory / 'copy.tar'
     copy.write_bytes(layer.read_bytes())
     parts.layers.append((identifier, copy))
     parts.configure(configuration(parts.diff_ids))
@@ -186,7 +186,7 @@ BAD_VALUES = ['a/b', '/', '.', '..']
 
 def check(parts, flag, word, *flags):
     """Checks that the flag is refused, with a word, and nothing written."""
-    line = fails(*flags, cwd=parts.folder)
+    line = fails(*flags, cwd=parts.directory)
     assert line.startswith(f'{flag}')
     assert word in line
     assert not parts.output.exists()
@@ -196,7 +196,7 @@ def check(parts, flag, word, *flags):
 @pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
 def test_no_path_component_in_a_file(parts, flag, case):
     data, word = BAD_FILES[case]
-    (parts.folder / 'file').write_bytes(data)
+    (parts.directory / 'file').write_bytes(data)
     check(parts, flag, word, *bad_flags(parts, flag, '@file'))
 
 
@@ -208,7 +208,7 @@ def test_no_path_component(parts, flag, value):
 
 def bad_flags(parts, flag, value):
     if flag == '--layer':
-        return [*parts.flags, f'--layer={value}={make_tar(parts.folder / "other.tar", {})}']
+        return [*parts.flags, f'--layer={value}={make_tar(parts.directory / "other.tar", {})}']
     if flag == '--legacy_id':
         return [*parts.flags, f'--legacy_id={value}', '--metadata=config.json']
     return [*parts.without('id'), f'--id={value}']
@@ -231,7 +231,7 @@ ASCII = environment(PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', LC_ALL='C')
 @pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
 def test_a_file_whose_name_the_locale_cannot_encode(parts, program):
     (layer_id, layer) = parts.layers[0]
-    (parts.folder / 'é.sha256').write_text(layer_id)
+    (parts.directory / 'é.sha256').write_text(layer_id)
     flags = {
         'create_image': [*parts.without('layer'), f'--layer=@é.sha256={layer}'],
         'create_image_config': [f'--output={parts.output}', '--layer=@é.sha256'],
@@ -241,9 +241,9 @@ def test_a_file_whose_name_the_locale_cannot_encode(parts, program):
             '--id=@é.sha256',
         ],
     }
-    build(*flags[program], program=program, cwd=parts.folder)
+    build(*flags[program], program=program, cwd=parts.directory)
     expected = parts.output.read_bytes()
-    build(*flags[program], program=program, cwd=parts.folder, env=ASCII)
+    build(*flags[program], program=program, cwd=parts.directory, env=ASCII)
     assert parts.output.read_bytes() == expected
 
 
@@ -252,5 +252,5 @@ def test_a_missing_file_whose_name_the_locale_cannot_encode(parts, program):
     flags = [f'--output={parts.output}', f'--config={parts.config}', '--id=@é.sha256']
     if program == 'join_layers':
         flags[1] = f'--layer={FIXTURES / "docker-20.10.tar"}'
-    line = fails(*flags, program=program, cwd=parts.folder, env=ASCII)
+    line = fails(*flags, program=program, cwd=parts.directory, env=ASCII)
     assert line.endswith(': No such file or directory: check the path, its permissions and limits')

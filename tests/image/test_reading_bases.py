@@ -82,15 +82,15 @@ def test_zstd(tmp_path):
             utils.GetTarFile(str(path), 'a')
 
 
-# The name, kind and target of a link, and whether it leads to folder/file.
+# The name, kind and target of a link, and whether it leads to directory/file.
 LINKS = [
-    ('folder/soft', LINK, 'file', True),
-    ('other/soft', LINK, '../folder/file', True),
-    ('absolute', LINK, '/folder/file', True),
-    ('hard', HARD, 'folder/file', True),
-    ('other/hard', HARD, 'folder/file', True),
-    ('folder/hard', HARD, 'folder/file', True),
-    ('folder/hard', HARD, 'file', False),
+    ('directory/soft', LINK, 'file', True),
+    ('other/soft', LINK, '../directory/file', True),
+    ('absolute', LINK, '/directory/file', True),
+    ('hard', HARD, 'directory/file', True),
+    ('other/hard', HARD, 'directory/file', True),
+    ('directory/hard', HARD, 'directory/file', True),
+    ('directory/hard', HARD, 'file', False),
     ('soft', LINK, 'file', False),
     ('dangling', LINK, 'nothing', False),
     ('self', LINK, 'self', False),
@@ -100,9 +100,9 @@ LINKS = [
 
 @pytest.mark.parametrize(('name', 'kind', 'target', 'leads'), LINKS)
 def test_a_link(tmp_path, name, kind, target, leads):
-    """The target of a symbolic link is relative to its folder, that of a hard link is not."""
+    """The target of a symbolic link is relative to its directory, that of a hard link is not."""
     link = member(name, kind=kind, link=target)
-    path = str(write_tar(tmp_path / 'x.tar', member('folder/file', b'1'), link))
+    path = str(write_tar(tmp_path / 'x.tar', member('directory/file', b'1'), link))
     if leads:
         assert utils.GetTarFile(path, name) == b'1'
     else:
@@ -111,8 +111,8 @@ def test_a_link(tmp_path, name, kind, target, leads):
 
 
 def test_links_in_a_row(tmp_path):
-    first = member('a', kind=LINK, link='folder/b')
-    second = member('folder/b', kind=LINK, link='../c')
+    first = member('a', kind=LINK, link='directory/b')
+    second = member('directory/b', kind=LINK, link='../c')
     path = str(write_tar(tmp_path / 'x.tar', first, second, member('c', b'1')))
     assert utils.GetTarFile(path, 'a') == b'1'
 
@@ -143,7 +143,7 @@ def test_no_file_has_no_manifest(path):
 
 
 def test_no_manifest(tmp_path):
-    other = make_tar(tmp_path / 'x.tar', {'a': b'', 'folder/manifest.json': b'[{}]'})
+    other = make_tar(tmp_path / 'x.tar', {'a': b'', 'directory/manifest.json': b'[{}]'})
     for path in other, DATA / 'bases' / BEFORE_1_10:
         assert utils.GetManifestFromTar(str(path)) == []
         assert utils.GetLatestManifestFromTar(str(path)) is None
@@ -166,7 +166,7 @@ def test_manifest_of_each_base(base):
     assert utils.GetLatestManifestFromTar(path) == expected[-1]
 
 
-@pytest.mark.parametrize('target', ['m', 'folder/m'])
+@pytest.mark.parametrize('target', ['m', 'directory/m'])
 @pytest.mark.parametrize('kind', [LINK, HARD])
 def test_manifest_behind_a_link(tmp_path, kind, target):
     lower = BaseImage(['l'])
@@ -234,18 +234,18 @@ def test_base_alone_makes_a_partial_image(tmp_path):
     assert manifest(image.output)['Layers'][:2] == below
 
 
-def partial_image(folder):
+def partial_image(directory):
     """Writes an archive of an image that lacks the layers of its base."""
-    image = on_fixture(folder, 'podman-4.3.tar')
+    image = on_fixture(directory, 'podman-4.3.tar')
     build(*image.without('legacy_base'))
-    return image.output.rename(folder / 'partial.tar')
+    return image.output.rename(directory / 'partial.tar')
 
 
 # Another path of the file partial.tar.
 SAME_FILE = {
     'the same path': lambda path: path,
     'with ./': lambda path: f'{path.parent}/./{path.name}',
-    'through a folder': lambda path: f'{path.parent}/../{path.parent.name}/{path.name}',
+    'through a directory': lambda path: f'{path.parent}/../{path.parent.name}/{path.name}',
     'a symbolic link': lambda path: linked(path).symlink_to(path),
     'a hard link': lambda path: linked(path).hardlink_to(path),
 }
@@ -312,7 +312,7 @@ def test_how_an_archive_may_end(tmp_path, zero_blocks):
 
 def test_a_global_header_holds_for_all_that_follow(parts):
     header = pax(b'uid=7', b'comment=c', kind=GLOBAL)
-    base = write_tar(parts.folder / 'base.tar', header, *map(member, 'abc'))
+    base = write_tar(parts.directory / 'base.tar', header, *map(member, 'abc'))
     build(*parts.flags, f'--legacy_base={base}')
     assert [(m.name, m.uid) for m, _ in members(parts.output)][3:-1] == [
         ('a', 7),
@@ -332,13 +332,13 @@ GNU_TAR_SPARSE = {
 @pytest.mark.parametrize('version', GNU_TAR_SPARSE)
 def test_sparse_members_are_written_out(parts, version):
     require('tar')
-    sparse = parts.folder / 'sparse'
+    sparse = parts.directory / 'sparse'
     with sparse.open('wb') as f:
         f.seek(300000)
         f.write(b'island' * 1000)
         f.truncate(1000000)
-    base = parts.folder / 'base.tar'
-    files = ['-cf', base, '-C', parts.folder, 'sparse', 'config.json']
+    base = parts.directory / 'base.tar'
+    files = ['-cf', base, '-C', parts.directory, 'sparse', 'config.json']
     subprocess.run(['tar', '-S', *GNU_TAR_SPARSE[version], *files], check=True)
     assert base.stat().st_size < 100000
     build(*parts.flags, f'--legacy_base={base}')
@@ -349,7 +349,7 @@ def test_sparse_members_are_written_out(parts, version):
 @pytest.mark.slow
 def test_10000_members(parts):
     files = {f'{n % 100}/{n}': b'%d' % n for n in range(10000)}
-    base = make_tar(parts.folder / 'base.tar', files)
+    base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
     found = {m.name: data for m, data in members(parts.output) if m.isreg()}
     assert {name: found[name] for name in files} == files

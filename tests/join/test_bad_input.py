@@ -154,9 +154,9 @@ def test_a_missing_archive(tmp_path):
 
 
 def test_a_directory_and_a_pipe(tmp_path):
-    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'directory').mkdir()
     os.mkfifo(tmp_path / 'pipe')
-    assert f"'{tmp_path}/folder': Is a directory" in refuses(tmp_path, tmp_path / 'folder')
+    assert f"'{tmp_path}/directory': Is a directory" in refuses(tmp_path, tmp_path / 'directory')
     assert f"'{tmp_path}/pipe': Not a regular file" in refuses(tmp_path, tmp_path / 'pipe')
 
 
@@ -187,7 +187,7 @@ def test_the_output_is_an_archive_that_is_joined(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_the_folder_of_the_output_is_missing(tmp_path):
+def test_the_directory_of_the_output_is_missing(tmp_path):
     """Which is said before an archive is opened."""
     output = tmp_path / 'missing' / 'out.tar'
     line = fails(f'--output={output}', f'--layer={tmp_path}/none.tar', **PROGRAM)

@@ -33,8 +33,8 @@ def test_the_same_image_of_five_programs(tmp_path):
     for name in SAME_IMAGE:
         everything.update(names(FIXTURES / name))
     left_out = {'index.json', 'oci-layout'}
-    folders = {os.path.dirname(name) for name in everything if '/' in name}
-    assert set(names(joined)) == everything - left_out | folders
+    directories = {os.path.dirname(name) for name in everything if '/' in name}
+    assert set(names(joined)) == everything - left_out | directories
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(SAME_IMAGE[:3])))
@@ -137,7 +137,7 @@ def test_a_chain_of_three(tmp_path):
 BY_DIGEST = [
     (f'blobs/sha256/{HEX}', f'{HEX}.tar.gz', True),
     (f'{HEX}.tar', f'blobs/sha256/{HEX}', True),
-    (f'folder/{HEX}.tar', f'{HEX}.tgz', True),
+    (f'directory/{HEX}.tar', f'{HEX}.tgz', True),
     (f'{HEX}/layer.tar', f'blobs/sha256/{HEX}', False),
     (f'blobs/sha256/{HEX}', f'blobs/sha256/{"d" * 64}', False),
     (f'{HEX[1:]}.tar', f'blobs/sha256/{HEX[1:]}', False),

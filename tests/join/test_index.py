@@ -172,16 +172,16 @@ def test_an_index_that_leads_to_nothing_itself(tmp_path):
     assert entries_of(joined) == [{**layout.entry, 'RepoTags': ['app:1']}]
 
 
-def has_no_index(folder, *archives):
+def has_no_index(directory, *archives):
     """Checks that a join has no index, and that it is whole all the same."""
-    joined = join(folder, *archives, warnings=True)
+    joined = join(directory, *archives, warnings=True)
     found = set(names(joined))
     assert not {'index.json', 'oci-layout'} & found
     for entry in entries_of(joined):
         assert {entry['Config'], *entry['Layers']} <= found
 
 
-def elsewhere(folder, name, layer_name, config_name=None, pack=bytes):
+def elsewhere(directory, name, layer_name, config_name=None, pack=bytes):
     """Writes a base whose index leads to nothing, and whose one layer has another name."""
     image = image_of(name)
     layer = image.layers[name]
@@ -194,20 +194,20 @@ def elsewhere(folder, name, layer_name, config_name=None, pack=bytes):
         'oci-layout': b'{"imageLayoutVersion": "1.0.0"}',
         'manifest.json': json.dumps([entry]).encode(),
     }
-    return write_tar(folder / 'base.tar', *(member(n, data) for n, data in files.items()))
+    return write_tar(directory / 'base.tar', *(member(n, data) for n, data in files.items()))
 
 
 def test_a_layer_under_another_name(tmp_path):
     image = Layout('x', 'y', tag='app:1')
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
 def test_a_layer_that_is_compressed_otherwise(tmp_path):
     """Its digest is another one, its diff ID the same."""
     image = Layout('x', 'y', tag='app:1', pack=gzip.compress)
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
 def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
@@ -216,10 +216,10 @@ def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
     path = image.write(tmp_path / 'image.tar', without=[lower])
     more = {
         'c.json': b'{}',
-        f'folder/{posixpath.basename(lower)}.tar': image.blobs[lower],
+        f'directory/{posixpath.basename(lower)}.tar': image.blobs[lower],
         'index.json': b'{"manifests": []}',
         'manifest.json': json.dumps(
-            [{'Config': 'c.json', 'Layers': [f'folder/{posixpath.basename(lower)}.tar']}]
+            [{'Config': 'c.json', 'Layers': [f'directory/{posixpath.basename(lower)}.tar']}]
         ).encode(),
     }
     base = write_tar(tmp_path / 'base.tar', *(member(name, data) for name, data in more.items()))
@@ -242,7 +242,7 @@ def test_a_blob_behind_an_index(tmp_path):
     path = image.write(
         tmp_path / 'image.tar', without=without, more={blob(data): data}, index=index
     )
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'folder/layer.tar'), path)
+    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
 # --verify.

@@ -34,23 +34,25 @@ def test_order_of_the_archives(tmp_path, two):
 
 def test_members_are_merged_as_of_a_base(tmp_path):
     more = [
-        member('./folder/', kind=DIR, mode=0o700),
-        member('./folder/file', b'data', mode=0o4755, uid=7, mtime=123456789),
-        member('folder/hard', kind=HARD, link='./folder/file'),
-        member('folder/soft', kind=LINK, link='../a'),
+        member('./directory/', kind=DIR, mode=0o700),
+        member('./directory/file', b'data', mode=0o4755, uid=7, mtime=123456789),
+        member('directory/hard', kind=HARD, link='./directory/file'),
+        member('directory/soft', kind=LINK, link='../a'),
         *(member(name, b'old') for name in ('top', 'oci-layout')),
         member('desktop', b'kept'),
     ]
     joined = join(tmp_path, write_base(tmp_path / 'one.tar', image_of('a'), more=more))
     found = {m.name: m for m, _ in members(joined)}
-    assert list(found)[2:] == ['folder', 'folder/file', 'folder/hard', 'folder/soft'] + [
-        'desktop',
-        'manifest.json',
-    ]
-    file = found['folder/file']
+    assert list(found)[2:] == [
+        'directory',
+        'directory/file',
+        'directory/hard',
+        'directory/soft',
+    ] + ['desktop', 'manifest.json']
+    file = found['directory/file']
     assert (file.mode, file.uid, file.mtime) == (0o4755, 7, 0)
-    assert found['folder/hard'].linkname == 'folder/file'
-    assert found['folder'].mode == 0o700
+    assert found['directory/hard'].linkname == 'directory/file'
+    assert found['directory'].mode == 0o700
 
 
 def test_names_in_the_manifest_are_those_of_the_members(tmp_path):
@@ -69,7 +71,7 @@ def test_what_else_an_entry_says_stays(tmp_path):
 # Members of one name. Each pair is one as another archive has it, and how it stays.
 EQUAL = {
     'files': ([member('f', b'data')], [member('f', b'data', mode=0o600)]),
-    'folders': ([member('d', kind=DIR, mode=0o755)], [member('d', kind=DIR, mode=0o700)]),
+    'directories': ([member('d', kind=DIR, mode=0o755)], [member('d', kind=DIR, mode=0o700)]),
     'soft links': ([member('l', kind=LINK, link='x')], [member('l', kind=LINK, link='x')]),
     'a link and what it leads to': (
         [member('d/f', b'data'), member('d/e', b'data')],

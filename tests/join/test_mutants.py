@@ -123,16 +123,16 @@ def check_whole(path):
 class Target:
     """Three archives to join, of which the second is the hostile one."""
 
-    def __init__(self, folder, base, time_limit):
-        self.folder = folder
-        self.hostile = folder / 'hostile.tar'
+    def __init__(self, directory, base, time_limit):
+        self.directory = directory
+        self.hostile = directory / 'hostile.tar'
         self.hostile.touch()
         more = [member('x', kind=LINK, link='z')]
-        image = write_base(folder / 'image.tar', image_of('z', tag='own:1'), more=more)
+        image = write_base(directory / 'image.tar', image_of('z', tag='own:1'), more=more)
         self.archives = [image, self.hostile, FIXTURES / base]
-        self.output = folder / 'out.tar'
+        self.output = directory / 'out.tar'
         self.time_limit = time_limit
-        self.files = sorted(os.listdir(folder))
+        self.files = sorted(os.listdir(directory))
 
     def attempt(self, data, chance):
         """Joins in this process; returns whether there is an output."""
@@ -145,7 +145,7 @@ class Target:
             join_layers.create_image(str(self.output), archives)
         except (OSError, ValueError, archive.TarFileWriter.Error) as error:
             assert any(path in str(error) for path in archives)
-            assert sorted(os.listdir(self.folder)) == self.files
+            assert sorted(os.listdir(self.directory)) == self.files
             return False
         finally:
             self.time_limit(0)
@@ -156,7 +156,7 @@ class Target:
         """Runs the program; returns its errors, none where it wrote a whole archive."""
         self.output.unlink(missing_ok=True)
         self.hostile.write_bytes(data)
-        command = flags_for(self.folder, self.archives, *flags)
+        command = flags_for(self.directory, self.archives, *flags)
         done, peak, _ = measure(*command, timeout=SECONDS, **PROGRAM)
         assert peak < MEMORY
         _, errors = messages(done.stderr, 'join_layers')
@@ -166,7 +166,7 @@ class Target:
             return []
         assert done.returncode == 1
         assert errors
-        assert sorted(os.listdir(self.folder)) == self.files
+        assert sorted(os.listdir(self.directory)) == self.files
         return errors
 
 

@@ -17,10 +17,10 @@ V1_ID = 'c' * 64
 # Tags.
 
 
-def two_tags(folder, one, other):
+def two_tags(directory, one, other):
     return (
-        write_base(folder / 'one.tar', image_of('a', tag=one)),
-        write_base(folder / 'other.tar', image_of('b', tag=other)),
+        write_base(directory / 'one.tar', image_of('a', tag=one)),
+        write_base(directory / 'other.tar', image_of('b', tag=other)),
     )
 
 

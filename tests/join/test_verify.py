@@ -44,19 +44,19 @@ def test_a_layer_behind_a_link(tmp_path, kind, target, flags):
     more = [member('y/layer.tar', kind=kind, link=target)]
     path = write_base(tmp_path / 'one.tar', image, entries=[entry], more=more)
     text = "layer 'y/layer.tar' is a link that Skopeo does not follow: save the image again"
-    told = [f"'{path}': '{image.entry['Config']}': {text}"] if kind == HARD else []
+    found = [f"'{path}': '{image.entry['Config']}': {text}"] if kind == HARD else []
     done = run_program('join_layers', *flags_for(tmp_path, [path], *flags))
-    assert messages(done.stderr, 'join_layers') == (told, [])
+    assert messages(done.stderr, 'join_layers') == (found, [])
 
 
-def with_config(folder, change, reads=False):
+def with_config(directory, change, reads=False):
     """Returns the path of an image whose configuration is changed, and its label."""
     image = image_of('x', 'y')
     config = change(configuration(image.diff_ids))
     data = config if isinstance(config, bytes) else json.dumps(config).encode()
     image.config_name = f'{sha256(data)}.json'
     more = [member(image.config_name, data)]
-    path = write_base(folder / 'one.tar', image, without=[image.config_name], more=more)
+    path = write_base(directory / 'one.tar', image, without=[image.config_name], more=more)
     return path, f"'{path}': '{image.config_name}'"
 
 

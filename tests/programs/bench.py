@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints what assembling and joining images costs, as ratios to other programs in the same run.
 
-Usage: bench.py, in a folder that TMPDIR may name, with 25 GiB of room. Each figure is the
+Usage: bench.py, in a directory that TMPDIR may name, with 25 GiB of room. Each figure is the
 median of runs that alternate with the runs that it is compared to. As root, it also measures on
 XFS and Btrfs, in loop mounts, where mkfs.xfs and mkfs.btrfs are.
 """
@@ -88,17 +88,17 @@ def have_at_hand(paths):
     sh('cat', *paths)
 
 
-def measure(folder, commands, runs=RUNS, settles=True, at_hand=()):
-    """Runs commands in turn, each of which writes to the folder `out`; returns the runs of each.
+def measure(directory, commands, runs=RUNS, settles=True, at_hand=()):
+    """Runs commands in turn, each of which writes to the directory `out`; returns the runs of each.
 
     Args:
-        folder: where `out` is made.
+        directory: where `out` is made.
         commands: the commands.
         runs: how often each is run, after a run that warms up and shows that it says nothing.
         settles: whether what was written before is on the disk when the next one begins.
         at_hand: files that are at hand before each run, and memory with them.
     """
-    out = folder / 'out'
+    out = directory / 'out'
     results = [[] for _ in commands]
     for number in range(runs + 1):
         for command, result in zip(commands, results, strict=True):
@@ -147,7 +147,7 @@ def head(*cells):
     row(*['---'] * len(cells))
 
 
-def compare(title, folder, tool, others, at_hand=()):
+def compare(title, directory, tool, others, at_hand=()):
     """Prints a row; returns the runs of the tool and of the first of the others.
 
     The tool takes turns with each of the others alone: after a slow one, a virtual machine
@@ -158,7 +158,7 @@ def compare(title, folder, tool, others, at_hand=()):
     runs = RUNS
     for name, command in others.items():
         if shutil.which(command[0]):
-            pairs.append(measure(folder, [tool, command], runs, at_hand=at_hand))
+            pairs.append(measure(directory, [tool, command], runs, at_hand=at_hand))
             runs = 3
             cells[name] = f'{ratio(*pairs[-1]):.2f}'
     tool_runs = pairs[0][0]
@@ -190,11 +190,11 @@ def skopeo(archive, output):
     return ['skopeo', 'copy', '--quiet', source, f'docker-archive:{output}:bench/copy:1']
 
 
-def start_up(folder, targets):
+def start_up(directory, targets):
     """Returns the seconds of start-up of each program, which does next to nothing."""
-    out = folder / 'out'
-    layer = make_layer(folder / 'small', 0)
-    image = Image(folder, 'small', [layer])
+    out = directory / 'out'
+    layer = make_layer(directory / 'small', 0)
+    image = Image(directory, 'small', [layer])
     archive = image.save()
     commands = {
         'create_image': image.build(out / 'image.tar'),
@@ -204,12 +204,12 @@ def start_up(folder, targets):
     files = {**make_dist.read_project(), **make_dist.read_absl()}
     applications = []
     for name, (python, _, *arguments) in commands.items():
-        application = folder / name
+        application = directory / name
         application.write_bytes(make_dist.make_application(name, files))
         applications.append([python, application, *arguments])
     imports = [sys.executable, '-c', 'from absl import app, flags']
     all_commands = [imports, *commands.values(), *applications]
-    importing, *results = measure(folder, all_commands, runs=30, settles=False)
+    importing, *results = measure(directory, all_commands, runs=30, settles=False)
     from_checkout = dict(zip(commands, results[: len(commands)], strict=True))
     from_dist = dict(zip(commands, results[len(commands) :], strict=True))
     for name, target in zip(commands, (1.2, 1.3, 1.3), strict=True):
@@ -222,90 +222,90 @@ def start_up(folder, targets):
     return {name: seconds(runs) for name, runs in from_checkout.items()}
 
 
-def layers(folder, targets, start_ups):
+def layers(directory, targets, start_ups):
     """Images of layers; returns an image of 1 GiB."""
-    out = folder / 'out'
-    parts = folder / 'layers'
+    out = directory / 'out'
+    parts = directory / 'layers'
     parts.mkdir()
     many = [make_layer(parts / f'{number}', 10) for number in range(100)]
     others = {
         'cp': ['cp', '-r', parts, out / 'copy'],
-        'GNU tar': ['tar', '-C', folder, '-cf', out / 'copy', 'layers'],
+        'GNU tar': ['tar', '-C', directory, '-cf', out / 'copy', 'layers'],
     }
-    tool = Image(folder, 'many', many).build(out / 'image.tar')
-    compare('100 layers of 10 MiB', folder, tool, others)
+    tool = Image(directory, 'many', many).build(out / 'image.tar')
+    compare('100 layers of 10 MiB', directory, tool, others)
     shutil.rmtree(parts)
     for size in 64, 1024:
-        layer = make_layer(folder / f'layer{size}', size)
-        image = Image(folder, f'image{size}', [layer])
+        layer = make_layer(directory / f'layer{size}', size)
+        image = Image(directory, f'image{size}', [layer])
         tool = image.build(out / 'image.tar')
         others = {
             'cp': ['cp', layer.path, out / 'copy'],
-            'GNU tar': ['tar', '-C', folder, '-cf', out / 'copy', layer.path.name],
+            'GNU tar': ['tar', '-C', directory, '-cf', out / 'copy', layer.path.name],
         }
-        runs, copying = compare(f'1 layer of {size} MiB', folder, tool, others)
+        runs, copying = compare(f'1 layer of {size} MiB', directory, tool, others)
     figure = ratio(runs, copying, start_ups['create_image'])
     targets.add('1 GiB beyond start-up / cp', figure, 1.15, runs)
-    with_oci, without = measure(folder, [[*tool, '--oci'], tool], runs=11)
+    with_oci, without = measure(directory, [[*tool, '--oci'], tool], runs=11)
     figure = ratio(with_oci, without)
     targets.add('1 GiB with --oci / without', figure, 1.02, with_oci)
     return image
 
 
-def bases(folder, targets, below):
+def bases(directory, targets, below):
     """Images on a base of 1 GiB."""
-    out = folder / 'out'
+    out = directory / 'out'
     base = below.save()
-    small = make_layer(folder / 'small', 0)
-    on_base = Image(folder, 'on_base', [small], base)
+    small = make_layer(directory / 'small', 0)
+    on_base = Image(directory, 'on_base', [small], base)
     others = {
         'cp': ['cp', base, out / 'copy'],
         'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{base}'],
         'Skopeo': skopeo(base, out / 'copy'),
     }
-    compare('a base of 1024 MiB', folder, on_base.build(out / 'image.tar'), others)
-    layer = make_layer(folder / 'second', 1024)
-    image = Image(folder, 'second', [layer], base)
+    compare('a base of 1024 MiB', directory, on_base.build(out / 'image.tar'), others)
+    layer = make_layer(directory / 'second', 1024)
+    image = Image(directory, 'second', [layer], base)
     unwritten = image.build(os.devnull)
     digesting = ['sha256sum', below.layers[0].path, layer.path]
-    verified, plain, digested = measure(folder, [[*unwritten, '--verify'], unwritten, digesting])
+    verified, plain, digested = measure(directory, [[*unwritten, '--verify'], unwritten, digesting])
     figure = added_ratio(verified, plain, digested)
     title = 'what --verify adds for 1 GiB on 1 GiB / sha256sum of both'
     targets.add(title, figure, 1, verified)
     layer.path.unlink()
-    small_base = Image(folder, 'small_base', [small]).save()
+    small_base = Image(directory, 'small_base', [small]).save()
     configure = program('create_image_config', f'--output={out}/config.json')
     commands = [[*configure, f'--base={path}'] for path in (base, small_base)]
-    large, little = measure(folder, commands, runs=30, settles=False)
+    large, little = measure(directory, commands, runs=30, settles=False)
     title = 'create_image_config on 1 GiB / on a small base'
     targets.add(title, ratio(large, little), 1, large)
 
 
-def members(folder):
+def members(directory):
     """Bases of many members."""
-    out = folder / 'out'
-    layer = make_layer(folder / 'small', 0)
+    out = directory / 'out'
+    layer = make_layer(directory / 'small', 0)
     for count in 1000, 10000:
-        base = Image(folder, f'members{count}', [layer]).save()
+        base = Image(directory, f'members{count}', [layer]).save()
         bench_images.add_members(base, count)
-        tool = Image(folder, 'on_members', [layer], base).build(out / 'image.tar')
+        tool = Image(directory, 'on_members', [layer], base).build(out / 'image.tar')
         others = {'bsdtar': ['bsdtar', '-cf', out / 'copy', f'@{base}']}
-        compare(f'a base of {count} members', folder, tool, others)
+        compare(f'a base of {count} members', directory, tool, others)
 
 
-def compressed_base(folder, targets):
+def compressed_base(directory, targets):
     """An image on a base in gzip."""
     blocks = bench_images.compressible_blocks
-    layer = make_layer(folder / 'compressible', 512, blocks)
-    base = Image(folder, 'plain', [layer]).save()
+    layer = make_layer(directory / 'compressible', 512, blocks)
+    base = Image(directory, 'plain', [layer]).save()
     sh('gzip', '-1', base)
     layer.path.unlink()
     compressed = base.with_name(f'{base.name}.gz')
-    small = make_layer(folder / 'small', 0)
-    tool = Image(folder, 'on_gzip', [small], compressed).build(folder / 'out' / 'image.tar')
+    small = make_layer(directory / 'small', 0)
+    tool = Image(directory, 'on_gzip', [small], compressed).build(directory / 'out' / 'image.tar')
     inflate = [sys.executable, '-c', INFLATE, compressed]
     commands = [tool, [*tool, '--verify'], inflate, ['gzip', '-dc', compressed]]
-    plain, verified, by_zlib, by_gzip = measure(folder, commands, runs=3)
+    plain, verified, by_zlib, by_gzip = measure(directory, commands, runs=3)
     title = 'a gzip base of 512 MiB'
     for more, runs in ('', plain), (', --verify', verified):
         targets.add(f'{title}{more} / inflating it by zlib', ratio(runs, by_zlib), '', runs)
@@ -313,15 +313,15 @@ def compressed_base(folder, targets):
     compressed.unlink()
 
 
-def joins(folder, targets, start_ups):
+def joins(directory, targets, start_ups):
     """Archives that are joined."""
-    out = folder / 'out'
+    out = directory / 'out'
     archives = []
     for number in range(4):
-        layer = make_layer(folder / f'joined{number}', 1024)
-        archives.append(Image(folder, f'image_{number}', [layer]).save())
+        layer = make_layer(directory / f'joined{number}', 1024)
+        archives.append(Image(directory, f'image_{number}', [layer]).save())
         layer.path.unlink()
-    whole = folder / 'joined.tar'
+    whole = directory / 'joined.tar'
     sh(*join(whole, archives))
     others = {
         'cp': ['cp', whole, out / 'copy'],
@@ -329,19 +329,19 @@ def joins(folder, targets, start_ups):
     }
     tool = join(out / 'all.tar', archives)
     title = '4 archives of 1024 MiB, joined'
-    runs, copying = compare(title, folder, tool, others, at_hand=[whole, *archives])
+    runs, copying = compare(title, directory, tool, others, at_hand=[whole, *archives])
     figure = ratio(runs, copying, start_ups['join_layers'])
     targets.add('a join of 4 GiB beyond start-up / cp', figure, 1.15, runs)
     for path in whole, *archives[1:]:
         path.unlink()
-    small = make_layer(folder / 'small', 0)
-    above = Image(folder, 'above', [small], archives[0]).save()
-    other = Image(folder, 'other', [small]).save()
+    small = make_layer(directory / 'small', 0)
+    above = Image(directory, 'above', [small], archives[0]).save()
+    other = Image(directory, 'other', [small]).save()
     shared = join(out / 'all.tar', [archives[0], above])
     alone = join(out / 'all.tar', [archives[0], other])
     reading = ['cat', archives[0], above]
     commands = [shared, alone, reading]
-    compared, copied, read = measure(folder, commands, at_hand=[archives[0], above, other])
+    compared, copied, read = measure(directory, commands, at_hand=[archives[0], above, other])
     figure = added_ratio(compared, copied, read)
     title = 'what comparing a shared layer of 1 GiB adds / reading both'
     targets.add(title, figure, '', compared)
@@ -350,9 +350,9 @@ def joins(folder, targets, start_ups):
 
 
 @contextlib.contextmanager
-def mounted(folder, kind):
+def mounted(directory, kind):
     """Mounts an empty file system of 16 GiB."""
-    image, mount = folder / 'image', folder / 'mount'
+    image, mount = directory / 'image', directory / 'mount'
     with image.open('wb') as f:
         f.truncate(16 << 30)
     mount.mkdir()
@@ -366,25 +366,25 @@ def mounted(folder, kind):
         image.unlink()
 
 
-def new_disk(folder, command):
+def new_disk(directory, command):
     """Returns by how many KiB a command has the file system grow."""
-    (folder / 'out').mkdir()
-    sh('sync', '-f', folder)
-    before = os.statvfs(folder)
+    (directory / 'out').mkdir()
+    sh('sync', '-f', directory)
+    before = os.statvfs(directory)
     sh(*command)
-    sh('sync', '-f', folder)
-    after = os.statvfs(folder)
-    shutil.rmtree(folder / 'out')
+    sh('sync', '-f', directory)
+    after = os.statvfs(directory)
+    shutil.rmtree(directory / 'out')
     return (before.f_bfree - after.f_bfree) * before.f_frsize // 1024
 
 
-def sharing(folder, name, targets):
+def sharing(directory, name, targets):
     """Prints the rows for a file system that shares blocks, with new disk in place of cp."""
-    out = folder / 'out'
-    small = Image(folder, 'small', [make_layer(folder / 'layer64', 64)])
-    large = Image(folder, 'large', [make_layer(folder / 'layer4096', 4096)])
+    out = directory / 'out'
+    small = Image(directory, 'small', [make_layer(directory / 'layer64', 64)])
+    large = Image(directory, 'large', [make_layer(directory / 'layer4096', 4096)])
     base = large.save()
-    on_base = Image(folder, 'on_base', small.layers, base)
+    on_base = Image(directory, 'on_base', small.layers, base)
     commands = {
         '1 layer of 64 MiB': small.build(out / 'image.tar'),
         '1 layer of 4096 MiB': large.build(out / 'image.tar'),
@@ -393,11 +393,11 @@ def sharing(folder, name, targets):
         'a base of 4096 MiB, --oci': on_base.build(out / 'image.tar', '--oci'),
         'archives of 64 and 4096 MiB, joined': join(out / 'all.tar', [small.save(), base]),
     }
-    results = dict(zip(commands, measure(folder, list(commands.values())), strict=True))
+    results = dict(zip(commands, measure(directory, list(commands.values())), strict=True))
     grown = []
     for title, command in commands.items():
         runs = results[title]
-        grown.append(new_disk(folder, command))
+        grown.append(new_disk(directory, command))
         row(title, f'{seconds(runs):.3f} s', f'{grown[-1]} KiB', f'{memory(runs):.0f} MiB')
     one, other = results['1 layer of 4096 MiB'], results['1 layer of 64 MiB']
     targets.add(f'{name}: 4 GiB / 64 MiB', ratio(one, other), 1.2, one)
@@ -408,20 +408,20 @@ def main():
     os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # start-up is that of compiled modules
     targets = Targets()
     with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        start_ups = start_up(folder, targets)
+        directory = pathlib.Path(name)
+        start_ups = start_up(directory, targets)
         print('On the ordinary file system: seconds, and times those of other programs\n')
         head('', 'seconds', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
-        image = layers(folder, targets, start_ups)
-        bases(folder, targets, image)
-        members(folder)
-        joins(folder, targets, start_ups)
-        compressed_base(folder, targets)
+        image = layers(directory, targets, start_ups)
+        bases(directory, targets, image)
+        members(directory)
+        joins(directory, targets, start_ups)
+        compressed_base(directory, targets)
         for kind, title in FILE_SYSTEMS.items():
             print(f'\nOn {title}\n')
             if os.geteuid() == 0 and shutil.which(f'mkfs.{kind}'):
                 head('', 'seconds', 'new disk', 'peak memory')
-                with mounted(folder, kind) as mount:
+                with mounted(directory, kind) as mount:
                     sharing(mount, title, targets)
             else:
                 print(f'not measured: it takes root and mkfs.{kind}')

@@ -82,18 +82,18 @@ class Image:
         flags: those of create_image that name its parts.
     """
 
-    def __init__(self, folder, name, layers, base=None):
+    def __init__(self, directory, name, layers, base=None):
         """Writes its configuration.
 
         Args:
-            folder: where.
+            directory: where.
             name: the name of the image and of its files.
             layers: the layers that it adds.
             base: the path of the archive to build on.
         """
         self.layers = layers
-        self._archive = folder / f'{name}.tar'
-        config = folder / f'{name}.json'
+        self._archive = directory / f'{name}.tar'
+        config = directory / f'{name}.json'
         parts = [f'--layer={layer.diff_id}={layer.path}' for layer in layers]
         base_flags = []
         if base is not None:
@@ -115,7 +115,7 @@ class Image:
 
 
 def add_members(archive, count):
-    """Adds empty files to an archive, in a hundred folders."""
+    """Adds empty files to an archive, in a hundred directories."""
     with tarfile.open(archive, 'a') as tar:
         for number in range(count):
             tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))

@@ -59,10 +59,10 @@ def test_a_layer_that_is_cut_off(tmp_path):
     assert not (tmp_path / 'digest').exists()
 
 
-def write_sha256(folder, content):
-    (folder / 'file').write_bytes(content)
+def write_sha256(directory, content):
+    (directory / 'file').write_bytes(content)
     return subprocess.run(
-        [sys.executable, ROOT / 'tools' / 'sha256.py', folder / 'file', folder / 'digest'],
+        [sys.executable, ROOT / 'tools' / 'sha256.py', directory / 'file', directory / 'digest'],
         env={**os.environ, 'PYTHONPATH': str(ROOT)},
         capture_output=True,
         check=False,

@@ -15,12 +15,12 @@ FIXED_DIGEST = 'ea425f52da9993daf2f14254fac9d90ac09c65a9393e6c4bce73347a9fa3c283
 TAGS = ['example/fixed:1.0', 'example/täg:1.0']
 
 
-def build_fixed(folder, *flags, **options):
+def build_fixed(directory, *flags, **options):
     """Builds an archive of fixed parts, which are bytes, if no sound image; returns its path."""
-    (folder / 'config.json').write_bytes(b'{"fixed": true}\n')
-    (folder / 'small.tar').write_bytes(b'small layer')
-    (folder / 'large.tar').write_bytes(bytes(range(256)) * 300)
-    (folder / 'small.sha256').write_text(f'{"1" * 64}  small.tar\n')
+    (directory / 'config.json').write_bytes(b'{"fixed": true}\n')
+    (directory / 'small.tar').write_bytes(b'small layer')
+    (directory / 'large.tar').write_bytes(bytes(range(256)) * 300)
+    (directory / 'small.sha256').write_text(f'{"1" * 64}  small.tar\n')
     build(
         '--output=image.tar',
         f'--id={"a" * 64}',
@@ -32,9 +32,9 @@ def build_fixed(folder, *flags, **options):
         '--name=1.0',
         *flags,
         warnings=True,
-        **{'cwd': folder, **options},
+        **{'cwd': directory, **options},
     )
-    return folder / 'image.tar'
+    return directory / 'image.tar'
 
 
 def digest(path):
@@ -65,15 +65,15 @@ def test_in_another_environment(tmp_path, variables):
     assert digest(build_fixed(tmp_path, env=environment(**variables))) == FIXED_DIGEST
 
 
-def test_in_another_folder_with_other_modes_and_times(tmp_path):
-    folder = tmp_path / 'another folder'
-    folder.mkdir()
-    build_fixed(folder)
-    for path in folder.iterdir():
+def test_in_another_directory_with_other_modes_and_times(tmp_path):
+    directory = tmp_path / 'another directory'
+    directory.mkdir()
+    build_fixed(directory)
+    for path in directory.iterdir():
         os.utime(path, (1, 1))
         path.chmod(0o755)
-    (folder / 'image.tar').unlink()
-    assert digest(build_fixed(folder)) == FIXED_DIGEST
+    (directory / 'image.tar').unlink()
+    assert digest(build_fixed(directory)) == FIXED_DIGEST
 
 
 def test_on_standard_output(tmp_path):

@@ -54,24 +54,24 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 PACKAGES = str(importlib.metadata.distribution('absl-py').locate_file(''))
 
 
-def make_dist(folder, python=sys.executable, umask=0o022, **variables):
-    """Makes the programs in a copy of the project; returns the folder that has them."""
-    copy_project(folder)
+def make_dist(directory, python=sys.executable, umask=0o022, **variables):
+    """Makes the programs in a copy of the project; returns the directory that has them."""
+    copy_project(directory)
     subprocess.run(
-        [python, folder / 'tools' / 'make_dist.py'],
+        [python, directory / 'tools' / 'make_dist.py'],
         env={**os.environ, 'PYTHONPATH': PACKAGES, **variables},
         umask=umask,
         stderr=subprocess.PIPE,
         text=True,
         check=True,
     )
-    return folder / 'dist'
+    return directory / 'dist'
 
 
-def make_bare_python(folder, python=sys.executable):
-    """Makes an environment without packages in a folder; returns its Python."""
-    subprocess.run([python, '-m', 'venv', '--without-pip', folder / 'bare'], check=True)
-    return folder / 'bare' / 'bin' / 'python3'
+def make_bare_python(directory, python=sys.executable):
+    """Makes an environment without packages in a directory; returns its Python."""
+    subprocess.run([python, '-m', 'venv', '--without-pip', directory / 'bare'], check=True)
+    return directory / 'bare' / 'bin' / 'python3'
 
 
 def read(dist):
@@ -87,18 +87,22 @@ def dist(tmp_path_factory):
 def bare(tmp_path):
     """Returns a function that runs a program alone, by its name, with a Python without packages.
 
-    Such a Python is the only one on the PATH. The program is copied to an empty folder.
+    Such a Python is the only one on the PATH. The program is copied to an empty directory.
     """
 
     def run(program, *arguments, name='', python=sys.executable, **variables):
         programs = make_bare_python(tmp_path, python).parent
-        folder = tmp_path / 'alone'
-        folder.mkdir()
+        directory = tmp_path / 'alone'
+        directory.mkdir()
         name = name or program.name
-        shutil.copy(program, folder / name)
+        shutil.copy(program, directory / name)
         variables = {'PATH': f'{programs}:/usr/bin:/bin', 'HOME': '/', **variables}
         return subprocess.run(
-            [f'./{name}', *arguments], cwd=folder, env=variables, capture_output=True, check=False
+            [f'./{name}', *arguments],
+            cwd=directory,
+            env=variables,
+            capture_output=True,
+            check=False,
         )
 
     return run
@@ -161,7 +165,7 @@ def test_every_module_is_compiled_once(dist, python):
 
 
 @pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
-def test_the_same_bytes_by_another_python_in_another_folder(dist, tmp_path, python):
+def test_the_same_bytes_by_another_python_in_another_directory(dist, tmp_path, python):
     other = make_dist(tmp_path, python, umask=0o077, TZ='Asia/Tokyo', LC_ALL='C')
     assert read(other) == read(dist)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o755 for path in other.iterdir())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make` does in folders of any name, with Pythons of any age, and with a changed one.
+"""What `make` does in directories of any name, with Pythons of any age, and with a changed one.
 
 Most of it is tried with a stand-in for Python, a shell script that makes an environment of itself
 and installs nothing; the last test has the real venv and pip do it.
@@ -45,16 +45,16 @@ OLD = [
 
 
 class Checkout:
-    """A copy of the project in an odd folder, with one test that is skipped, and a Python."""
+    """A copy of the project in an odd directory, with one test that is skipped, and a Python."""
 
-    def __init__(self, folder):
+    def __init__(self, directory):
         require('make', 'tar', 'sha256sum')
-        self.folder = folder / ODD
-        self.log = folder / 'log'
-        self.environment = self.folder / '.venv'
-        self.image = self.folder / 'examples' / 'hello' / 'hello.tar'
-        copy_project(self.folder)
-        tests = self.folder / 'tests'
+        self.directory = directory / ODD
+        self.log = directory / 'log'
+        self.environment = self.directory / '.venv'
+        self.image = self.directory / 'examples' / 'hello' / 'hello.tar'
+        copy_project(self.directory)
+        tests = self.directory / 'tests'
         tests.mkdir()
         skips = "import pytest\n\n\ndef test_it():\n    pytest.skip('for a reason')\n"
         (tests / 'test_it.py').write_text(skips)
@@ -62,7 +62,7 @@ class Checkout:
 
     def stand_in(self, name, code=''):
         """Writes a Python of that name, which runs the code before any code that it is given."""
-        path = self.folder / 'my & pythons' / name
+        path = self.directory / 'my & pythons' / name
         path.parent.mkdir(exist_ok=True)
         code = f'import sys; sys.base_prefix = {name!r}; {code}\n'
         words = {'log': self.log, 'python': sys.executable, 'code': code}
@@ -76,7 +76,7 @@ class Checkout:
         variables = {key: os.environ[key] for key in os.environ if key not in ours}
         return subprocess.run(
             ['make', *arguments, f'PYTHON={python or self.python}'],
-            cwd=self.folder,
+            cwd=self.directory,
             env=variables,
             capture_output=True,
             text=True,
@@ -108,12 +108,14 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-def test_an_image_is_made_in_an_odd_folder(checkout):
+def test_an_image_is_made_in_an_odd_directory(checkout):
     assert checkout.makes('image') == MESSAGE
     assert checkout.image.exists()
     assert (checkout.environment / 'bin' / 'python3').exists()
     # Nothing of the path was taken for a command, or for another path.
-    assert [path.name for path in checkout.folder.parent.iterdir() if path != checkout.log] == [ODD]
+    assert [path.name for path in checkout.directory.parent.iterdir() if path != checkout.log] == [
+        ODD
+    ]
 
 
 @pytest.mark.slow
@@ -124,7 +126,7 @@ def test_the_example_has_the_same_bytes_with_any_tar(checkout):
     assert sha256(layer) == '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
 
 
-def test_tests_are_run_in_an_odd_folder_and_tell_why_one_is_skipped(checkout):
+def test_tests_are_run_in_an_odd_directory_and_tell_why_one_is_skipped(checkout):
     output = checkout.makes('test')
     assert 'SKIPPED [1] tests/test_it.py:5: for a reason' in output
     assert '1 skipped' in output.splitlines()[-1]
@@ -147,7 +149,7 @@ def test_an_environment_is_made_once(checkout):
 @pytest.mark.slow
 def test_changed_requirements_are_installed(checkout):
     checkout.makes('image')
-    with (checkout.folder / 'requirements.txt').open('a') as file:
+    with (checkout.directory / 'requirements.txt').open('a') as file:
         file.write('# changed\n')
     checkout.makes('image')
     assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 2)
@@ -188,8 +190,8 @@ def test_a_python_of_the_environment_itself_leaves_it(checkout):
 
 
 @pytest.mark.parametrize('absolute', some_every_day([False, True], [True]))
-def test_the_folder_of_the_environment(checkout, absolute):
-    path = checkout.folder / 'my "v" & é'
+def test_the_directory_of_the_environment(checkout, absolute):
+    path = checkout.directory / 'my "v" & é'
     setting = f'VENV={path if absolute else path.name}'
     assert checkout.makes('image', setting) == MESSAGE
     assert (path / 'bin' / 'python3').exists()
@@ -246,28 +248,28 @@ def test_an_environment_that_cannot_be_made_leaves_nothing(checkout):
     assert not checkout.environment.exists()
 
 
-def test_a_folder_that_is_no_environment_is_left(checkout):
+def test_a_directory_that_is_no_environment_is_left(checkout):
     line = checkout.fails('image', 'VENV=tests')
     reason = 'is there, and no virtual environment: give another path'
     assert line == f'create_image: VENV=tests {reason}'
-    assert (checkout.folder / 'tests' / 'test_it.py').exists()
+    assert (checkout.directory / 'tests' / 'test_it.py').exists()
 
 
 @pytest.mark.slow
-def test_an_empty_folder_becomes_the_environment(checkout):
+def test_an_empty_directory_becomes_the_environment(checkout):
     checkout.environment.mkdir()
     assert checkout.makes('image') == MESSAGE
 
 
-def test_no_folder_is_no_system_folder(checkout):
+def test_no_directory_is_no_system_directory(checkout):
     line = checkout.fails('image', 'VENV=')
-    assert line == 'create_image: VENV= is empty: give a folder'
+    assert line == 'create_image: VENV= is empty: give a directory'
 
 
 @pytest.mark.slow
 def test_the_programs_on_their_own(checkout):
     checkout.makes('dist')
-    dist = checkout.folder / 'dist'
+    dist = checkout.directory / 'dist'
     done = subprocess.run([dist / 'create_image'], capture_output=True, check=False)
     assert done.stderr.startswith(b'create_image: ')
     checkout.makes('clean')
@@ -276,14 +278,14 @@ def test_the_programs_on_their_own(checkout):
 
 @pytest.mark.slow
 def test_the_real_venv_and_pip(checkout):
-    """Without a word from pip, which warns of folders in its settings that are not there."""
-    wheels = checkout.folder / 'wheels'
-    requirements = checkout.folder / 'requirements.txt'
+    """Without a word from pip, which warns of directories in its settings that are not there."""
+    wheels = checkout.directory / 'wheels'
+    requirements = checkout.directory / 'requirements.txt'
     pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet']
     command = [*pip, f'--dest={wheels}', f'--requirement={requirements}']
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         missing('pip cannot download what requirements.txt lists')
     assert checkout.makes('image', python=sys.executable) == MESSAGE
     command = ['.venv/bin/python3', '-c', 'import absl, sys; print(absl.__file__)']
-    file = subprocess.run(command, cwd=checkout.folder, capture_output=True, check=True).stdout
+    file = subprocess.run(command, cwd=checkout.directory, capture_output=True, check=True).stdout
     assert file.decode().startswith(f'{checkout.environment}/lib/')

@@ -90,14 +90,14 @@ def installed(wheel, tmp_path_factory):
     return environment / 'bin'
 
 
-def copy_project(folder, mode_mask):
+def copy_project(directory, mode_mask):
     """Copies the checkout, with today's times and without some bits of modes."""
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*IGNORED))
+    shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns(*IGNORED))
     now = time.time()
-    for path in [folder, *folder.rglob('*')]:
+    for path in [directory, *directory.rglob('*')]:
         path.chmod(path.stat().st_mode & ~mode_mask)
         os.utime(path, (now, now))
-    return folder
+    return directory
 
 
 def names_in(wheel):

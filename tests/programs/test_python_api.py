@@ -83,7 +83,7 @@ def test_the_same_bytes_as_from_the_command_line(tmp_path):
 
 
 def test_the_same_bytes_as_from_the_command_line_with_a_legacy_id(parts):
-    metadata = parts.folder / 'metadata.json'
+    metadata = parts.directory / 'metadata.json'
     metadata.write_text('{}')
     identifier = 'c' * 64
     build(*parts.flags, f'--legacy_id={identifier}', f'--metadata={metadata}')

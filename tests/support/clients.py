@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients as fixtures, each with its state in a folder of its own.
+"""Real clients as fixtures, each with its state in a directory of its own.
 
 A store keeps images: Docker, containerd, Podman. All stores have the same methods: load(), tags(),
 config_digest(), files() and clear(). Docker has two stores from 25 on: of its graph drivers, where
@@ -45,20 +45,20 @@ def files_of_tar(path):
         return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}
 
 
-def files_below(folder):
+def files_below(directory):
     """Returns {name: content} of the regular files."""
-    paths = [path for path in folder.rglob('*') if path.is_file() and not path.is_symlink()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    paths = [path for path in directory.rglob('*') if path.is_file() and not path.is_symlink()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
 
 
 @contextlib.contextmanager
-def daemon(folder, command, probe):
+def daemon(directory, command, probe):
     """Has a daemon run, from when the probe succeeds on."""
     if os.geteuid() != 0:
         missing(f'{command[0]} needs root')
     # It outlives a test run that is killed by half an hour at most.
     command = ['timeout', '--kill-after=60', '1800', *command]
-    log = folder / 'log'
+    log = directory / 'log'
     with log.open('wb') as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -82,25 +82,25 @@ class Docker:
 
     LOAD = ('load', '--input')
 
-    def __init__(self, folder, store):
-        self.folder = folder
+    def __init__(self, directory, store):
+        self.directory = directory
         self.store = store
         self.version = None
-        self.command = ['docker', '-H', f'unix://{folder}/docker.sock']
+        self.command = ['docker', '-H', f'unix://{directory}/docker.sock']
 
     @contextlib.contextmanager
     def running(self):
         require('docker', 'dockerd')
         features = {'containerd-snapshotter': self.store == 'containerd'}
-        config = self.folder / 'daemon.json'
+        config = self.directory / 'daemon.json'
         config.write_text(json.dumps({'features': features}))
         # They copy the files of each layer, which any file system lets them.
         driver = {'graphdriver': 'vfs', 'containerd': 'native'}[self.store]
         command = ['dockerd', f'--config-file={config}', f'--storage-driver={driver}']
-        command += ['--host', self.command[-1], '--data-root', self.folder / 'data']
-        command += ['--exec-root', self.folder / 'exec', '--pidfile', self.folder / 'pid']
+        command += ['--host', self.command[-1], '--data-root', self.directory / 'data']
+        command += ['--exec-root', self.directory / 'exec', '--pidfile', self.directory / 'pid']
         command += ['--iptables=false', '--bridge=none']
-        with daemon(self.folder, command, [*self.command, 'version']):
+        with daemon(self.directory, command, [*self.command, 'version']):
             self.version = int(self('version', '--format={{.Server.Version}}').split('.')[0])
             yield
 
@@ -117,7 +117,7 @@ class Docker:
         return self('image', 'inspect', '--format={{.Id}}', tag)
 
     def config_digest(self, tag):
-        path = self.folder / 'saved.tar'
+        path = self.directory / 'saved.tar'
         self('save', '--output', path, tag)
         with tarfile.open(path) as tar:
             (image,) = json.load(tar.extractfile('manifest.json'))
@@ -128,7 +128,7 @@ class Docker:
 
     def files(self, tag):
         container = self('create', tag, '/none')
-        path = self.folder / 'files.tar'
+        path = self.directory / 'files.tar'
         self('export', '--output', path, container)
         self('rm', container)
         return files_of_tar(path)
@@ -147,23 +147,23 @@ class Containerd:
 
     LOAD = ('images', 'import', '--snapshotter=native')
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.command = ['ctr', '--address', f'{folder}/c.sock']
+    def __init__(self, directory):
+        self.directory = directory
+        self.command = ['ctr', '--address', f'{directory}/c.sock']
 
     @contextlib.contextmanager
     def running(self):
         require('ctr', 'containerd')
-        config = self.folder / 'config.toml'
+        config = self.directory / 'config.toml'
         # From 2 on it unpacks by what stands under unpack_config alone; 1.6 does not read that.
         config.write_text(
-            f'version = 2\nroot = "{self.folder}/root"\nstate = "{self.folder}/state"\n'
+            f'version = 2\nroot = "{self.directory}/root"\nstate = "{self.directory}/state"\n'
             'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-            f'[grpc]\naddress = "{self.folder}/c.sock"\n'
+            f'[grpc]\naddress = "{self.directory}/c.sock"\n'
             '[[plugins."io.containerd.transfer.v1.local".unpack_config]]\n'
             'platform = "linux/amd64"\nsnapshotter = "native"\n'
         )
-        with daemon(self.folder, ['containerd', '--config', config], [*self.command, 'version']):
+        with daemon(self.directory, ['containerd', '--config', config], [*self.command, 'version']):
             yield
 
     def __call__(self, *arguments, **options):
@@ -188,13 +188,13 @@ class Containerd:
         return manifest['config']['digest'].removeprefix('sha256:')
 
     def files(self, tag):
-        # In a folder of its own: what was mounted at a path before may come again (seen with 1.6).
-        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', folder)
+        # A directory of its own: what was mounted at a path before may come again (seen with 1.6).
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
+            self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', directory)
             try:
-                return files_below(pathlib.Path(folder))
+                return files_below(pathlib.Path(directory))
             finally:
-                self('images', 'unmount', '--rm', '--snapshotter=native', folder)
+                self('images', 'unmount', '--rm', '--snapshotter=native', directory)
 
     def clear(self):
         names = self.names()
@@ -209,7 +209,7 @@ class Podman:
 
     def __init__(self):
         # In a short path: Podman refuses one of more than 50 characters.
-        self.folder = None
+        self.directory = None
         self.command = None
 
     @contextlib.contextmanager
@@ -217,10 +217,10 @@ class Podman:
         require('podman', 'runc')
         if os.geteuid() != 0:
             missing('podman is tried as root')
-        with tempfile.TemporaryDirectory() as folder:
-            self.folder = folder
-            self.command = ['podman', '--storage-driver=vfs', '--root', f'{folder}/root']
-            self.command += ['--runroot', f'{folder}/run', '--tmpdir', f'{folder}/tmp']
+        with tempfile.TemporaryDirectory() as directory:
+            self.directory = directory
+            self.command = ['podman', '--storage-driver=vfs', '--root', f'{directory}/root']
+            self.command += ['--runroot', f'{directory}/run', '--tmpdir', f'{directory}/tmp']
             # crun wants a kernel whose control groups are all of version 2.
             self.command += ['--runtime=runc']
             yield
@@ -245,7 +245,7 @@ class Podman:
 
     def files(self, tag):
         container = self('create', tag, '/none')
-        path = f'{self.folder}/files.tar'
+        path = f'{self.directory}/files.tar'
         self('export', '--output', path, container)
         self('rm', container)
         return files_of_tar(path)
@@ -314,7 +314,7 @@ def podman(running_store):
 
 def without_manifest(image):
     """Returns a copy without manifest.json, which Docker reads as one of Docker 1.9."""
-    copy = image.folder / 'v1.tar'
+    copy = image.directory / 'v1.tar'
     with tarfile.open(image.output) as old, tarfile.open(copy, 'w') as new:
         for member in old:
             if member.name != 'manifest.json':
@@ -322,8 +322,8 @@ def without_manifest(image):
     return copy
 
 
-def v1_flags(folder, identifier, repository, **fields):
-    path = folder / 'metadata.json'
+def v1_flags(directory, identifier, repository, **fields):
+    path = directory / 'metadata.json'
     v1 = {'id': identifier, 'created': '1970-01-01T00:00:00Z', 'os': 'linux', **fields}
     path.write_text(json.dumps({'architecture': 'amd64', **v1}))
     flags = [f'--legacy_id={identifier}', f'--metadata={path}']
@@ -352,7 +352,7 @@ def scan_with_syft(image, transport, expected):
         expected: {name: content}
     """
     require('syft')
-    variables = {'HOME': str(image.folder), 'SYFT_CHECK_FOR_APP_UPDATE': 'false'}
+    variables = {'HOME': str(image.directory), 'SYFT_CHECK_FOR_APP_UPDATE': 'false'}
     variables |= {'SYFT_FILE_METADATA_SELECTION': 'all', 'SYFT_FILE_METADATA_DIGESTS': 'sha256'}
     command = ['syft', 'scan', f'{transport}:{image.output}', '--output=syft-json']
     report = json.loads(call(*command, env=environment(**variables)))
@@ -376,7 +376,7 @@ def check_with_container_structure_test(image, expected):
         {'name': name, 'path': f'/{name}', 'expectedContents': [rf'^\Q{data.decode()}\E$']}
         for name, data in expected.items()
     ]
-    config = image.folder / 'tests.json'
+    config = image.directory / 'tests.json'
     config.write_text(json.dumps({'schemaVersion': '2.0.0', 'fileContentTests': tests}))
     command = ['container-structure-test', 'test', '--driver=tar', '--image', image.output]
     assert f'Passes:      {len(expected)}\n' in call(*command, '--config', config)
@@ -386,20 +386,20 @@ def check_with_container_structure_test(image, expected):
 
 
 @contextlib.contextmanager
-def registry(folder):
+def registry(directory):
     """Runs an empty registry; yields its address. Its log is the file `log` in the directory."""
     require('docker-registry')
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = f'127.0.0.1:{free.getsockname()[1]}'
-    folder.mkdir()
-    config = folder / 'config.yml'
+    directory.mkdir()
+    config = directory / 'config.yml'
     config.write_text(
         'version: 0.1\nlog: {level: info, accesslog: {disabled: false}}\n'
-        f'storage: {{filesystem: {{rootdirectory: {folder}/data}}}}\n'
+        f'storage: {{filesystem: {{rootdirectory: {directory}/data}}}}\n'
         f'http: {{addr: "{address}"}}\n'
     )
     program = f"import urllib.request; urllib.request.urlopen('http://{address}/v2/')"
     probe = [sys.executable, '-c', program]
-    with daemon(folder, ['docker-registry', 'serve', config], probe):
+    with daemon(directory, ['docker-registry', 'serve', config], probe):
         yield address

@@ -27,12 +27,12 @@ def error_of(process):
 
 
 def fails_cleanly(image, *flags, **options):
-    """Runs the tool, which must fail and leave an output that is there and its folder alone."""
+    """Runs the tool, which must fail and leave an output that is there and its directory alone."""
     image.output.write_bytes(OLD)
-    before = sorted(os.listdir(image.folder))
+    before = sorted(os.listdir(image.directory))
     line = fails(*image.flags, *flags, **options)
     assert image.output.read_bytes() == OLD
-    assert sorted(os.listdir(image.folder)) == before
+    assert sorted(os.listdir(image.directory)) == before
     return line
 
 
@@ -42,7 +42,7 @@ COPIED_PARTS = ['layer', 'base', 'compressed base']
 
 def with_large_part(image, part):
     """Adds a part of 4 MiB; returns its path and the flags of the image with it."""
-    path = make_tar(image.folder / 'large', {'noise': NOISE})
+    path = make_tar(image.directory / 'large', {'noise': NOISE})
     if part == 'compressed base':
         path.write_bytes(gzip.compress(path.read_bytes(), 1))
     if part == 'config':
@@ -55,14 +55,14 @@ def with_large_part(image, part):
 
 
 def leaves_all_as_it_was(image, *flags, output=True, **options):
-    """Runs the tool, which must fail, and leave both files and their folders alone."""
-    digest_file = image.folder / 'digest'
+    """Runs the tool, which must fail, and leave both files and their directories alone."""
+    digest_file = image.directory / 'digest'
     digest_file.write_bytes(b'old digest')
     image.output.write_bytes(b'old')
-    before = sorted(os.listdir(image.folder))
+    before = sorted(os.listdir(image.directory))
     own = image.flags if output else image.without('output')
     error = fails(*own, '--oci', f'--digest_file={digest_file}', *flags, **options)
     assert digest_file.read_bytes() == b'old digest'
     assert image.output.read_bytes() == b'old'
-    assert sorted(os.listdir(image.folder)) == before
+    assert sorted(os.listdir(image.directory)) == before
     return error

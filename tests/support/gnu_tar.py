@@ -81,9 +81,9 @@ def as_listed(member, numeric=False):
     )
 
 
-def extract(path, folder):
+def extract(path, directory):
     """Has GNU tar extract an archive, plain or compressed."""
     require('tar')
-    folder.mkdir()
-    command = ['tar', '-xf', path, '-C', folder, '--no-same-owner', '--delay-directory-restore']
+    directory.mkdir()
+    command = ['tar', '-xf', path, '-C', directory, '--no-same-owner', '--delay-directory-restore']
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)

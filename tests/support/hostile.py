@@ -116,20 +116,20 @@ def check_whole(path):
     for name in [entry['Config'], *entry['Layers']]:
         for _ in range(40):
             if name in found and not found[name].isreg():
-                folder = posixpath.dirname(name) if found[name].issym() else ''
-                name = posixpath.normpath(posixpath.join(folder, found[name].linkname))
+                directory = posixpath.dirname(name) if found[name].issym() else ''
+                name = posixpath.normpath(posixpath.join(directory, found[name].linkname))
         assert name in found and found[name].isreg(), f'{name} is no file'
 
 
 class Target:
     """An image to build on one base after the other."""
 
-    def __init__(self, folder, time_limit):
-        base = folder / 'hostile'
+    def __init__(self, directory, time_limit):
+        base = directory / 'hostile'
         base.touch()
-        self.image = Parts(folder, below=base_diff_ids(), base=base)
+        self.image = Parts(directory, below=base_diff_ids(), base=base)
         self.time_limit = time_limit
-        self.files = sorted(os.listdir(folder))
+        self.files = sorted(os.listdir(directory))
 
     def prepare(self, data):
         """Puts data where the base is, and no output beside it."""
@@ -144,7 +144,7 @@ class Target:
             create_image.create_image(**self.image.arguments)
         except (OSError, ValueError, archive.TarFileWriter.Error) as error:
             assert str(self.image.base) in str(error)
-            assert sorted(os.listdir(self.image.folder)) == self.files
+            assert sorted(os.listdir(self.image.directory)) == self.files
             return None
         finally:
             self.time_limit(0)
@@ -164,13 +164,13 @@ class Target:
         (line,) = errors
         assert done.returncode == 1
         assert str(self.image.base) in line
-        assert sorted(os.listdir(self.image.folder)) == self.files
+        assert sorted(os.listdir(self.image.directory)) == self.files
         return line
 
 
 # The plain fixtures, and bases with both kinds of extended headers. These end in a member that
 # no image needs, but for whose header nothing tells of damage.
-LONG = 'folder/' + 'l' * 120
+LONG = 'directory/' + 'l' * 120
 ARCHIVES = {base: (DATA / 'bases' / base).read_bytes() for base in BASES if base.endswith('.tar')}
 for dialect in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
     more = member(LONG, b'layer', dialect=dialect), member('oci-layout')

@@ -116,27 +116,27 @@ def write_base_of(path, data=None, layers=2, **keys):
 
 
 class Parts:
-    """The parts of an image with which nothing is wrong, in a folder, and the flags for them."""
+    """The parts of an image with which nothing is wrong, in a directory, and the flags for them."""
 
-    def __init__(self, folder, layers=None, below=(), config=None, base=None, mode=0o644):
+    def __init__(self, directory, layers=None, below=(), config=None, base=None, mode=0o644):
         """Makes the parts.
 
         Args:
-            folder: Where they are made.
+            directory: Where they are made.
             layers: The files of each layer, as {name: content}; one layer of one file, if None.
             below: The diff IDs of the layers that the base has.
             config: The key `config` of the configuration.
             base: The path of the archive to give as --base and --legacy_base.
             mode: The mode of the files.
         """
-        self.folder = folder
-        self.output = folder / 'image.tar'
+        self.directory = directory
+        self.output = directory / 'image.tar'
         self.base = base
         self.layers = []
         for number, files in enumerate(layers or [{'srv/new': b'new layer\n'}]):
-            path = make_tar(folder / f'layer{number}.tar', files, mode=mode)
+            path = make_tar(directory / f'layer{number}.tar', files, mode=mode)
             self.layers.append((sha256(path.read_bytes()), path))
-        self.config = folder / 'config.json'
+        self.config = directory / 'config.json'
         self.configure(configuration([*below, *self.diff_ids], config))
 
     @property
@@ -182,7 +182,7 @@ class Parts:
         return arguments
 
 
-def on_fixture(folder, base, **options):
+def on_fixture(directory, base, **options):
     """Returns the parts of an image on one of testdata/bases."""
     below = () if base == BEFORE_1_10 else base_diff_ids()
-    return Parts(folder, below=below, base=DATA / 'bases' / base, **options)
+    return Parts(directory, below=below, base=DATA / 'bases' / base, **options)

@@ -22,14 +22,14 @@ def image_of(*layers, tag=None, config_name=None):
     return BaseImage(list(layers), config_name, None if tag is None else [tag])
 
 
-def flags_for(folder, archives, *flags):
-    return [f'--output={folder / "out.tar"}', *(f'--layer={path}' for path in archives), *flags]
+def flags_for(directory, archives, *flags):
+    return [f'--output={directory / "out.tar"}', *(f'--layer={path}' for path in archives), *flags]
 
 
-def join(folder, *archives, flags=(), **options):
+def join(directory, *archives, flags=(), **options):
     """Joins archives; returns the path of the new one."""
-    build(*flags_for(folder, archives, *flags), **PROGRAM, **options)
-    return folder / 'out.tar'
+    build(*flags_for(directory, archives, *flags), **PROGRAM, **options)
+    return directory / 'out.tar'
 
 
 def entries_of(path):
@@ -40,9 +40,9 @@ def repositories_of(path):
     return json.loads(content(path, 'repositories'))
 
 
-def refuses(folder, *archives, flags=()):
+def refuses(directory, *archives, flags=()):
     """Has a join fail with one line, which it returns, and leave nothing behind."""
-    before = set(folder.iterdir())
-    line = fails(*flags_for(folder, archives, *flags), **PROGRAM)
-    assert set(folder.iterdir()) == before
+    before = set(directory.iterdir())
+    line = fails(*flags_for(directory, archives, *flags), **PROGRAM)
+    assert set(directory.iterdir()) == before
     return line

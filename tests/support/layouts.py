@@ -63,22 +63,22 @@ def blob(digest):
 
 def write_layout(image, *flags, tags=TAGS, partial=False, **options):
     """Builds an image with --oci; returns its layout and what is in the digest file."""
-    digest_file = image.folder / 'digest'
+    digest_file = image.directory / 'digest'
     own = image.without('legacy_base') if partial else image.flags
     named = [f'--tag={tag}' for tag in tags]
     build(*own, *named, '--oci', f'--digest_file={digest_file}', *flags, **options)
     return Layout.read(image.output), digest_file.read_text()
 
 
-def on(folder, base, name='next', **options):
+def on(directory, base, name='next', **options):
     """Returns the parts of an image on an archive that create_image.py wrote."""
     layout = Layout.read(base)
     (entry,) = json.loads(layout.files['manifest.json'])
     config = json.loads(layout.files[entry['Config']])
     below = config['rootfs']['diff_ids']
-    (folder / name).mkdir()
+    (directory / name).mkdir()
     files = [{f'srv/{name}': name.encode()}]
-    return Parts(folder / name, layers=files, below=below, base=base, **options)
+    return Parts(directory / name, layers=files, below=below, base=base, **options)
 
 
 def repacked(path, base, spell):

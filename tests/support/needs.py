@@ -20,15 +20,15 @@ def require(*programs):
             missing(f'{program} is not installed')
 
 
-def as_another_user(folder, function):
-    """Calls a function as another user in a folder; returns what it gives, a small number."""
+def as_another_user(directory, function):
+    """Calls a function as another user in a directory; returns what it gives, a small number."""
     if os.geteuid() != 0:
         missing('only root may become another user')
     pid = os.fork()
     if not pid:
         result = 99
         try:
-            os.chdir(folder)
+            os.chdir(directory)
             os.setgid(12345)
             os.setuid(12345)
         except OSError:

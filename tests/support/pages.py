@@ -48,14 +48,14 @@ def steps(block):
 class Checkout:
     """A copy of the project in which `make image` was run before."""
 
-    def __init__(self, folder):
-        self.folder = folder / 'create_image'
-        copy_project(self.folder)
-        self.programs = self.folder / '.venv' / 'bin'
+    def __init__(self, directory):
+        self.directory = directory / 'create_image'
+        copy_project(self.directory)
+        self.programs = self.directory / '.venv' / 'bin'
         self.programs.mkdir(parents=True)
         self.add_program('python3', f'exec {sys.executable} "$@"')
         self.add_program('activate', '')  # shell() has set the PATH already
-        (self.folder / '.venv' / 'run').touch()
+        (self.directory / '.venv' / 'run').touch()
 
     def add_program(self, name, script):
         """Has the commands find a shell script in the place of a program."""
@@ -74,7 +74,7 @@ class Checkout:
         )
         return subprocess.run(
             ['bash', '-c', f'umask 022\n{command}'],
-            cwd=self.folder,
+            cwd=self.directory,
             env=variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -90,8 +90,8 @@ class Checkout:
 
 def with_todays_output(page):
     """Returns the text of a page in which each command has the output that it gives today."""
-    with tempfile.TemporaryDirectory() as folder:
-        checkout = Checkout(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as directory:
+        checkout = Checkout(pathlib.Path(directory))
 
         def run(block):
             lines = []

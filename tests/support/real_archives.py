@@ -19,60 +19,60 @@ PROGRAMS += 'gzip pigz bzip2 pbzip2 xz pixz zstd pzstd'.split()
 HOLES = 5000
 
 
-def shell(command, folder):
+def shell(command, directory):
     require(*(program for program in PROGRAMS if re.search(rf'\b{program}\b', command)))
     subprocess.run(
         ['bash', '-euo', 'pipefail', '-c', command],
-        cwd=folder,
+        cwd=directory,
         check=True,
         capture_output=True,
         timeout=120,
     )
 
 
-def make_trees(folder):
+def make_trees(directory):
     """Makes directories to pack: `plain` of what v7 holds, `full` of what others hold too."""
-    make_tree(folder / 'plain')
-    make_tree(folder / 'full')
-    add_long_names(folder / 'full')
-    return folder
+    make_tree(directory / 'plain')
+    make_tree(directory / 'full')
+    add_long_names(directory / 'full')
+    return directory
 
 
-def make_tree(folder):
-    (folder / 'folder/inner').mkdir(parents=True)
-    (folder / 'empty folder').mkdir(mode=0o700)
+def make_tree(directory):
+    (directory / 'directory/inner').mkdir(parents=True)
+    (directory / 'empty directory').mkdir(mode=0o700)
     for size in (0, 1, 511, 512, 513, 10240, 70000):
         data = (b'%d ' % size * size)[:size]
-        (folder / f'folder/{size}').write_bytes(data)
-    (folder / 'folder/program').write_bytes(b'#!/bin/sh\n')
-    (folder / 'folder/program').chmod(0o4751)
-    (folder / 'folder/caf\xe9').write_bytes(b'UTF-8 name')
-    os.link(folder / 'folder/513', folder / 'hard link')
-    os.symlink('folder/513', folder / 'soft link')
-    os.symlink('/folder/513', folder / 'folder/inner/absolute link')
-    os.symlink('nothing', folder / 'dangling link')
-    with open(folder / 'sparse', 'wb') as file:
+        (directory / f'directory/{size}').write_bytes(data)
+    (directory / 'directory/program').write_bytes(b'#!/bin/sh\n')
+    (directory / 'directory/program').chmod(0o4751)
+    (directory / 'directory/caf\xe9').write_bytes(b'UTF-8 name')
+    os.link(directory / 'directory/513', directory / 'hard link')
+    os.symlink('directory/513', directory / 'soft link')
+    os.symlink('/directory/513', directory / 'directory/inner/absolute link')
+    os.symlink('nothing', directory / 'dangling link')
+    with open(directory / 'sparse', 'wb') as file:
         for number in range(HOLES):
             file.seek(1024 * number + 512)
             file.write(b'%512d' % number)
         file.truncate(1024 * HOLES + 5000)
-    with open(folder / 'one hole', 'wb') as file:
+    with open(directory / 'one hole', 'wb') as file:
         file.truncate(100000)
-    with open(folder / 'sparse in front', 'wb') as file:
+    with open(directory / 'sparse in front', 'wb') as file:
         file.seek(50000)
         file.write(b'end')
 
 
-def add_long_names(folder):
-    inner = folder / ('l' * 90) / ('m' * 90) / ('n' * 200)
+def add_long_names(directory):
+    inner = directory / ('l' * 90) / ('m' * 90) / ('n' * 200)
     inner.mkdir(parents=True)
     (inner / 'file').write_bytes(b'deep')
-    (folder / ('f' * 99)).write_bytes(b'99')
-    (folder / ('f' * 100)).write_bytes(b'100')
-    (folder / ('f' * 101)).write_bytes(b'101')
-    os.link(inner / 'file', folder / 'long hard link')
-    os.symlink('t' * 101, folder / 'long soft link')
-    os.symlink('t' * 3000, folder / 'longer soft link')
+    (directory / ('f' * 99)).write_bytes(b'99')
+    (directory / ('f' * 100)).write_bytes(b'100')
+    (directory / ('f' * 101)).write_bytes(b'101')
+    os.link(inner / 'file', directory / 'long hard link')
+    os.symlink('t' * 101, directory / 'long soft link')
+    os.symlink('t' * 3000, directory / 'longer soft link')
 
 
 def read(path):
@@ -93,33 +93,33 @@ def digest(blocks):
     return total.hexdigest()
 
 
-def check(path, folder, merges=True):
+def check(path, directory, merges=True):
     """Checks that an archive is read as GNU tar does, and merged with all that is in it."""
     expected = gnu_tar.listing(path)
     listed, contents = read(path)
     assert len(listed) > 0
     assert listed == expected
-    gnu_tar.extract(path, folder / 'extracted')
+    gnu_tar.extract(path, directory / 'extracted')
     for name, found in contents.items():
-        assert found == sha256((folder / 'extracted' / name.lstrip('/')).read_bytes()), name
+        assert found == sha256((directory / 'extracted' / name.lstrip('/')).read_bytes()), name
     if merges:
-        check_merged(path, folder)
+        check_merged(path, directory)
 
 
-def check_merged(path, folder):
-    merged = folder / 'merged.tar'
+def check_merged(path, directory):
+    merged = directory / 'merged.tar'
     with archive.TarFileWriter(str(merged)) as tar:
         tar.add_tar(str(path))
-    gnu_tar.extract(merged, folder / 'merged')
-    assert facts(folder / 'merged') == facts(folder / 'extracted')
+    gnu_tar.extract(merged, directory / 'merged')
+    assert facts(directory / 'merged') == facts(directory / 'extracted')
 
 
-def facts(folder):
-    """Returns {path: what is there} of all in a folder."""
+def facts(directory):
+    """Returns {path: what is there} of all in a directory."""
     # By os.walk: before Python 3.11, rglob() stops at a link whose target is too long for a name.
     paths = []
-    for parent, folders, names in os.walk(folder):
-        paths += [pathlib.Path(parent, name) for name in (*folders, *names)]
+    for parent, directories, names in os.walk(directory):
+        paths += [pathlib.Path(parent, name) for name in (*directories, *names)]
     found = {}
     for path in paths:
         status = path.lstat()
@@ -128,5 +128,5 @@ def facts(folder):
             content = sha256(path.read_bytes()), status.st_nlink
         elif stat.S_ISLNK(status.st_mode):
             content = os.readlink(path)
-        found[path.relative_to(folder)] = (stat.filemode(status.st_mode), content)
+        found[path.relative_to(directory)] = (stat.filemode(status.st_mode), content)
     return found

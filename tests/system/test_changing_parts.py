@@ -66,7 +66,7 @@ def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
     """The tool stands still meanwhile, behind the first of the part's 4 MiB or before the last."""
     path, flags = with_large_part(parts, part)
     parts.output.write_bytes(OLD)
-    before = sorted(os.listdir(parts.folder))
+    before = sorted(os.listdir(parts.directory))
     python, *tool = command('create_image', *flags)
     process = subprocess.Popen([python, '-c', STEPWISE, *tool], stderr=subprocess.PIPE)
     for _ in range(steps - 1):
@@ -79,4 +79,4 @@ def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
         time.sleep(0.005)
     assert error_of(process).startswith(f"'{path}'")
     assert parts.output.read_bytes() == OLD
-    assert sorted(os.listdir(parts.folder)) == before
+    assert sorted(os.listdir(parts.directory)) == before

@@ -54,8 +54,8 @@ def test_an_optional_flag_with_an_empty_value_is_not_given(parts, flag):
 def test_a_boolean_flag_with_an_empty_value_is_not_given(parts, flag):
     build(*parts.flags)
     expected = parts.output.read_bytes()
-    (parts.folder / 'flags').write_text(f'--{flag}=\n')
-    for argument in (f'--{flag}=', f'-{flag}=', f'--flagfile={parts.folder}/flags'):
+    (parts.directory / 'flags').write_text(f'--{flag}=\n')
+    for argument in (f'--{flag}=', f'-{flag}=', f'--flagfile={parts.directory}/flags'):
         build(*parts.flags, argument)
         assert parts.output.read_bytes() == expected
 
@@ -76,31 +76,31 @@ def test_a_required_flag_with_an_empty_value(parts, flag):
 
 
 def test_a_flagfile_that_is_not_utf_8(parts):
-    (parts.folder / 'flags').write_bytes(b'--tag=\xff\n')
-    line = fails(*parts.flags, f'--flagfile={parts.folder}/flags')
+    (parts.directory / 'flags').write_bytes(b'--tag=\xff\n')
+    line = fails(*parts.flags, f'--flagfile={parts.directory}/flags')
     assert line == 'a file of --flagfile is not in UTF-8: write it so'
 
 
 @pytest.mark.parametrize('flag', ['--help', '--version'])
 def test_help_and_version_from_a_flagfile(parts, flag):
-    (parts.folder / 'flags').write_text(f'{flag}\n')
-    done = run(f'--flagfile={parts.folder}/flags')
+    (parts.directory / 'flags').write_text(f'{flag}\n')
+    done = run(f'--flagfile={parts.directory}/flags')
     assert (done.returncode, done.stderr) == (0, b'')
     assert done.stdout == run(flag).stdout
 
 
 @pytest.mark.parametrize('flag', ['output', 'id', 'config', 'base', 'layer', 'tag', 'metadata'])
 def test_a_nul_in_a_flagfile(parts, flag):
-    (parts.folder / 'flags').write_text(f'--{flag}=a\0b\n')
-    line = fails(*parts.without(flag), f'--flagfile={parts.folder}/flags')
+    (parts.directory / 'flags').write_text(f'--{flag}=a\0b\n')
+    line = fails(*parts.without(flag), f'--flagfile={parts.directory}/flags')
     assert line == f'--{flag} has a NUL character: leave it out'
 
 
 def test_flagfile(parts):
     build(*parts.flags)
     direct = parts.output.read_bytes()
-    (parts.folder / 'flags').write_text('\n'.join(parts.flags))
-    build(f'--flagfile={parts.folder}/flags')
+    (parts.directory / 'flags').write_text('\n'.join(parts.flags))
+    build(f'--flagfile={parts.directory}/flags')
     assert parts.output.read_bytes() == direct
 
 

@@ -21,13 +21,13 @@ def obey_modes():
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
 
-def test_a_read_only_folder(parts):
-    folder = parts.folder / 'folder'
-    folder.mkdir(0o555)
-    parts.output = folder / 'image.tar'
+def test_a_read_only_directory(parts):
+    directory = parts.directory / 'directory'
+    directory.mkdir(0o555)
+    parts.output = directory / 'image.tar'
     line = fails(*parts.flags, preexec_fn=obey_modes)
     assert f"'{parts.output}': Permission denied" in line
-    assert os.listdir(folder) == []
+    assert os.listdir(directory) == []
 
 
 @pytest.mark.parametrize('size', [100, 20000])
@@ -66,25 +66,25 @@ def test_a_file_that_is_shorter_than_it_says(parts):
 
 
 def test_an_output_that_cannot_be(parts):
-    folder = parts.folder / 'folder'
-    folder.mkdir()
-    (parts.folder / 'loop').symlink_to('loop')
+    directory = parts.directory / 'directory'
+    directory.mkdir()
+    (parts.directory / 'loop').symlink_to('loop')
     for output, reason in (
-        (folder, 'Is a directory'),
-        (f'{folder}/none/image.tar', 'No such file'),
+        (directory, 'Is a directory'),
+        (f'{directory}/none/image.tar', 'No such file'),
         (f'{parts.config}/image.tar', 'Not a directory'),
-        (parts.folder / 'loop', 'Too many levels of symbolic links'),
+        (parts.directory / 'loop', 'Too many levels of symbolic links'),
     ):
         assert f"'{output}': {reason}" in fails_cleanly(parts, f'--output={output}')
-    assert os.listdir(folder) == []
+    assert os.listdir(directory) == []
 
 
 @pytest.mark.parametrize(('name', 'minor'), [('null', 3), ('full', 7)])
 def test_devices(parts, name, minor):
-    """Root has its own, lest a wrong tool replaces the system's."""
+    """Root has its own: a wrong tool would replace the system's."""
     path = f'/dev/{name}'
     if os.geteuid() == 0:
-        path = parts.folder / name
+        path = parts.directory / name
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
     if name == 'null':
         build(*parts.flags, f'--output={path}')
@@ -99,15 +99,15 @@ def test_devices(parts, name, minor):
 
 @pytest.mark.parametrize('content', [None, OLD])
 def test_symbolic_links_are_followed(parts, content):
-    target = parts.folder / 'folder' / 'target'
+    target = parts.directory / 'directory' / 'target'
     target.parent.mkdir()
     if content:
         target.write_bytes(content)
     parts.output.symlink_to('link')
-    (parts.folder / 'link').symlink_to('folder/target')
+    (parts.directory / 'link').symlink_to('directory/target')
     build(*parts.flags)
     assert os.readlink(parts.output) == 'link'
-    assert os.readlink(parts.folder / 'link') == 'folder/target'
+    assert os.readlink(parts.directory / 'link') == 'directory/target'
     assert target.read_bytes() == build(*parts.flags, '--output=-').stdout
     assert os.listdir(target.parent) == ['target']
 
@@ -115,7 +115,7 @@ def test_symbolic_links_are_followed(parts, content):
 def test_an_old_file_is_replaced_not_written_to(parts):
     parts.output.write_bytes(OLD)
     parts.output.chmod(0o600)
-    other = parts.folder / 'other'
+    other = parts.directory / 'other'
     other.hardlink_to(parts.output)
     build(*parts.flags, umask=0o027)
     assert other.read_bytes() == OLD
@@ -147,4 +147,4 @@ def test_eight_runs_at_once(parts):
     assert [process.communicate() for process in processes] == [(None, b'')] * 8
     assert {process.returncode for process in processes} == {0}
     assert parts.output.read_bytes() == expected
-    assert list(parts.folder.glob('.create_image*')) == []
+    assert list(parts.directory.glob('.create_image*')) == []

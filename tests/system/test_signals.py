@@ -33,23 +33,23 @@ ROUNDS = 2 if ALL_TESTS else 1
 class Big:
     """An image that takes long enough to strike: two thirds are copied, the rest inflated."""
 
-    def __init__(self, folder):
-        self.image = Parts(folder)
+    def __init__(self, directory):
+        self.image = Parts(directory)
         self.output = self.image.output
-        self.layer = folder / 'layer'
+        self.layer = directory / 'layer'
         with open(self.layer, 'wb') as f:
             f.truncate(COPIED)
             f.write(NOISE)
         self.image.layers.append((digest(self.layer), self.layer))
         self.image.configure(configuration(self.image.diff_ids))
-        tar = make_tar(folder / 'base', {'zeros': bytes(INFLATED)})
+        tar = make_tar(directory / 'base', {'zeros': bytes(INFLATED)})
         tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
         self.flags = [*self.image.flags, f'--legacy_base={tar}']
         began = time.monotonic()
         build(*self.flags, real=True)
         self.duration = time.monotonic() - began
         self.digest = digest(self.output)
-        self.files = os.listdir(folder)
+        self.files = os.listdir(directory)
 
     def start(self, content, size=0, **options):
         """Starts the tool over an old file or None, and waits until it has written size bytes."""
@@ -126,11 +126,11 @@ def test_sigint_amid_the_imports_leaves_no_traceback(parts):
 
     An absl that sleeps holds the tool there.
     """
-    reached = parts.folder / 'reached'
-    (parts.folder / 'absl').mkdir()
+    reached = parts.directory / 'reached'
+    (parts.directory / 'absl').mkdir()
     text = f'import pathlib, time\npathlib.Path({str(reached)!r}).touch()\ntime.sleep(60)\n'
-    (parts.folder / 'absl' / '__init__.py').write_text(text)
-    process = start(parts.flags, env=environment(PYTHONPATH=str(parts.folder)))
+    (parts.directory / 'absl' / '__init__.py').write_text(text)
+    process = start(parts.flags, env=environment(PYTHONPATH=str(parts.directory)))
     while not reached.exists():
         assert process.poll() is None
     assert not catches(process, INT)
@@ -158,11 +158,11 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 @pytest.mark.parametrize('number', [INT, TERM, HUP])
 def test_a_signal_as_the_temporary_file_is_made(parts, number):
-    before = sorted(os.listdir(parts.folder))
+    before = sorted(os.listdir(parts.directory))
     struck = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
     done = subprocess.run(struck, capture_output=True, preexec_fn=by_default, check=False)
     assert (done.returncode, done.stderr) == (-number, b'')
-    assert sorted(os.listdir(parts.folder)) == before
+    assert sorted(os.listdir(parts.directory)) == before
 
 
 def test_an_ignored_signal_stays_ignored(big):

@@ -16,13 +16,13 @@ from support.running import build, command, fails, messages, run, start, warns
 
 def test_a_configuration_and_metadata_from_pipes(parts):
     legacy = [f'--legacy_id={"c" * 64}']
-    build(*parts.flags, *legacy, '--metadata=config.json', cwd=parts.folder)
+    build(*parts.flags, *legacy, '--metadata=config.json', cwd=parts.directory)
     expected = parts.output.read_bytes()
     flags = [*parts.without('config', 'id'), *legacy]
     script = '"$@" --config=<(cat config.json) --metadata=<(cat config.json) --id=@<(cat id)'
-    (parts.folder / 'id').write_text(parts.id)
+    (parts.directory / 'id').write_text(parts.id)
     line = ['bash', '-c', script, 'bash', *command('create_image', *flags)]
-    subprocess.run(line, cwd=parts.folder, check=True)
+    subprocess.run(line, cwd=parts.directory, check=True)
     assert parts.output.read_bytes() == expected
 
 
@@ -98,9 +98,9 @@ def test_a_descriptor_that_is_not_open(parts, path):
     """A layer may have got its number by the time that it is written to: it stays."""
     (_, layer) = parts.layers[0]
     before = layer.read_bytes()
-    (parts.folder / 'link').symlink_to('/dev/stdout')
-    output = parts.folder / path
-    options = {'cwd': parts.folder, 'preexec_fn': lambda: os.close(1)}
+    (parts.directory / 'link').symlink_to('/dev/stdout')
+    output = parts.directory / path
+    options = {'cwd': parts.directory, 'preexec_fn': lambda: os.close(1)}
     line = fails_cleanly(parts, f'--output={output}', **options)
     assert line.startswith(f"'{output}': Bad file descriptor")
     assert layer.read_bytes() == before
@@ -111,7 +111,7 @@ def test_standard_output_is_written_to_where_it_is(parts, output):
     """As by cat, where a shell has it lead to a file."""
     build(*parts.flags)
     expected = parts.output.read_bytes()
-    path = parts.folder / 'all'
+    path = parts.directory / 'all'
     with path.open('wb') as f:
         f.write(b'before')
         f.flush()

@@ -46,7 +46,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 def test_without_absl(parts):
     command = [sys.executable, '-S', TOOL, *parts.flags]
-    # Bazel's tests have absl by the one, and not the program's folder by the other.
+    # Bazel's tests have absl by the one, and not the program's directory by the other.
     without = environment(PYTHONPATH='', PYTHONSAFEPATH='')
     done = subprocess.run(command, capture_output=True, check=False, env=without)
     assert done.returncode == 1
@@ -89,7 +89,7 @@ def test_the_garbage_collector_does_not_go_through_what_is_imported(parts):
     ]
 
 
-def test_where_the_folder_of_a_program_is_not_searched(parts):
+def test_where_the_directory_of_a_program_is_not_searched(parts):
     build(*parts.flags, env=environment(PYTHONSAFEPATH='1'))
     assert names(parts.output)[0] == f'{parts.id}.json'
 
@@ -122,7 +122,7 @@ def test_a_mistake_of_the_tool_is_not_called_damage(tmp_path, error):
     assert set(tmp_path.iterdir()) == before
 
 
-def test_runs_from_any_folder_as_a_program(parts):
+def test_runs_from_any_directory_as_a_program(parts):
     path = f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'
     subprocess.run([TOOL, *parts.flags], cwd='/', env=environment(PATH=path), check=True)
     assert names(parts.output)[0] == f'{parts.id}.json'

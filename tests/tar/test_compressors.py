@@ -63,16 +63,16 @@ NO_ZSTD = 'zstd: unpack it, or use Python 3.14'
 @pytest.fixture(scope='module')
 def packed(trees):
     """The archive that is compressed in all ways, and what the tool reads in it."""
-    (trees / 'full/folder/noise').write_bytes(random.Random(1).randbytes(400000))
-    shell('tar -cf x.tar full/folder', trees)
+    (trees / 'full/directory/noise').write_bytes(random.Random(1).randbytes(400000))
+    shell('tar -cf x.tar full/directory', trees)
     return trees / 'x.tar', read(trees / 'x.tar')
 
 
-def compress(packed, folder, command):
+def compress(packed, directory, command):
     path, _ = packed
-    os.link(path, folder / 'x.tar')
-    shell(f'({command}) > packed', folder)
-    return folder / 'packed'
+    os.link(path, directory / 'x.tar')
+    shell(f'({command}) > packed', directory)
+    return directory / 'packed'
 
 
 EVERY_DAY = ['gzip', 'gzip members', 'gzip and zeros', 'bzip2', 'bzip2 streams', 'xz', 'xz streams']

@@ -67,7 +67,7 @@ TAKEN_FIELDS = {
     'uname': (b'someone', 'uname', 'someone'),
     'gname': (b'some', 'gname', 'some'),
     'devmajor': (b'0000007', 'devmajor', 0),
-    'prefix': ({'prefix': b'folder', 'magic': b'ustar\x0000'}, 'name', 'folder/l'),
+    'prefix': ({'prefix': b'directory', 'magic': b'ustar\x0000'}, 'name', 'directory/l'),
     'prefix of old GNU tar': ({'prefix': b'12345670123'}, 'name', 'l'),
 }
 

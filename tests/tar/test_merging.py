@@ -24,12 +24,12 @@ from support.tars import (
 # Every kind of member that a merge keeps, with the fields that it keeps.
 LONG = 'l' * 120 + '/' + 'm' * 120
 KEPT = [
-    ('folder', {'kind': DIR, 'mode': 0o1777}),
-    ('./folder/file', {'mode': 0o4755, 'uid': 1000, 'gid': 1001, 'uname': 'u', 'gname': 'g'}),
+    ('directory', {'kind': DIR, 'mode': 0o1777}),
+    ('./directory/file', {'mode': 0o4755, 'uid': 1000, 'gid': 1001, 'uname': 'u', 'gname': 'g'}),
     ('/absolute', {'uid': 1 << 30}),
     ('no rights', {'mode': 0}),
-    ('folder/hard', {'kind': HARD, 'link': './folder/file'}),
-    ('folder/soft', {'kind': LINK, 'link': '../elsewhere/./file'}),
+    ('directory/hard', {'kind': HARD, 'link': './directory/file'}),
+    ('directory/soft', {'kind': LINK, 'link': '../elsewhere/./file'}),
     (LONG, {}),
     ('s' * 200, {'kind': LINK, 'link': 't' * 200}),
     ('h' * 200, {'kind': HARD, 'link': LONG}),
@@ -48,7 +48,7 @@ def test_every_kind_of_member(parts, dialect):
     for name, fields in KEPT:
         data = name.encode() if fields.get('kind', FILE) in FILES else b''
         base_members.append(member(name, data, dialect=dialect, **fields))
-    base = write_tar(parts.folder / 'base.tar', *base_members)
+    base = write_tar(parts.directory / 'base.tar', *base_members)
     build(*parts.flags, f'--legacy_base={base}')
     found = {m.name: (m, data) for m, data in members(parts.output)}
     order = [name.removeprefix('./').lstrip('/') for name, _ in KEPT]
@@ -59,7 +59,7 @@ def test_every_kind_of_member(parts, dialect):
         assert info.type == (FILE if kind in FILES else kind)
         expected = {field: fields.get(field, value) for field, value in FIELDS_KEPT.items()}
         assert {field: getattr(info, field) for field in FIELDS_KEPT} == expected
-        link = 'folder/file' if name == 'folder/hard' else fields.get('link', '')
+        link = 'directory/file' if name == 'directory/hard' else fields.get('link', '')
         assert info.linkname == link
         assert info.mtime == 0
         assert info.pax_headers == {}
@@ -86,7 +86,7 @@ LEFT_OUT = ['top', 'repositories', 'manifest.json', 'index.json', 'oci-layout']
 @pytest.mark.parametrize('spelling', ['{}', './{}', '/{}', '{}/x', './{}/x/y'])
 @pytest.mark.parametrize('name', LEFT_OUT)
 def test_names_that_are_left_out(parts, name, spelling):
-    base = make_tar(parts.folder / 'base.tar', {spelling.format(name): b'base', 'x': b''})
+    base = make_tar(parts.directory / 'base.tar', {spelling.format(name): b'base', 'x': b''})
     build(*parts.flags, f'--legacy_base={base}', '--repository=r', '--name=n')
     assert names(parts.output)[3:] == ['x', 'manifest.json', 'repositories']
     assert content(parts.output, 'manifest.json').startswith(b'[{')
@@ -95,7 +95,7 @@ def test_names_that_are_left_out(parts, name, spelling):
 
 def test_names_are_compared_whole(parts):
     files = {'desktop': b'd', 'a/top': b't', 'x/manifest.json': b'[]', 'myindex.json': b'i'}
-    base = make_tar(parts.folder / 'base.tar', files)
+    base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
     assert [name for name in names(parts.output)[3:-1] if name not in ('a', 'x')] == list(files)
 
@@ -106,7 +106,7 @@ def test_names_are_compared_whole(parts):
 def test_the_first_of_two_members_stays(parts):
     config = f'{parts.id}.json'
     twice = member('f', b'first'), member('./f', b'second'), member(config, b'other')
-    base = write_tar(parts.folder / 'base.tar', *twice)
+    base = write_tar(parts.directory / 'base.tar', *twice)
     assert warns(*parts.flags, f'--legacy_base={base}') == [
         "'f' comes twice: the first one stays",
         f"'{config}' comes twice: the first one stays",
@@ -116,13 +116,13 @@ def test_the_first_of_two_members_stays(parts):
 
 
 def test_a_directory_twice_is_silent(parts):
-    base = write_tar(parts.folder / 'base.tar', member('d', kind=DIR), member('./d/', kind=DIR))
+    base = write_tar(parts.directory / 'base.tar', member('d', kind=DIR), member('./d/', kind=DIR))
     build(*parts.flags, f'--legacy_base={base}')
     assert names(parts.output)[3:] == ['d', 'manifest.json']
 
 
 def test_a_directory_where_a_file_is(parts):
-    base = write_tar(parts.folder / 'base.tar', member('d', b'file'), member('d', kind=DIR))
+    base = write_tar(parts.directory / 'base.tar', member('d', b'file'), member('d', kind=DIR))
     assert warns(*parts.flags, f'--legacy_base={base}') == ["'d' comes twice: the first one stays"]
     assert content(parts.output, 'd') == b'file'
 
@@ -135,29 +135,29 @@ def test_a_directory_where_a_file_is(parts):
     [
         (LINK, 'link2', {'link1': 'layer', 'link2': 'link1'}),
         (HARD, 'link2', {'link1': 'layer', 'link2': 'link1'}),
-        (LINK, 'folder/link', {'folder/link': '../layer'}),
-        (HARD, 'folder/link', {'folder/link': 'layer'}),
+        (LINK, 'directory/link', {'directory/link': '../layer'}),
+        (HARD, 'directory/link', {'directory/link': 'layer'}),
     ],
 )
 def test_a_layer_behind_links(tmp_path, kind, name, links):
-    """The target of a symbolic link is relative to its folder, that of a hard link is not."""
+    """The target of a symbolic link is relative to its directory, that of a hard link is not."""
     lower = BaseImage(['layer'])
     entry = {**lower.entry, 'Layers': [name]}
     more = [member(link, kind=kind, link=target) for link, target in links.items()]
     base = write_base(tmp_path / 'base.tar', lower, entries=[entry], more=more)
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
-    is_followed = (kind, name) == (LINK, 'folder/link')  # by Skopeo: else there is a warning
+    is_followed = (kind, name) == (LINK, 'directory/link')  # by Skopeo: else there is a warning
     build(*image.flags, warnings=not is_followed)
     assert manifest(image.output)['Layers'][0] == name
     assert content(image.output, name) == lower.layers['layer']
 
 
-def test_a_hard_link_is_not_relative_to_its_folder(tmp_path):
-    lower = BaseImage(['folder/layer'])
-    link = member('folder/link', kind=HARD, link='layer')
+def test_a_hard_link_is_not_relative_to_its_directory(tmp_path):
+    lower = BaseImage(['directory/layer'])
+    link = member('directory/link', kind=HARD, link='layer')
     base = write_base(tmp_path / 'base.tar', lower, more=[link])
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
-    assert "'folder/link' is a hard link to nothing before it" in fails(*image.flags)
+    assert "'directory/link' is a hard link to nothing before it" in fails(*image.flags)
 
 
 # Generations.
@@ -167,10 +167,10 @@ def test_three_generations(tmp_path):
     """Each is the base of the next, and its large layer is aligned anew."""
     base, below, parent = None, [], None
     for generation in range(4):
-        folder = tmp_path / str(generation)
-        folder.mkdir()
+        directory = tmp_path / str(generation)
+        directory.mkdir()
         layer = {f'srv/{generation}': b'x' * 70000 * generation}
-        image = Parts(folder, [layer], below=below, base=base)
+        image = Parts(directory, [layer], below=below, base=base)
         build(*image.flags)
         entry = manifest(image.output)
         assert entry.get('Parent') == parent

@@ -69,21 +69,24 @@ GNU_TAR = {
     'one block a record': ('full', 'tar -cf x.tar -b 1 -C full .'),
     '2000 blocks a record': ('full', 'tar -cf x.tar -b 2000 -C full .'),
     'copies of hard links': ('full', 'tar -cf x.tar --hard-dereference -C full .'),
-    'contents of links': ('full', 'tar -cf x.tar -h -C full folder/513 "hard link" "soft link"'),
+    'contents of links': ('full', 'tar -cf x.tar -h -C full directory/513 "hard link" "soft link"'),
     'appended': (
         'full',
-        'tar -cf x.tar -C full folder && tar -rf x.tar -C full sparse && '
-        'tar -rf x.tar -C full empty\\ folder one\\ hole',
+        'tar -cf x.tar -C full directory && tar -rf x.tar -C full sparse && '
+        'tar -rf x.tar -C full empty\\ directory one\\ hole',
     ),
-    'updated': ('full', 'tar -cf x.tar -C full folder && tar -uf x.tar -C full folder sparse'),
+    'updated': (
+        'full',
+        'tar -cf x.tar -C full directory && tar -uf x.tar -C full directory sparse',
+    ),
     'concatenated': (
         'full',
-        f'tar -cf x.tar -C full folder && tar -cf y.tar {SPARSE} -C full sparse && '
+        f'tar -cf x.tar -C full directory && tar -cf y.tar {SPARSE} -C full sparse && '
         'tar -Af x.tar y.tar',
     ),
     'with a member deleted': (
         'full',
-        'tar -cf x.tar -C full . && tar -f x.tar --delete ./folder/70000',
+        'tar -cf x.tar -C full . && tar -f x.tar --delete ./directory/70000',
     ),
     'by pipe': ('full', 'tar -c -C full . | cat > x.tar'),
 }
@@ -100,7 +103,7 @@ def test_gnu_tar(trees, tmp_path, case):
     tree, command = GNU_TAR[case]
     (tmp_path / tree).symlink_to(trees / tree)
     if case == 'xattrs':
-        give_attributes(trees / tree / 'folder/513')
+        give_attributes(trees / tree / 'directory/513')
     shell(command, tmp_path)
     check(tmp_path / 'x.tar', tmp_path)
 
@@ -186,12 +189,17 @@ DAMAGE = {
 def test_damage(trees, tmp_path, dialect, damage):
     """What GNU tar takes for damage is an error."""
     path = tmp_path / 'x.tar'
-    shell(f'tar -cf {path} --format={dialect} -C plain folder/1 folder/70000 folder/10240', trees)
+    shell(
+        f'tar -cf {path} --format={dialect} -C plain directory/1 directory/70000 directory/10240',
+        trees,
+    )
     data = path.read_bytes()
-    place = data.index(b'folder/70000\0' + bytes(80))
+    place = data.index(b'directory/70000\0' + bytes(80))
     path.write_bytes(DAMAGE[damage](data, place))
     assert gnu_tar.listing(path) is None
-    with pytest.raises(ArchiveError, match=r"' is (cut off|damaged) in or after member 'folder/"):
+    with pytest.raises(
+        ArchiveError, match=r"' is (cut off|damaged) in or after member 'directory/"
+    ):
         read(path)
 
 

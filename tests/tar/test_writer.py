@@ -24,8 +24,8 @@ def test_members(tmp_path, output):
         tar.add_file('a/b/text', content='täxt')
         tar.add_file('./a//bytes', content=b'\0\xff', mode=0o4700)
         tar.add_file('/a/file', file_content=str(tmp_path / 'file'))
-        tar.add_file('folder', tarfile.DIRTYPE)
-        tar.add_file('folder/closed/', tarfile.DIRTYPE, mode=0o700)
+        tar.add_file('directory', tarfile.DIRTYPE)
+        tar.add_file('directory/closed/', tarfile.DIRTYPE, mode=0o700)
         tar.add_file('no rights', mode=0)
         tar.add_file('no way', tarfile.DIRTYPE, mode=0)
         tar.add_file('empty')
@@ -36,8 +36,8 @@ def test_members(tmp_path, output):
         ('a/b/text', FILE, 0o644, 'täxt'.encode()),
         ('a/bytes', FILE, 0o4700, b'\0\xff'),
         ('a/file', FILE, 0o644, b'from a file'),
-        ('folder', DIR, 0o755, None),
-        ('folder/closed', DIR, 0o700, None),
+        ('directory', DIR, 0o755, None),
+        ('directory/closed', DIR, 0o700, None),
         ('no rights', FILE, 0, b''),
         ('no way', DIR, 0, None),
         ('empty', FILE, 0o644, b''),
@@ -74,7 +74,7 @@ def test_text_that_is_not_utf_8_keeps_its_bytes(output):
 
 BAD_NAMES = {
     'none': '',
-    'the folder itself': '.',
+    'the directory itself': '.',
     'the root': '/',
     'above': '../a',
     'above at its end': 'a/..',
@@ -109,15 +109,15 @@ def test_the_first_of_a_name_stays(output, capfd, caplog):
     with TarFileWriter(str(output)) as tar:
         tar.add_file('file', content='first')
         tar.add_file('./file', content='second')
-        tar.add_file('folder', tarfile.DIRTYPE)
-        tar.add_file('folder/', tarfile.DIRTYPE, mode=0o700)
-        tar.add_file('folder', content='file')
+        tar.add_file('directory', tarfile.DIRTYPE)
+        tar.add_file('directory/', tarfile.DIRTYPE, mode=0o700)
+        tar.add_file('directory', content='file')
         tar.add_file('file', tarfile.DIRTYPE)
     found = [(m.name, m.type, data) for m, data in members(output)]
-    assert found == [('file', FILE, b'first'), ('folder', DIR, None)]
+    assert found == [('file', FILE, b'first'), ('directory', DIR, None)]
     said = caplog.text + capfd.readouterr().err
     assert said.count("'file' comes twice: the first one stays") == 2
-    assert said.count("'folder' comes twice: the first one stays") == 1
+    assert said.count("'directory' comes twice: the first one stays") == 1
 
 
 # add_tar.
