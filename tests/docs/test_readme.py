@@ -33,10 +33,11 @@ def checkout(tmp_path):
 
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
 def test_every_command_gives_the_output_below_it(checkout, page):
-    require('make', 'tar', 'sha256sum')
-    for block in blocks('console', page.read_text()):
-        for command, output in steps(block):
-            assert checkout.shell(command).stdout.decode().splitlines() == output, command
+    found = [step for block in blocks('console', page.read_text()) for step in steps(block)]
+    programs = {command.split()[0] for command, _ in found} - {'.', 'cd'}  # the shell has these
+    require('tar', 'sha256sum', *(name for name in programs if '/' not in name))
+    for command, output in found:
+        assert checkout.shell(command).stdout.decode().splitlines() == output, command
 
 
 def test_the_pages_have_output_to_compare():

@@ -14,6 +14,7 @@ from image_archive.tar import archive as archives
 from support import gnu_tar
 from support.amounts import some_every_day
 from support.images import BASES, Parts
+from support.needs import require
 from support.project import DATA
 from support.real_archives import check, read, shell
 from support.running import warns
@@ -252,4 +253,8 @@ def test_a_large_extended_header(tmp_path, size):
 def test_a_docker_archive(tmp_path, base):
     """Of Docker, Podman, Skopeo and others; those that pack them are Go programs."""
     path = DATA / 'bases' / base
+    # GNU tar calls these.
+    compressors = {'.gz': 'gzip', '.bz2': 'bzip2', '.xz': 'xz'}
+    if path.suffix in compressors:
+        require(compressors[path.suffix])
     check(path, tmp_path)
