@@ -15,8 +15,9 @@ image: environment
 	@echo '    docker load --input=examples/hello/hello.tar'
 	@echo '    docker run --rm example/hello:1.0'
 
+# The everyday tests, in one process for each core.
 test: test-environment
-	@"$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
+	@"$$VENV/bin/python3" -m pytest -rs -n auto $(PYTEST_ARGS)
 
 # Those too that take long, or need clients or a mount; each run of a program is a new process.
 test-all: test-environment

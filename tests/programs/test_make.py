@@ -5,6 +5,7 @@ Most of it is tried with a stand-in for Python, a shell script that makes an env
 and installs nothing; the last test has the real venv and pip do it.
 """
 
+import importlib.util
 import os
 import pathlib
 import shlex
@@ -72,6 +73,8 @@ class Checkout:
 
     def make(self, *arguments, python=None):
         """Runs make as a user does, whatever make runs this; returns the finished process."""
+        if 'test' in arguments and importlib.util.find_spec('xdist') is None:
+            missing('pytest-xdist is not installed')
         ours = ('PYTHON', 'VENV', 'PYTEST_ARGS', 'PYTEST_ADDOPTS', 'MAKEFLAGS', 'MAKELEVEL')
         variables = {key: os.environ[key] for key in os.environ if key not in ours}
         return subprocess.run(
