@@ -39,6 +39,14 @@ with open(sys.argv[1], 'rb') as f:
         data = inflater.unconsumed_tail or f.read(1 << 17)
 """
 
+HISTORY_ENTRIES = 38000
+PARSE = """
+import json, sys
+for _ in range(2):
+    with open(sys.argv[1]) as f:
+        json.load(f)
+"""
+
 
 # Measuring.
 
@@ -293,6 +301,20 @@ def members(directory):
         compare(f'a base of {count} members', directory, tool, others)
 
 
+def long_history(directory, targets):
+    """An image on a base whose configuration has 3.8 MB of history."""
+    layer = make_layer(directory / 'small', 0)
+    base = Image(directory, 'history', [layer])
+    base.add_history(HISTORY_ENTRIES)
+    above = Image(directory, 'on_history', [layer], base.save())
+    tool = above.build(directory / 'out' / 'image.tar')
+    parse = [sys.executable, '-c', PARSE, above.config]
+    plain, whole, parsing = measure(directory, [tool, [*tool, '--oci', '--verify'], parse], runs=3)
+    for more, runs in ('', plain), (' --oci --verify', whole):
+        title = f'a base with {HISTORY_ENTRIES} entries of history{more} / json.loads() of it twice'
+        targets.add(title, ratio(runs, parsing), '', runs)
+
+
 def compressed_base(directory, targets):
     """An image on a base in gzip."""
     blocks = bench_images.compressible_blocks
@@ -415,6 +437,7 @@ def main():
         image = layers(directory, targets, start_ups)
         bases(directory, targets, image)
         members(directory)
+        long_history(directory, targets)
         joins(directory, targets, start_ups)
         compressed_base(directory, targets)
         for kind, title in FILE_SYSTEMS.items():

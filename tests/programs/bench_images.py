@@ -3,6 +3,7 @@
 
 import hashlib
 import itertools
+import json
 import pathlib
 import random
 import subprocess
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
 MIB = 1 << 20
+EPOCH = '1970-01-01T00:00:00Z'
 
 
 def program(name, *flags):
@@ -79,6 +81,7 @@ class Image:
 
     Attributes:
         layers: the layers that it adds.
+        config: the path of its configuration.
         flags: those of create_image that name its parts.
     """
 
@@ -92,21 +95,30 @@ class Image:
             base: the path of the archive to build on.
         """
         self.layers = layers
+        self.config = directory / f'{name}.json'
         self._archive = directory / f'{name}.tar'
-        config = directory / f'{name}.json'
         parts = [f'--layer={layer.diff_id}={layer.path}' for layer in layers]
         base_flags = []
         if base is not None:
             parts.append(f'--base={base}')
             base_flags.append(f'--legacy_base={base}')
-        sh(*program('create_image_config', f'--output={config}', *parts))
-        identifier = hashlib.sha256(config.read_bytes()).hexdigest()
+        sh(*program('create_image_config', f'--output={self.config}', *parts))
         tag = f'--tag=bench/{name}:1'
-        self.flags = [f'--id={identifier}', f'--config={config}', tag, *parts, *base_flags]
+        self.flags = [f'--config={self.config}', tag, *parts, *base_flags]
+
+    def add_history(self, count):
+        """Adds entries without a layer to the history of its configuration."""
+        config = json.loads(self.config.read_bytes())
+        for number in range(count):
+            entry = {'created_by': f'ENV NUMBER={number}', 'created': EPOCH, 'empty_layer': True}
+            config['history'].append(entry)
+        self.config.write_text(json.dumps(config))
 
     def build(self, output, *flags):
         """Returns the command that writes its archive."""
-        return program('create_image', f'--output={output}', *self.flags, *flags)
+        identifier = hashlib.sha256(self.config.read_bytes()).hexdigest()
+        own_flags = [f'--output={output}', f'--id={identifier}', *self.flags]
+        return program('create_image', *own_flags, *flags)
 
     def save(self):
         """Writes its archive; returns the path."""
