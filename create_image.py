@@ -50,7 +50,10 @@ _TAG = flags.DEFINE_multi_string(
     'tag', None, 'a tag of the image, repository:tag', flag_values=_FLAGS
 )
 _BASE = flags.DEFINE_string(
-    'base', None, 'an image archive; its last image gives the layers below', flag_values=_FLAGS
+    'base',
+    None,
+    'the base, an image archive; its last image gives the layers below',
+    flag_values=_FLAGS,
 )
 _LEGACY_BASE = flags.DEFINE_string(
     'legacy_base',

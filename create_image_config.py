@@ -30,7 +30,7 @@ from image_archive.configure.build import (
     read_base_configuration,
 )
 from image_archive.configure.values import Resolve
-from image_archive.digests import is_hex
+from image_archive.digests import is_sha256_hex
 from image_archive.errors import ArgumentError
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.identifiers import read_identifier
@@ -103,11 +103,14 @@ _WORKDIR = flags.DEFINE_string(
 _ARCHITECTURE = flags.DEFINE_string(
     'architecture',
     None,
-    'the architecture, as Go calls it; amd64 if the base has none',
+    'the architecture, as GOARCH has it; amd64 if the base has none',
     flag_values=_FLAGS,
 )
 _OS = flags.DEFINE_string(
-    'os', None, 'the system, as Go calls it; linux if the base has none', flag_values=_FLAGS
+    'os',
+    None,
+    'the operating system, as GOOS has it; linux if the base has none',
+    flag_values=_FLAGS,
 )
 _VARIANT = flags.DEFINE_string(
     'variant', None, 'the variant of the architecture, like v8', flag_values=_FLAGS
@@ -129,7 +132,7 @@ _STOP_SIGNAL = flags.DEFINE_string(
 )
 
 
-class FlagReader:
+class _FlagReader:
     """Reads the values of flags.
 
     Attributes:
@@ -193,7 +196,7 @@ class FlagReader:
             identifier = read_identifier('--layer', name)
             if identifier.path is not None:
                 self._add_input('--layer', identifier.path)
-            if not is_hex(identifier.value):
+            if not is_sha256_hex(identifier.value):
                 where = f'{identifier.value!r}{identifier.origin}'
                 raise ArgumentError(f'--layer: {where} is not 64 hex digits: give a SHA-256')
             report([Problem(text) for text in identifier.warnings], verifies=False)
@@ -226,7 +229,7 @@ class FlagReader:
         try:
             text = read_small_file(path).decode('utf-8')
         except UnicodeDecodeError as error:
-            raise ArgumentError(f'{flag}: {name!r} is not in UTF-8: write it so') from error
+            raise ArgumentError(f'{flag}: {name!r} is not in UTF-8: save it as UTF-8') from error
         flag_values.check_text(f'{flag}: {name!r}', text)
         return text
 
@@ -234,7 +237,7 @@ class FlagReader:
         self.inputs.setdefault(flag, []).append(path)
 
 
-def _options_of_flags(reader: FlagReader) -> ConfigOptions:
+def _options_of_flags(reader: _FlagReader) -> ConfigOptions:
     return ConfigOptions(
         layers=reader.layers(),
         entrypoint=reader.items(_ENTRYPOINT),
@@ -268,7 +271,7 @@ def main(run: Run) -> None:
     """
     flag_values.check_given(_OUTPUT)
     output = _OUTPUT.value or ''
-    reader = FlagReader()
+    reader = _FlagReader()
     options = _options_of_flags(reader)
     base = judge_configuration({})
     base_path = given(_BASE.value)

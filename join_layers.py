@@ -100,6 +100,7 @@ def main(run: Run) -> None:
         identifier=identifier and identifier.value,
         name=given_text(_NAME.value),
         repository=given_text(_REPOSITORY.value),
+        id_origin=identifier.origin if identifier else '',
         id_file=identifier and identifier.path,
     )
     write_join(_OUTPUT.value or '', parts, run, _VERIFY.value)

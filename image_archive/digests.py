@@ -35,12 +35,12 @@ def digest_of(data: bytes) -> str:
     return f'sha256:{sha256(data)}'
 
 
-def is_hex(text: str) -> bool:
+def is_sha256_hex(text: str) -> bool:
     """Tells whether a text is a SHA-256: 64 hex digits in lower case."""
     return len(text) == 64 and not text.strip(_HEX_DIGITS)
 
 
-def is_sha256(value: object) -> bool:
+def is_sha256_digest(value: object) -> bool:
     """Tells whether a value from JSON is a digest with SHA-256, `sha256:HEX`."""
     return isinstance(value, str) and algorithm_of(value) == 'sha256'
 

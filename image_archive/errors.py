@@ -20,3 +20,7 @@ class ProblemsError(ArgumentError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__('\n'.join(problems))
         self.problems = problems
+
+
+# What is raised for wrong input.
+FAILURES = (OSError, ArgumentError, ArchiveError)

@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 
 from image_archive.checks.problem import Problem, Problems
-from image_archive.digests import is_hex
+from image_archive.digests import is_sha256_hex
 from image_archive.image.tags import parse_tag
 
 
@@ -16,7 +16,7 @@ def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problem
         identifier: the identifier.
         origin: as Identifier.origin.
     """
-    if not is_hex(identifier):
+    if not is_sha256_hex(identifier):
         text = f'{identifier!r}{origin} is not 64 hex digits'
         yield Problem(f'{flag}: {text}: give a SHA-256')
 

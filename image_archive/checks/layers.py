@@ -24,8 +24,8 @@ def layer_count_problems(label: str, count: int) -> Problems:
         count: the number of its layers.
     """
     if count > _MOST_LAYERS:
-        text = f'the image has {count} layers, and some Dockers take {_MOST_LAYERS}: merge some'
-        yield Problem(f'{label}: {text}', is_error=False)
+        text = f'the image has {count} layers, but some versions of Docker take {_MOST_LAYERS}'
+        yield Problem(f'{label}: {text}: merge some', is_error=False)
 
 
 def compression_problems(layer: LayerFile) -> Problems:
@@ -106,8 +106,8 @@ def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
         yield Problem(str(error))
         return
     if layer.has_more:
-        text = 'what lies behind the end of the archive is passed over'
-        yield Problem(f'{layer.label}: {text}: make one archive', is_error=False)
+        text = 'data after the end of the archive are ignored'
+        yield Problem(f'{layer.label}: {text}: remove them', is_error=False)
 
 
 def digest_problems(label: str, named: str, found: str, advice: str) -> Problems:

@@ -9,7 +9,7 @@ from image_archive.configure.values import DEFAULT_TIME, normal_port, time_of, w
 from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, judge_configuration
 from image_archive.image.identifiers import normal_identifier
-from image_archive.image.stored import read_image_archive
+from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, read_image_archive
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import split_pair
 from image_archive.tar.archive import open_archive
@@ -263,12 +263,11 @@ def read_base_configuration(path: str, output: str, run: Run) -> Configuration:
         OSError: the archive cannot be read.
         ArchiveError: it holds no image, or no image can be built on its configuration.
     """
-    with open_archive(path, False, output, run.progress) as archive:
+    with open_archive(path, keep_all=False, beside=output, progress=run.progress) as archive:
         images = read_image_archive(archive, 'base image')
         if images.is_v1:
-            text = f'{path!r} was written by Docker 1.9 or older'
-            advice = 'load and save it with a Docker from 1.10 to 28'
-            raise ArchiveError(f'--base: {text}: {advice}')
+            text = f'{path!r} {WRITTEN_BY_OLD_DOCKER}'
+            raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
         base = images.last_image
         config = base.config
     where = f'--base: {path!r}: its configuration {base.config_name!r}'

@@ -6,7 +6,7 @@ from image_archive.create.parts import ImageParts
 from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
-from image_archive.system.outputs import are_same_file, check_output
+from image_archive.system.outputs import check_output, check_outputs_differ
 from image_archive.tar.content import have_same_content
 
 
@@ -23,8 +23,6 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
             an input.
         OSError: the directory of an output is missing.
     """
-    if not output:
-        raise ArgumentError('--output is missing: give the archive to write')
     if not parts.config:
         raise ArgumentError('--config is missing: give the image configuration')
     _check_outputs(output, parts, digest_file)
@@ -32,7 +30,7 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
     for layer in parts.layers:
         check_is_name(f'--layer of {layer.path!r}', layer.identifier, layer.origin)
     if parts.legacy_id is not None:
-        check_is_name('--legacy_id', parts.legacy_id)
+        check_is_name('--legacy_id', parts.legacy_id, parts.legacy_id_origin)
         if parts.metadata is None or len(parts.layers) != 1:
             raise ArgumentError('--legacy_id: give --metadata and exactly one --layer with it')
     if parts.repository is not None and parts.name is None:
@@ -59,9 +57,7 @@ def _check_outputs(output: str, parts: ImageParts, digest_file: str | None) -> N
         bases['--legacy_base'] = [parts.legacy_base]
     check_output('--output', output, inputs, replaceable=bases)
     if digest_file is not None:
-        if are_same_file(digest_file, output):
-            text = f'{digest_file!r} is what --output names: give another path'
-            raise ArgumentError(f'--digest_file: {text}')
+        check_outputs_differ('--digest_file', digest_file, '--output', output)
         check_output('--digest_file', digest_file, {**inputs, **bases})
 
 
@@ -88,7 +84,7 @@ def check_base_is_whole(image: OpenedImage) -> None:
     Raises:
         ArchiveError: it lacks one.
     """
-    if image.base is not None and image.is_on_itself and image.missing_layers:
+    if image.base is not None and image.merges_base and image.missing_layers:
         raise ArchiveError(lacks_layer(image.base.archive.path, image.missing_layers[0]))
 
 

@@ -7,8 +7,8 @@ Those of a plain layer are known without reading it. A compressed layer is read 
 from typing import Any, NamedTuple
 
 from image_archive.create.opened import BaseLayer, OpenedImage
-from image_archive.digests import digest_in_blob_name, digest_of, is_sha256
-from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.digests import digest_in_blob_name, digest_of, is_sha256_digest
+from image_archive.errors import ArchiveError
 from image_archive.image import oci
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.oci import Descriptor
@@ -40,12 +40,10 @@ def find_layout(image: OpenedImage, progress: Progress) -> Layout:
         progress: advanced by the bytes that are read.
 
     Raises:
-        ArgumentError: a layer has a compression that no layer may have.
         ArchiveError: the base does not describe all its layers, or contradicts itself.
         OSError: a file cannot be read.
     """
     progress.begin('reading compressed layers', 0)
-    content = b'' if image.config is None else image.config.content
     base_layers = []
     if image.base is not None:
         base_layers = _describe_base(image, image.base, progress)
@@ -53,14 +51,11 @@ def find_layout(image: OpenedImage, progress: Progress) -> Layout:
         _describe(image.layers[layer.path].file, f'sha256:{layer.identifier}', progress)
         for layer in image.parts.layers
     ]
-    return Layout(oci.describe_config(content), base_layers, own_layers)
+    return Layout(oci.describe_config(image.checked_config.content), base_layers, own_layers)
 
 
 def _describe(layer: LayerFile, diff_id: str, progress: Progress) -> Descriptor:
     """Returns the descriptor of a layer, whose diff ID is the digest if it is plain."""
-    if not oci.is_layer_compression(layer.compression):
-        text = f'{layer.label} is compressed by {layer.compression}'
-        raise ArgumentError(f'--oci: {text}: use gzip')
     digest = diff_id
     if layer.compression is not None:
         digest = f'sha256:{layer.stored_sha256(progress)}'
@@ -96,7 +91,7 @@ def _diff_ids(base: StoredImage) -> tuple[str, ...]:
         text = 'has no configuration with a diff ID for each layer: replace it'
         raise ArchiveError(f'--base: {path!r} {text}')
     for diff_id in diff_ids:
-        if not is_sha256(diff_id):
+        if not is_sha256_digest(diff_id):
             text = f'{path!r} has a diff ID that is no SHA-256, {diff_id!r}: replace it'
             raise ArchiveError(f'--base: {text}')
     return diff_ids
@@ -150,7 +145,7 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
 
 
 def _index_of(base: StoredImage) -> list[dict[str, Any]]:
-    """Returns the valid descriptors in the index of a base."""
+    """Returns the valid descriptors in the index of a base, which is usable without an index."""
     content = base.archive.read_file(INDEX_NAME)
     return descriptors_in(load_object(content or b'') or {}, 'manifests')
 
@@ -173,6 +168,6 @@ def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) ->
 
 def _digest_in(descriptor: Any) -> str | None:
     """Returns the digest in a descriptor from JSON; None if it is not one with SHA-256."""
-    if not isinstance(descriptor, dict) or not is_sha256(descriptor.get('digest')):
+    if not isinstance(descriptor, dict) or not is_sha256_digest(descriptor.get('digest')):
         return None
     return str(descriptor['digest'])

@@ -3,7 +3,7 @@
 
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import ImageParts
-from image_archive.image.docker_manifest import Repositories, is_merged
+from image_archive.image.docker_manifest import TOP_NAME, Repositories, is_merged
 from image_archive.image.documents import Documents, add_documents
 from image_archive.system.command_line import Run
 from image_archive.tar.writer import TarFileWriter
@@ -27,11 +27,11 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
     run.progress.begin('writing', image.bytes_to_write)
     with TarFileWriter(output, run.partial_files, run.progress) as tar:
         config_name = f'{parts.identifier}.json'
-        tar.add_file(config_name, content=config_content(image))
+        tar.add_file(config_name, content=image.checked_config.content)
         if parts.legacy_id is None:
             add_own_layers(tar, image, parts.layer_names)
         else:
-            tar.add_file('top', content=parts.legacy_id)
+            tar.add_file(TOP_NAME, content=parts.legacy_id)
             tar.add_file(f'{parts.legacy_id}/VERSION', content=DATA_FORMAT_VERSION)
             add_own_layers(tar, image, parts.layer_names)
             tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
@@ -43,11 +43,6 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
             repositories=repositories_of(parts),
         )
         add_documents(tar, documents)
-
-
-def config_content(image: OpenedImage) -> bytes:
-    """Returns the bytes of the configuration of an image that was checked."""
-    return b'' if image.config is None else image.config.content
 
 
 def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> None:
@@ -66,7 +61,7 @@ def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> 
         if name not in added:
             opened = image.layers[layer.path]
             tar.add_source(name, opened.source)
-            opened.opened.check_unchanged()
+            opened.input.check_unchanged()
         added.add(name)
 
 

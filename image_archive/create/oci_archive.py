@@ -5,12 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from image_archive.create.blobs import Layout
-from image_archive.create.docker_archive import (
-    add_own_layers,
-    config_content,
-    manifest_entry,
-    repositories_of,
-)
+from image_archive.create.docker_archive import add_own_layers, manifest_entry, repositories_of
 from image_archive.create.opened import OpenedImage
 from image_archive.digests import blob_name
 from image_archive.image import oci
@@ -18,7 +13,7 @@ from image_archive.image.documents import Documents, add_documents
 from image_archive.image.oci import Descriptor
 from image_archive.image.tags import parse_tag
 from image_archive.system.command_line import Run
-from image_archive.system.outputs import OutputFile, put_all_in_place
+from image_archive.system.outputs import OutputFile
 from image_archive.tar.writer import TarFileWriter
 
 
@@ -45,7 +40,7 @@ def write_oci_archive(
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
         digest_output = stack.enter_context(_open_digest_file(digest_file, run))
         config_name = blob_name(layout.config.digest)
-        tar.add_file(config_name, content=config_content(image))
+        tar.add_file(config_name, content=image.checked_config.content)
         add_own_layers(tar, image, [blob_name(layer.digest) for layer in layout.own_layers])
         _add_base_layers(tar, image, layout)
         tar.add_file(blob_name(descriptor.digest), content=oci_manifest)
@@ -56,12 +51,11 @@ def write_oci_archive(
             repositories=repositories_of(image.parts),
         )
         add_documents(tar, documents)
-        tar.end()
-        outputs = [tar.output]
+        others = []
         if digest_output is not None:
             digest_output.write(f'{descriptor.digest}\n'.encode())
-            outputs.append(digest_output)
-        put_all_in_place(outputs)
+            others.append(digest_output)
+        tar.close(others)
 
 
 @contextlib.contextmanager
@@ -86,5 +80,5 @@ def _add_base_layers(tar: TarFileWriter, image: OpenedImage, layout: Layout) -> 
 def _index(image: OpenedImage, descriptor: Descriptor) -> bytes:
     """Returns the content of index.json, from the descriptor of the OCI manifest."""
     tags = [parse_tag(tag) for tag in image.parts.tags]
-    keys = {} if image.config is None else image.config.keys
-    return oci.index(descriptor, [tag for tag in tags if tag is not None], oci.platform(keys))
+    platform = oci.platform(image.checked_config.keys)
+    return oci.index(descriptor, [tag for tag in tags if tag is not None], platform)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from image_archive.create.parts import ImageParts
 from image_archive.digests import digest_in_blob_name
-from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.errors import FAILURES, ArchiveError
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import image_id_of, is_merged
 from image_archive.image.layer_file import LayerFile
@@ -18,18 +18,16 @@ from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place, open_archive
 from image_archive.tar.content import Source
 
-_FILE_FAILURES = (OSError, ArgumentError, ArchiveError)
-
 
 class OpenedLayer(NamedTuple):
     """A layer that an image adds.
 
     Attributes:
-        opened: its file.
-        file: what is known of it.
+        input: its file.
+        file: what is known of the file.
     """
 
-    opened: InputFile
+    input: InputFile
     file: LayerFile
 
     @property
@@ -85,7 +83,14 @@ class OpenedImage:
         self.failures: list[Exception] = []
 
     @property
-    def is_on_itself(self) -> bool:
+    def checked_config(self) -> Configuration:
+        """The configuration of an image without failures."""
+        if self.config is None:
+            raise AssertionError('an image without configuration is used')
+        return self.config
+
+    @property
+    def merges_base(self) -> bool:
         """Whether the base is the archive that is merged."""
         return self.base is not None and self.legacy_base is self.base.archive
 
@@ -99,7 +104,7 @@ class OpenedImage:
     @property
     def bytes_to_write(self) -> int:
         """The bytes of the layers and of the members that are merged."""
-        size = sum(layer.opened.size for layer in self.layers.values())
+        size = sum(layer.input.size for layer in self.layers.values())
         if self.parts.oci:
             places = [layer.place for layer in self.base_layers]
             return size + sum(
@@ -147,14 +152,14 @@ def open_image(
         if parts.metadata is not None:
             with _collected(image.failures):
                 image.metadata = read_small_file(parts.metadata)
-        merges_base = _are_one_file(parts.base, parts.legacy_base)
+        is_one_file = _are_one_file(parts.base, parts.legacy_base)
         if parts.base is not None:
             with _collected(image.failures):
-                archive = open_base(parts.base, merges_base or reads_layers)
+                archive = open_base(parts.base, is_one_file or reads_layers)
                 _read_base(image, archive)
-                if merges_base:
+                if is_one_file:
                     image.legacy_base = archive
-        if parts.legacy_base is not None and not merges_base:
+        if parts.legacy_base is not None and not is_one_file:
             with _collected(image.failures):
                 image.legacy_base = open_base(parts.legacy_base, True)
         with _collected(image.failures):
@@ -167,7 +172,7 @@ def _collected(failures: list[Exception]) -> Iterator[None]:
     """Collects the failure of one file, so that the next is opened all the same."""
     try:
         yield
-    except _FILE_FAILURES as error:
+    except FAILURES as error:
         failures.append(error)
 
 
@@ -224,7 +229,7 @@ def _names_by_diff_id(image: OpenedImage) -> dict[str, str]:
     Members of a docker archive are merged under their names, so another name is another layer
     there. In an OCI layout a layer is known by its content.
     """
-    if not image.parts.oci or image.legacy_base is None or image.is_on_itself:
+    if not image.parts.oci or image.legacy_base is None or image.merges_base:
         return {}
     try:
         images = read_image_archive(image.legacy_base, 'base image')
@@ -244,7 +249,7 @@ def _find_elsewhere(image: OpenedImage, name: str, merged_name: str) -> Place | 
         return None
     if image.legacy_base is None:
         return image.base.archive.find(name, is_merged)
-    if not image.parts.oci or image.is_on_itself:
+    if not image.parts.oci or image.merges_base:
         return None
     place = image.legacy_base.find(merged_name, is_merged)
     if place is None and image.base.diff_ids is not None:

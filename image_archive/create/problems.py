@@ -15,9 +15,10 @@ from image_archive.create.arguments import lacks_layer
 from image_archive.create.blobs import Layout, find_layout
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import Layer
-from image_archive.digests import is_hex, sha256
-from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.digests import is_sha256_hex, sha256
+from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import LayerFile
+from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER
 from image_archive.system.progress import Progress
 
 
@@ -67,7 +68,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
         try:
             layout = find_layout(image, progress)
-        except (ArgumentError, ArchiveError) as error:
+        except ArchiveError as error:
             problems.append(Problem(str(error), is_fatal=True))
     return Found(problems, layout)
 
@@ -95,7 +96,7 @@ def _identifier_problems(image: OpenedImage) -> Problems:
 def _config_digest_problems(image: OpenedImage) -> Problems:
     """The SHA-256 of the configuration is the image's identifier."""
     parts = image.parts
-    if image.config is None or not is_hex(parts.identifier):
+    if image.config is None or not is_sha256_hex(parts.identifier):
         return
     found = sha256(image.config.content)
     if found != parts.identifier:
@@ -122,7 +123,7 @@ def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
         if file.content_sha256 is None:
             continue
         for layer in dict.fromkeys(image.parts.layers):
-            if layer.path != path or not is_hex(layer.identifier):
+            if layer.path != path or not is_sha256_hex(layer.identifier):
                 continue
             if file.content_sha256 != layer.identifier:
                 yield Problem(
@@ -144,9 +145,9 @@ def _base_problems(image: OpenedImage) -> Problems:
     """The base has a configuration and layers, which fit together."""
     parts = image.parts
     if image.has_v1_base:
-        text = f'{parts.base!r} was written by Docker 1.9 or older'
+        text = f'{parts.base!r} {WRITTEN_BY_OLD_DOCKER}'
         if parts.oci:
-            yield Problem(f'--base: {text}: load and save it with a Docker up to 28')
+            yield Problem(f'--base: {text}: {OLD_DOCKER_ADVICE}')
         else:
             advice = 'only such a Docker can load images built on it'
             yield Problem(f'--base: {text}: {advice}', is_error=False)
@@ -157,13 +158,19 @@ def _base_problems(image: OpenedImage) -> Problems:
     diff_ids = base.diff_ids
     if base.config is None:
         yield Problem(f'--base: {path} lacks its configuration {base.config_name!r}: replace it')
+    elif base.config.problem is not None:
+        text = f'{path}: its configuration {base.config_name!r} {base.config.problem}'
+        yield Problem(f'--base: {text}')
+    elif base.config.type_problems:
+        text = f'{path}: its configuration {base.config_name!r}: {base.config.type_problems[0]}'
+        yield Problem(f'--base: {text}: replace the base')
     elif diff_ids is None:
-        text = f'{path} has a configuration without diff IDs, {base.config_name!r}'
+        text = f'{path}: it has a configuration without diff IDs, {base.config_name!r}'
         yield Problem(f'--base: {text}: replace it')
     elif len(diff_ids) != len(base.layers):
         text = f'{path} has {len(base.layers)} layers and {len(diff_ids)} diff IDs'
         yield Problem(f'--base: {text}: replace it')
-    if image.is_on_itself or parts.oci:
+    if image.merges_base or parts.oci:
         return  # a missing layer is an error there, which others report
     for name in base.layers:
         if base.archive.find(name) is None:
@@ -204,7 +211,7 @@ def _missing_layer_problems(image: OpenedImage) -> Problems:
     if image.legacy_base is None and image.parts.legacy_base is not None:
         return  # opening it failed, which is reported
     missing = image.missing_layers
-    if missing and image.base is not None and image.is_on_itself:
+    if missing and image.base is not None and image.merges_base:
         yield Problem(lacks_layer(image.base.archive.path, missing[0]))
     elif missing and not image.parts.oci:
         listed = ', '.join(repr(name) for name in missing)
@@ -212,7 +219,7 @@ def _missing_layer_problems(image: OpenedImage) -> Problems:
 
 
 def _bytes_to_check(image: OpenedImage) -> int:
-    own = sum(layer.opened.size for layer in image.layers.values())
+    own = sum(layer.input.size for layer in image.layers.values())
     return own + sum(file.source.size for file in _base_files(image))
 
 
@@ -267,7 +274,7 @@ def _is_diff_id(diff_id: str, layer: Layer, image: OpenedImage) -> bool:
     """Tells whether a diff ID is that of a layer: by its identifier, or by its content."""
     opened = image.layers.get(layer.path)
     found = None if opened is None else opened.file.content_sha256
-    if not is_hex(layer.identifier) and found is None:
+    if not is_sha256_hex(layer.identifier) and found is None:
         return True  # the identifier is wrong, not the configuration
     return diff_id in (f'sha256:{layer.identifier}', f'sha256:{found}')
 

@@ -92,7 +92,7 @@ def _object(checks: dict[str, _Check]) -> _Check:
             if item is None or key.lower() not in by_lower_case:
                 continue
             if key.lower() in spellings:
-                yield f'{prefix}{key}', 'left out, for it is there in another spelling'
+                yield f'{prefix}{key}', 'left out: the key occurs in another spelling'
             spellings.add(key.lower())
             _, check = by_lower_case[key.lower()]
             yield from check(f'{prefix}{key}', item)
@@ -196,8 +196,7 @@ def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a configuration with known keys spelled as the specification spells them.
 
     Args:
-        config: a configuration without type_problems(). Of two spellings of a key the last
-            counts, as in Go's decoder.
+        config: a configuration without type_problems(). Of two spellings of a key, one is null.
     """
     usual = _with_keys(config, _CONFIGURATION_KEYS)
     for name, keys in (('config', _CONTAINER_KEYS), ('rootfs', {**_ROOTFS_KEYS, 'type': _string})):
@@ -210,4 +209,10 @@ def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
 
 def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     spellings = {key.lower(): key for key in keys}
-    return {spellings.get(key.lower(), key): item for key, item in value.items()}
+    usual: dict[str, Any] = {}
+    for key, item in value.items():
+        name = spellings.get(key.lower(), key)
+        # In Go's decoder a null leaves the value of another spelling.
+        if item is not None or name not in usual:
+            usual[name] = item
+    return usual

@@ -73,7 +73,7 @@ def _parse(content: bytes) -> dict[str, Any]:
     try:
         value = strict_json.loads(content, object_pairs_hook=_object_of_pairs)
     except UnicodeDecodeError as error:
-        raise _ConfigError('is not in UTF-8: write it so') from error
+        raise _ConfigError('is not in UTF-8: save it as UTF-8') from error
     except ValueError as error:
         raise _ConfigError('is not JSON: correct it') from error
     if not isinstance(value, dict):

@@ -6,15 +6,16 @@ from typing import Any
 
 from image_archive.errors import ArchiveError
 from image_archive.image import strict_json
+from image_archive.image.oci_index import LAYOUT_NAMES
 from image_archive.tar.archive import Archive
 from image_archive.tar.names import is_usable_name, normal_name
 
 MANIFEST_NAME = 'manifest.json'
 REPOSITORIES_NAME = 'repositories'
+TOP_NAME = 'top'
 # Members of a base that are not merged. The first three are written anew; the last two would make
 # containerd and Docker 29 load the base instead of the new image (seen).
-REPLACED_NAMES = ('top', REPOSITORIES_NAME, MANIFEST_NAME, 'index.json', 'oci-layout')
-_MANIFEST_LIMIT = 4 << 20  # bytes
+REPLACED_NAMES = (TOP_NAME, REPOSITORIES_NAME, MANIFEST_NAME, *LAYOUT_NAMES)
 
 # The name of a configuration: by the Docker image specification, or of Docker since 25
 # (blobs/sha256/HEX) or crane (sha256:HEX), which leave out the .json.
@@ -30,10 +31,10 @@ def is_merged(name: str) -> bool:
 
 
 def image_id_of(config_name: str) -> str | None:
-    """Returns the ID that the name of a configuration contains, `sha256:HEX`; None without one.
+    """Returns the ID that Parent has for an image; None if the name does not contain it.
 
     Args:
-        config_name: the normal name of the configuration.
+        config_name: the normal name of the configuration. What precedes .json need not be hex.
     """
     match = re.fullmatch(_CONFIG_NAME, config_name)
     if match is None:
@@ -51,7 +52,7 @@ def read_manifest(archive: Archive) -> list[Any] | None:
         ArchiveError: it is not a list, or a link that leads to no file.
         OSError: it cannot be read.
     """
-    content = archive.read_file(MANIFEST_NAME, _MANIFEST_LIMIT)
+    content = archive.read_file(MANIFEST_NAME)
     if content is None:
         link = archive.member(MANIFEST_NAME)
         if link is not None and link.is_link:

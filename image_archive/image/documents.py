@@ -5,7 +5,12 @@ import json
 from typing import Any, NamedTuple
 
 from image_archive.image import oci
-from image_archive.image.docker_manifest import MANIFEST_NAME, REPOSITORIES_NAME, Repositories
+from image_archive.image.docker_manifest import (
+    MANIFEST_NAME,
+    REPOSITORIES_NAME,
+    TOP_NAME,
+    Repositories,
+)
 from image_archive.image.oci_index import INDEX_NAME, LAYOUT_NAME
 from image_archive.tar.writer import TarFileWriter
 
@@ -42,7 +47,7 @@ def add_documents(tar: TarFileWriter, documents: Documents) -> None:
     if documents.manifest:
         tar.add_file(MANIFEST_NAME, content=json.dumps(documents.manifest, sort_keys=True))
     if documents.top is not None:
-        tar.add_file('top', content=documents.top)
+        tar.add_file(TOP_NAME, content=documents.top)
     if documents.repositories:
         content = json.dumps(documents.repositories, indent=2, sort_keys=True)
         tar.add_file(REPOSITORIES_NAME, content=content)

@@ -5,7 +5,7 @@ import codecs
 import re
 from typing import NamedTuple
 
-from image_archive.digests import is_hex
+from image_archive.digests import is_sha256_hex
 from image_archive.errors import ArgumentError
 from image_archive.system.flag_values import text_of_argument
 from image_archive.system.inputs import read_small_file
@@ -40,7 +40,7 @@ class Identifier(NamedTuple):
 def normal_identifier(value: str) -> str:
     """Returns 64 hex digits in lower case and without `sha256:`; anything else as it is."""
     digits = value.removeprefix('sha256:').lower()
-    if is_hex(digits):
+    if is_sha256_hex(digits):
         return digits
     return value
 
@@ -100,7 +100,7 @@ def _read_file(flag: str, path: str) -> Identifier:
     else:
         raise no_identifier
     if len(set(digests)) > 1:
-        text = f'{label} has {len(digests)} digests, and the first counts: give one'
+        text = f'{label} has {len(digests)} digests, and the first is used: keep only one'
         warnings.append(f'{flag}: {text}')
     return Identifier(value, f' in {label}', path, tuple(warnings))
 

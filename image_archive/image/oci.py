@@ -5,14 +5,13 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from image_archive.digests import digest_of, is_sha256
-from image_archive.image.oci_index import INDEX_TYPE
+from image_archive.digests import digest_of, is_sha256_digest
+from image_archive.image.oci_index import INDEX_TYPE, MANIFEST_TYPE
 from image_archive.image.tags import Tag
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 _CONFIG_TYPE = 'application/vnd.oci.image.config.v1+json'
-_MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 # By compression, as detect_compression() returns it; the specification has no others.
 _LAYER_TYPES = {
     None: 'application/vnd.oci.image.layer.v1.tar',
@@ -54,7 +53,7 @@ def describe_config(content: bytes) -> Descriptor:
 
 def describe_manifest(content: bytes) -> Descriptor:
     """Returns the descriptor of a manifest with these bytes."""
-    return Descriptor(_MANIFEST_TYPE, digest_of(content), len(content))
+    return Descriptor(MANIFEST_TYPE, digest_of(content), len(content))
 
 
 def describe_layer(compression: str | None, digest: str, size: int) -> Descriptor:
@@ -87,7 +86,7 @@ def read_layer(descriptor: Any) -> Descriptor | None:
         media_type = _LAYER_TYPES[_LAYER_TYPES_OF_DOCKER[media_type]]
     digest = descriptor.get('digest')
     size = descriptor.get('size')
-    if media_type not in _LAYER_TYPES.values() or not is_sha256(digest):
+    if media_type not in _LAYER_TYPES.values() or not is_sha256_digest(digest):
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
@@ -110,7 +109,7 @@ def manifest(config: Descriptor, layers: Iterable[Descriptor]) -> bytes:
     """
     value = {
         'schemaVersion': _SCHEMA_VERSION,
-        'mediaType': _MANIFEST_TYPE,
+        'mediaType': MANIFEST_TYPE,
         'config': _descriptor(config),
         'layers': [_descriptor(layer) for layer in layers],
     }

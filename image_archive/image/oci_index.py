@@ -14,16 +14,17 @@ LAYOUT_NAME = 'oci-layout'
 LAYOUT_NAMES = (INDEX_NAME, LAYOUT_NAME)
 
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
+MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 _READ_TYPES = (
     INDEX_TYPE,
     'application/vnd.docker.distribution.manifest.list.v2+json',
-    'application/vnd.oci.image.manifest.v1+json',
+    MANIFEST_TYPE,
     'application/vnd.docker.distribution.manifest.v2+json',
     None,  # older layouts leave the media type out
 )
 _DEPTH_LIMIT = 8  # of indexes that lead to indexes
 
-Descriptor = dict[str, Any]  # as it is in JSON, with a valid digest
+JsonDescriptor = dict[str, Any]  # as it is in JSON, with a valid digest
 
 
 class FoundBlob(NamedTuple):
@@ -36,7 +37,7 @@ class FoundBlob(NamedTuple):
             digest says; else {}.
     """
 
-    descriptor: Descriptor
+    descriptor: JsonDescriptor
     digest: str
     value: dict[str, Any]
 
@@ -46,7 +47,7 @@ class FoundBlob(NamedTuple):
         return isinstance(self.value.get('config'), dict)
 
 
-def read_index(archive: Archive) -> list[Descriptor] | None:
+def read_index(archive: Archive) -> list[JsonDescriptor] | None:
     """Returns the descriptors in the index.json of an archive; None without that member.
 
     Args:
@@ -78,7 +79,7 @@ def is_descriptor(value: Any) -> bool:
     return annotations is None or isinstance(annotations, dict)
 
 
-def descriptors_in(value: dict[str, Any], key: str) -> list[Descriptor]:
+def descriptors_in(value: dict[str, Any], key: str) -> list[JsonDescriptor]:
     """Returns the valid descriptors in a list of an index or a manifest.
 
     Args:
@@ -92,7 +93,7 @@ def descriptors_in(value: dict[str, Any], key: str) -> list[Descriptor]:
 
 
 def walk(
-    descriptors: Iterable[Descriptor], read: Callable[[str], bytes | None]
+    descriptors: Iterable[JsonDescriptor], read: Callable[[str], bytes | None]
 ) -> Iterator[FoundBlob]:
     """Yields what an index leads to, also through other indexes; each blob once.
 
@@ -109,7 +110,7 @@ def walk(
     seen: set[str] = set()
     level = list(descriptors)
     for _ in range(_DEPTH_LIMIT + 1):
-        below: list[Descriptor] = []
+        below: list[JsonDescriptor] = []
         for descriptor in level:
             digest = descriptor['digest']
             if digest in seen:
@@ -121,7 +122,7 @@ def walk(
         level = below
 
 
-def _read_value(descriptor: Descriptor, read: Callable[[str], bytes | None]) -> dict[str, Any]:
+def _read_value(descriptor: JsonDescriptor, read: Callable[[str], bytes | None]) -> dict[str, Any]:
     if descriptor.get('mediaType') not in _READ_TYPES:
         return {}
     digest = descriptor['digest']

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that are there: in the archive of a base, and in archives that are joined."""
+"""Images that exist already: in the archive of a base, and in archives that are joined."""
 
 from functools import cached_property
 from typing import Any
@@ -8,9 +8,12 @@ from image_archive.errors import ArchiveError
 from image_archive.image import docker_manifest
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import MANIFEST_NAME, Repositories, check_entry
-from image_archive.image.oci_index import LAYOUT_NAMES, Descriptor, read_index
+from image_archive.image.oci_index import LAYOUT_NAMES, JsonDescriptor, read_index
 from image_archive.tar.archive import Archive
 from image_archive.tar.names import normal_name
+
+WRITTEN_BY_OLD_DOCKER = 'was written by Docker 1.9 or older'
+OLD_DOCKER_ADVICE = 'load it with Docker 1.10 to 28 and save it again'
 
 
 class StoredImage:
@@ -104,9 +107,19 @@ class ImageArchive:
         return docker_manifest.read_repositories(self.archive)
 
     @cached_property
-    def descriptors(self) -> list[Descriptor] | None:
+    def descriptors(self) -> list[JsonDescriptor] | None:
         """The descriptors in index.json, None without it; raises what read_index() raises."""
         return read_index(self.archive)
+
+    def read_all(self) -> None:
+        """Reads everything that the archive says of its images, so that errors come here.
+
+        Raises:
+            ArchiveError, OSError: as the attributes.
+        """
+        for image in self.images:
+            _ = image.tags
+        _ = self.repositories, self.descriptors
 
     def _read_images(self, entries: list[Any]) -> list[StoredImage]:
         images = []
@@ -135,7 +148,7 @@ def read_image_archive(archive: Archive, what: str) -> ImageArchive:
     if entries or (entries is None and _is_v1(archive)):
         return ImageArchive(archive, entries or [])
     state, advice = _describe(archive, entries)
-    raise ArchiveError(f'{archive.path!r} is no {what}: it {state}: {advice}')
+    raise ArchiveError(f'{archive.path!r} is not a valid {what}: it {state}: {advice}')
 
 
 def _is_v1(archive: Archive) -> bool:
@@ -163,7 +176,7 @@ def _describe(archive: Archive, entries: list[Any] | None) -> tuple[str, str]:
     for name in sorted(names):
         directory, _, rest = name.rpartition('/')
         if rest == MANIFEST_NAME:
-            return f'has its image in a directory, {directory!r}', 'pack the content of it'
+            return f'has its image in a directory, {directory!r}', 'pack its contents'
     if '.dockerenv' in names:
         return 'has the files of a container, as `docker export` writes them', 'use `docker save`'
-    return f'has no {MANIFEST_NAME}, as a layer has none', 'give what `docker save` writes'
+    return f'has no {MANIFEST_NAME}, like a layer', 'give what `docker save` writes'

@@ -34,13 +34,15 @@ class JoinParts(NamedTuple):
         identifier: the v1 identifier of the top layer.
         name: the tag to name in `repositories`.
         repository: the repository to name in `repositories`.
-        id_file: the path of the file that the identifier was read from.
+        id_origin: where the identifier was read, as Identifier.origin.
+        id_file: the path of that file.
     """
 
     layers: tuple[str, ...]
     identifier: str | None = None
     name: str | None = None
     repository: str | None = None
+    id_origin: str = ''
     id_file: str | None = None
 
     @property
@@ -71,7 +73,7 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
         join = plan_join(archives, run.progress)
         problems = find_problems(join, verifies, run.progress)
         if parts.identifier is not None:
-            problems = [*identifier_problems('--id', parts.identifier), *problems]
+            problems = [*identifier_problems('--id', parts.identifier, parts.id_origin), *problems]
         report(problems, verifies)
         run.progress.begin('writing', _bytes_to_write(join))
         with TarFileWriter(output, run.partial_files, run.progress) as tar:
@@ -89,7 +91,7 @@ def _check_parts(output: str, parts: JoinParts) -> None:
     if parts.repository is not None and parts.name is None:
         raise ArgumentError('--repository: give --name with it')
     if parts.repository is not None and parts.identifier is None:
-        logging.warning('--repository and --name are passed over: give --id with them')
+        logging.warning('--repository and --name are ignored without --id: give --id with them')
     inputs = {'--layer': list(parts.layers)}
     if parts.id_file is not None:
         inputs['--id'] = [parts.id_file]
@@ -135,9 +137,7 @@ def _open_archives(
 def _read_archive(archive: Archive) -> ImageArchive:
     """Reads everything that an archive says of its images, so that errors come here."""
     images = read_image_archive(archive, 'image archive')
-    _ = images.images, images.repositories, images.descriptors
-    for image in images.images:
-        _ = image.tags
+    images.read_all()
     return images
 
 

@@ -108,6 +108,7 @@ class LayerTable:
         self.by_diff_id: dict[str, str] = {}
         self.by_digest: dict[str, str] = {}
         self.diff_ids: dict[str, list[str]] = {}
+        self._file_names: dict[str, str] = {}  # names behind links, by names
         for image in images:
             for stored in image.stored:
                 diff_ids = image.diff_ids_of(stored.layers)
@@ -118,6 +119,7 @@ class LayerTable:
         place = files.find(name)
         if place is None:
             return
+        self._file_names[name] = place.name
         known = self.diff_ids.setdefault(place.name, [])
         if diff_id is not None:
             self.by_diff_id.setdefault(diff_id, name)
@@ -139,7 +141,7 @@ class LayerTable:
         candidate = self.by_digest.get(_sha256_in(name) or '')
         if candidate is None:
             return None
-        if diff_id is not None and self.diff_ids.get(candidate):
+        if diff_id is not None and self.diff_ids[self._file_names[candidate]]:
             return None  # it has another diff ID
         return candidate
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from image_archive.digests import blob_name
 from image_archive.image.oci_index import (
     INDEX_TYPE,
-    Descriptor,
+    JsonDescriptor,
     descriptors_in,
     is_descriptor,
     walk,
@@ -42,7 +42,7 @@ class Blob(NamedTuple):
         return blob_name(self.digest)
 
 
-def merge(indexes: list[list[Descriptor] | None]) -> list[Descriptor] | None:
+def merge(indexes: list[list[JsonDescriptor] | None]) -> list[JsonDescriptor] | None:
     """Returns the descriptors of several indexes, of each name the first.
 
     Args:
@@ -51,7 +51,7 @@ def merge(indexes: list[list[Descriptor] | None]) -> list[Descriptor] | None:
     Returns:
         The descriptors; None if an archive has no index.
     """
-    by_name: dict[tuple[str, str], Descriptor] = {}
+    by_name: dict[tuple[str, str], JsonDescriptor] = {}
     for descriptors in indexes:
         if descriptors is None:
             return None
@@ -60,7 +60,7 @@ def merge(indexes: list[list[Descriptor] | None]) -> list[Descriptor] | None:
     return list(by_name.values())
 
 
-def _name_of(descriptor: Descriptor) -> tuple[str, str]:
+def _name_of(descriptor: JsonDescriptor) -> tuple[str, str]:
     """Returns what distinguishes a descriptor from others: its name, else its digest."""
     annotations = descriptor.get('annotations') or {}
     for key in _NAMES:
@@ -70,14 +70,14 @@ def _name_of(descriptor: Descriptor) -> tuple[str, str]:
     return 'digest', descriptor['digest']
 
 
-def index_content(descriptors: list[Descriptor]) -> str:
+def index_content(descriptors: list[JsonDescriptor]) -> str:
     """Returns the content of index.json, from its descriptors."""
     index = {'schemaVersion': 2, 'mediaType': INDEX_TYPE, 'manifests': descriptors}
     return json.dumps(index, sort_keys=True)
 
 
 def find_blobs(
-    descriptors: list[Descriptor], images: list[JoinedImage], files: JoinedFiles
+    descriptors: list[JsonDescriptor], images: list[JoinedImage], files: JoinedFiles
 ) -> list[Blob]:
     """Returns the blobs that an index leads to, each once.
 
@@ -109,7 +109,7 @@ def find_blobs(
     return list(found.values())
 
 
-def _add(found: dict[str, Blob], descriptor: Descriptor, diff_id: str | None = None) -> None:
+def _add(found: dict[str, Blob], descriptor: JsonDescriptor, diff_id: str | None = None) -> None:
     size = descriptor.get('size')
     if not isinstance(size, int):
         size = None
@@ -118,7 +118,7 @@ def _add(found: dict[str, Blob], descriptor: Descriptor, diff_id: str | None = N
 
 
 def is_whole(
-    descriptors: list[Descriptor],
+    descriptors: list[JsonDescriptor],
     blobs: list[Blob],
     images: list[JoinedImage],
     table: LayerTable,

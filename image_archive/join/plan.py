@@ -4,7 +4,7 @@
 from typing import NamedTuple
 
 from image_archive.image.docker_manifest import Repositories
-from image_archive.image.oci_index import Descriptor
+from image_archive.image.oci_index import JsonDescriptor
 from image_archive.image.stored import ImageArchive
 from image_archive.join import index
 from image_archive.join.files import JoinedFiles
@@ -32,7 +32,7 @@ class Join(NamedTuple):
     images: list[JoinedImage]
     layers: LayerTable
     repositories: Repositories
-    descriptors: list[Descriptor] | None
+    descriptors: list[JsonDescriptor] | None
     blobs: list[Blob]
 
 

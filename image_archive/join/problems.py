@@ -5,9 +5,10 @@ from image_archive.checks import layers as layer_checks
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
 from image_archive.checks.problem import Problem, Problems
-from image_archive.digests import digest_in_blob_name, is_sha256
+from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
 from image_archive.image.layer_file import LayerFile
+from image_archive.image.stored import WRITTEN_BY_OLD_DOCKER
 from image_archive.join.images import JoinedImage
 from image_archive.join.plan import Join
 from image_archive.system.progress import Progress
@@ -55,7 +56,7 @@ def _v1_problems(join: Join) -> Problems:
     """No archive was written by Docker 1.9 or older."""
     for archive in join.archives:
         if archive.is_v1:
-            text = f'{archive.archive.path!r} was written by Docker 1.9 or older'
+            text = f'{archive.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
             advice = 'only such a Docker can load its images'
             yield Problem(f'--layer: {text}: {advice}', is_error=False)
 
@@ -67,7 +68,7 @@ def _config_problems(image: JoinedImage) -> Problems:
     """The configuration is there, and is one."""
     config = image.config
     if config is None:
-        yield Problem(f'{image.label} is a configuration that no archive has: give a whole image')
+        yield Problem(f'{image.label} is missing from every archive: give a whole image')
         return
     if config.problem is not None:
         yield Problem(f'{image.label} {config.problem}')
@@ -83,7 +84,7 @@ def _config_digest_problems(image: JoinedImage) -> Problems:
         return
     for stored in image.stored:
         expected = image_id_of(stored.config_name)
-        if is_sha256(expected) and expected != f'sha256:{image.id}':
+        if is_sha256_digest(expected) and expected != f'sha256:{image.id}':
             text = f'{stored.archive.path!r}: {stored.config_name!r} has the SHA-256 {image.id}'
             yield Problem(f'{text}: {_ADVICE}')
 
@@ -104,7 +105,7 @@ def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
     """Every layer is in one of the archives."""
     for name in dict.fromkeys(image.layers):
         if join.files.find(name) is None:
-            text = f'no archive has its layer {name!r}: give that of its base, too'
+            text = f'no archive has its layer {name!r}: also give the archive of its base'
             yield Problem(f'{image.label}: {text}')
 
 

@@ -12,16 +12,15 @@ from typing import Any, NamedTuple, TextIO
 from absl import app, flags, logging
 
 from image_archive import VERSION
-from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
+from image_archive.errors import FAILURES, ArgumentError, ProblemsError
 from image_archive.system import outputs, start
 from image_archive.system.progress import Progress
 
-FAILURES = (OSError, ArgumentError, ArchiveError)
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _VERSION_FLAGS = ('-version', '--version')
 _ADVICE = {
-    errno.ENOSPC: 'make room',
-    errno.EPIPE: 'read it all',
+    errno.ENOSPC: 'free some space',
+    errno.EPIPE: 'let the reader read to the end',
     errno.ESTALE: 'try again',
     errno.ESPIPE: 'write it to a file first',
 }
@@ -153,7 +152,7 @@ def _parse_flags(
             _print_and_exit(f'{program} {VERSION}\n')
         arguments = flags.FLAGS([argv[0], *_without_empty_booleans(expanded, own_flags)])
     except UnicodeDecodeError:
-        sys.exit(f'{program}: a file of --flagfile is not in UTF-8: write it so')
+        sys.exit(f'{program}: a file of --flagfile is not in UTF-8: save it as UTF-8')
     except (flags.Error, ValueError) as error:
         text = ' '.join(str(error).split())
         sys.exit(f'{program}: {_printable(text)}: see --help')

@@ -104,7 +104,7 @@ def check_text(flag: str, text: str) -> None:
     try:
         text.encode('utf-8')
     except UnicodeEncodeError as error:
-        raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} is not UTF-8: write it so') from error
+        raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} is not UTF-8: write it as UTF-8') from error
     if '\0' in text:
         raise ArgumentError(f'{flag}: {text[:_SHOWN]!r} has a NUL: leave it out')
 
@@ -153,7 +153,7 @@ def _items_between_commas(flag: str, text: str) -> list[str]:
     rows = [text.split(',')]
     if '"' in text:
         try:
-            rows = list(csv.reader([text], strict=True))
+            rows = list(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:
             advice = 'quote the whole item, double the quotes inside it, or give a JSON list'
             text = f'{text[:_SHOWN]!r} has a misplaced quote'

@@ -13,7 +13,7 @@ _SMALL_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
 
 
 @contextlib.contextmanager
-def errors_name(path: str) -> Iterator[None]:
+def errors_about(path: str) -> Iterator[None]:
     """Makes the system's errors name a file as the user knows it.
 
     Args:
@@ -40,7 +40,7 @@ def read_small_file(path: str) -> bytes:
         OSError: it cannot be read.
         ArgumentError: it has over 64 MiB.
     """
-    with errors_name(path), open(path, 'rb') as file:
+    with errors_about(path), open(path, 'rb') as file:
         data = file.read(_SMALL_LIMIT + 1)
     if len(data) > _SMALL_LIMIT:
         raise ArgumentError(f'{path!r} has over {_SMALL_LIMIT >> 20} MiB: give a smaller file')
@@ -66,7 +66,7 @@ class InputFile:
             OSError: it is missing, not a regular file, or cannot be opened.
         """
         self.path = path
-        with errors_name(path):
+        with errors_about(path):
             # Checked first, because opening a FIFO waits for its writer.
             mode = os.stat(path).st_mode
             if stat.S_ISDIR(mode):
@@ -79,7 +79,7 @@ class InputFile:
 
     def check_unchanged(self) -> None:
         """Raises OSError if the file, or the file at its path, is not the one that was opened."""
-        with errors_name(self.path):
+        with errors_about(self.path):
             for now in (os.fstat(self.file.fileno()), os.stat(self.path)):
                 if _identity(now) != _identity(self._status):
                     raise OSError(errno.ESTALE, 'it changed while it was read')

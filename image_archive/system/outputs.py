@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from image_archive.errors import ArgumentError
-from image_archive.system.inputs import errors_name
+from image_archive.system.inputs import errors_about
 
 # The signals that end a program by default, and can be handled.
 STOPPING_SIGNALS = (
@@ -84,7 +84,7 @@ class OutputFile:
         self._partial_files = partial_files or PartialFiles()
         self.target: str | None = None
         self._temporary: str | None = None
-        with errors_name(self.name):
+        with errors_about(self.name):
             descriptor = _descriptor(path)
             if descriptor is not None:
                 # Opening /dev/stdout would truncate the file that stdout is redirected to.
@@ -112,14 +112,14 @@ class OutputFile:
             OSError: they cannot be written; it names the output.
         """
         rest = memoryview(data)
-        with errors_name(self.name):
+        with errors_about(self.name):
             while rest:
                 count = os.write(self.file.fileno(), rest)
                 rest = rest[count:]
 
     def close(self) -> None:
         """Closes the file, which is not in its place yet."""
-        with errors_name(self.name):
+        with errors_about(self.name):
             self.file.close()
 
     def put_in_place(self) -> None:
@@ -127,7 +127,7 @@ class OutputFile:
         self.close()
         if self._temporary is None or self.target is None:
             return
-        with errors_name(self.name):
+        with errors_about(self.name):
             os.replace(self._temporary, self.target)
         self._partial_files.forget(self._temporary)
         self._temporary = None
@@ -286,11 +286,13 @@ def check_output(
         replaceable: inputs that the output may replace as a whole: they are open until it does.
 
     Raises:
-        ArgumentError: the output is an input.
+        ArgumentError: the path is empty, or that of an input.
         OSError: its directory is missing, or it is a descriptor that is not open.
     """
+    if not path:
+        raise ArgumentError(f'{flag} is missing: give the file to write')
     descriptor = _descriptor(path)
-    with errors_name(_name_of(path)):
+    with errors_about(_name_of(path)):
         if descriptor is not None:
             os.fstat(descriptor)
         elif is_replaced(path):
@@ -300,9 +302,29 @@ def check_output(
         destroyed.update(replaceable)
     for other_flag, others in destroyed.items():
         for other in others:
-            if not _is_stream(other) and are_same_file(path, other):
-                text = f'{path!r} is what {other_flag} names: give another path'
-                raise ArgumentError(f'{flag}: {text}')
+            # As an input, - is a file of that name.
+            if not _is_stream(other) and are_same_file(path, os.path.join('.', other)):
+                raise ArgumentError(_is_also(flag, path, other_flag))
+
+
+def check_outputs_differ(flag: str, path: str, other_flag: str, other: str) -> None:
+    """Checks that two outputs are not one file.
+
+    Args:
+        flag: the flag that names one.
+        path: its path; '-' is stdout.
+        other_flag: the flag that names the other.
+        other: its path; '-' is stdout.
+
+    Raises:
+        ArgumentError: they are.
+    """
+    if are_same_file(path, other):
+        raise ArgumentError(_is_also(flag, path, other_flag))
+
+
+def _is_also(flag: str, path: str, other_flag: str) -> str:
+    return f'{flag}: {path!r} is also the file of {other_flag}: give another path'
 
 
 def are_same_file(one: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from absl import logging
 
 from image_archive.digests import new_hash
 from image_archive.errors import ArchiveError
-from image_archive.system.inputs import InputFile, errors_name
+from image_archive.system.inputs import InputFile, errors_about
 from image_archive.system.outputs import directory_for_temporary
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate
@@ -146,7 +146,7 @@ class Archive:
             names: the normal names of the members that count; what they lead to counts, too.
 
         Raises:
-            ArchiveError: a member that counts comes twice with different content.
+            ArchiveError: a member that counts occurs twice with different content.
             OSError: the archive cannot be read.
         """
         if not self._repeated:
@@ -155,7 +155,7 @@ class Archive:
             members = self._repeated.get(name, [])
             for other in members[1:]:
                 if not are_same_entries(self.entry(members[0]), self.entry(other)):
-                    text = f'{name!r} comes twice with different content: replace it'
+                    text = f'{name!r} occurs twice with different content: replace it'
                     raise ArchiveError(f'{self.path!r}: {text}')
 
     def with_targets(self, names: Iterable[str]) -> list[str]:
@@ -264,7 +264,7 @@ def open_archive(
     """
     opened = InputFile(path)
     with contextlib.closing(opened), contextlib.ExitStack() as stack:
-        with errors_name(path):
+        with errors_about(path):
             head = opened.file.peek(HEAD_SIZE)[:HEAD_SIZE]
         compression = detect_compression(head)
         data: IO[bytes] = opened.file
@@ -288,7 +288,7 @@ def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
     name = beside
     if directory is None:
         name = tempfile.gettempdir()
-    with errors_name(name):
+    with errors_about(name):
         # Unbuffered: a buffer would be written, and could fail, when the file is closed.
         return tempfile.TemporaryFile(dir=directory, buffering=0), name
 
@@ -311,7 +311,7 @@ def _list_members(reader: TarReader, path: str) -> list[Member]:
             text = f'has sparse members of over {_PIECES_LIMIT:,} pieces in all'
             raise ArchiveError(f'{path!r} {text}: give a smaller one')
     if reader.has_more:
-        logging.warning('%r: what lies behind the end of the archive is passed over', path)
+        logging.warning('%r: data after the end of the archive are ignored', path)
     return members
 
 
@@ -323,7 +323,7 @@ class _PlainStream:
         self.position = 0
 
     def read(self, size: int) -> bytes:
-        with errors_name(self._opened.path):
+        with errors_about(self._opened.path):
             data = self._opened.file.read(size)
         self.position += len(data)
         return data
@@ -391,7 +391,7 @@ class _InflatedStream(BlockStream):
 
     def _keep(self, offset: int, data: bytes | memoryview) -> None:
         rest = memoryview(data)
-        with errors_name(self._copy_name):
+        with errors_about(self._copy_name):
             self._copy.seek(offset)
             while rest:
                 count = self._copy.write(rest)
@@ -407,7 +407,7 @@ class _CountedFile:
         progress.begin(f'reading {opened.path!r}', opened.size)
 
     def read(self, size: int) -> bytes:
-        with errors_name(self._opened.path):
+        with errors_about(self._opened.path):
             data = self._opened.file.read(size)
         self._progress.advance(len(data))
         return data

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from image_archive.digests import new_hash
-from image_archive.system.inputs import errors_name
+from image_archive.system.inputs import errors_about
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
 from image_archive.tar.reader import BlockStream
@@ -127,7 +127,7 @@ class Source(NamedTuple):
         """
         end = file_offset + size
         while file_offset < end:
-            with errors_name(self.name):
+            with errors_about(self.name):
                 self.file.seek(file_offset)
                 block = self.file.read(min(end - file_offset, BLOCK_SIZE))
                 if not block:

@@ -6,7 +6,7 @@ import io
 import os
 import posixpath
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
 from absl import logging
@@ -55,7 +55,8 @@ class TarFileWriter:
         self.output = OutputFile(name, partial_files)
         self._progress = progress or Progress()
         self._position = 0
-        self._is_ended = False
+        self._is_closed = False
+        self._has_failed = False
         self._entries: dict[str, Entry] = {}
         self._merged = contextlib.ExitStack()  # archives that stay open until this one is closed
 
@@ -95,14 +96,18 @@ class TarFileWriter:
         Raises:
             ArgumentError: it is of another kind, or a directory with content.
             OSError: the file cannot be read, or the archive cannot be written.
-            ArchiveError: no member may have that name.
+            ArchiveError: no member may have that name, its parent is not a directory, or a
+                member failed before.
         """
         if kind not in (tarfile.REGTYPE, tarfile.DIRTYPE):
-            raise ArgumentError(f'kind: {kind!r} is no file and no directory: merge an archive')
+            raise ArgumentError(f'kind: {kind!r} is neither a file nor a directory: use add_tar()')
         if kind == tarfile.DIRTYPE and (content or file_content is not None):
             raise ArgumentError(f'{name!r} is a directory: give no content')
+        if content is not None and file_content is not None:
+            raise ArgumentError(f'{name!r}: give content or file_content, not both')
         if file_content is not None:
-            self._add_file_at(file_content, name, mode)
+            with self._member():
+                self._add_file_at(file_content, name, mode)
             return
         data = b''
         if isinstance(content, str):
@@ -111,7 +116,8 @@ class TarFileWriter:
         elif content is not None:
             data = content
         source = Source(name, io.BytesIO(data), 0, len(data))
-        self._add(_header(name, kind, mode, len(data)), source)
+        with self._member():
+            self._add(_header(name, kind, mode, len(data)), source)
 
     def add_source(self, name: str, source: Source) -> None:
         """Adds a member, as add_file() does, from a content that stays open until close().
@@ -122,9 +128,10 @@ class TarFileWriter:
 
         Raises:
             OSError: the content cannot be read, or the archive cannot be written.
-            ArchiveError: no member may have that name.
+            ArchiveError: as add_file().
         """
-        self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
+        with self._member():
+            self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
 
     def _add_file_at(self, path: str, name: str, mode: int | None) -> None:
         """Adds a member from a file, which is closed then: it is opened again to compare it."""
@@ -165,16 +172,29 @@ class TarFileWriter:
             OSError: as add_tar(), and if the archive was changed.
             ArchiveError: as add_tar().
         """
+        with self._member():
+            self._merge(merged, name_filter)
+            merged.check_unchanged()
+
+    @contextlib.contextmanager
+    def _member(self) -> Iterator[None]:
+        """Adds a member in the context. After one that failed, nothing is added or put in place."""
+        if self._has_failed:
+            raise ArchiveError(f'{self.output.name!r}: a member failed: write a new archive')
+        self._has_failed = True
+        yield
+        self._has_failed = False
+
+    def _merge(self, merged: Archive, name_filter: Callable[[str], bool] | None) -> None:
         for name, member in zip(merged.names, merged.members, strict=True):
+            if name_filter is not None and not name_filter(name):
+                continue
             if not is_usable_name(member.name):
                 text = f"{name[:200]!r} has '..' or NUL or is too long: rename that member"
                 raise ArchiveError(f'{merged.path!r}: {text}')
             if not name and member.is_directory:
                 continue
-            if name_filter is not None and not name_filter(name):
-                continue
             self._add_member(name, merged, member)
-        merged.check_unchanged()
 
     def _add_member(self, name: str, merged: Archive, member: Member) -> None:
         header = tarfile.TarInfo(name)
@@ -196,19 +216,27 @@ class TarFileWriter:
             raise ArchiveError(f'{merged.path!r}: {text}')
         self._add(header, source, f'{merged.path!r}: ')
 
-    def end(self) -> None:
-        """Writes the end of the archive, which is not in its place yet."""
+    def close(self, others: Sequence[OutputFile] = ()) -> None:
+        """Ends the archive and puts it in its place.
+
+        Args:
+            others: files that are put in their places at the same time.
+
+        Raises:
+            OSError: the archive cannot be written.
+            ArchiveError: a member failed before.
+        """
+        if self._is_closed:
+            return
+        if self._has_failed:
+            raise ArchiveError(f'{self.output.name!r}: a member failed: write a new archive')
         # POSIX pax: two zero blocks end an archive, which fills its last record.
         self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
         self._write(bytes(-self._position % tarfile.RECORDSIZE))
-        self._is_ended = True
+        self._is_closed = True
+        self._merged.close()
         logging.info('%r: %d bytes', self.output.name, self._position)
-
-    def close(self) -> None:
-        """Ends the archive and puts it in its place."""
-        if not self._is_ended:
-            self.end()
-            put_all_in_place([self.output])
+        put_all_in_place([self.output, *others])
 
     def _add(
         self,
@@ -231,7 +259,7 @@ class TarFileWriter:
         entry = Entry(header.type, header.linkname, stored or source)
         if name in self._entries:
             if not are_same_entries(self._entries[name], entry):
-                logging.warning('%r comes twice: the first one stays', name)
+                logging.warning('%r occurs twice: only the first is kept', name)
             return
         if header.type == tarfile.LNKTYPE and header.linkname not in self._entries:
             text = f'{name!r} is a hard link to nothing before it: replace it'

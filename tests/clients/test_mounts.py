@@ -32,7 +32,7 @@ def test_a_full_disk(parts, small_disk, part):
     _, flags = with_large_part(parts, part)
     parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     line = fails_cleanly(parts, *flags, f'--output={parts.output}')
-    assert f"'{parts.output}': No space left on device: make room" in line
+    assert f"'{parts.output}': No space left on device: free some space" in line
 
 
 def test_a_read_only_file_system(parts, small_disk):
@@ -45,7 +45,7 @@ def test_a_full_disk_for_the_digest_file(parts, full_disk):
     """The archive is on another disk, and whole when the digest cannot be written."""
     old = full_disk / 'old'
     error = leaves_all_as_it_was(parts, f'--digest_file={old}')
-    assert f"'{old}': No space left on device: make room" in error
+    assert f"'{old}': No space left on device: free some space" in error
     assert old.read_bytes() == b'old'
     assert sorted(os.listdir(full_disk)) == ['filler', 'old']
 

@@ -126,7 +126,7 @@ def test_a_file_that_is_not_utf_8(tmp_path, data, flag):
 
 def is_replaced_error(flags, cwd):
     error = fails('--output=./it', *flags, cwd=cwd)
-    return f'is what {flags[0].partition("=")[0]} names' in error
+    return f'is also the file of {flags[0].partition("=")[0]}: ' in error
 
 
 @pytest.mark.parametrize(
@@ -199,12 +199,12 @@ def test_a_base_without_its_configuration(tmp_path, output):
 def test_a_base_of_before_docker_1_10(output):
     error = fails(f'--output={output}', f'--base={DATA / "bases" / BEFORE_1_10}')
     assert error.startswith('--base: ')
-    assert 'load and save it with a Docker from 1.10 to 28' in error
+    assert 'load it with Docker 1.10 to 28 and save it again' in error
 
 
 def test_a_base_that_is_no_image(output, tmp_path):
     path = make_tar(tmp_path / 'base.tar', {'file': b''})
-    assert 'is no base image' in fails(f'--output={output}', f'--base={path}')
+    assert 'is not a valid base image' in fails(f'--output={output}', f'--base={path}')
     path.write_bytes((DATA / 'bases' / 'docker-20.10.tar').read_bytes()[:20000])
     assert f"'{path}'" in fails(f'--output={output}', f'--base={path}')
     assert os.listdir(tmp_path) == ['base.tar']

@@ -228,3 +228,8 @@ def test_a_file_with_several_digests_gets_a_warning(output, tmp_path):
 
 def test_labels_are_an_object_that_clients_read(output):
     assert process(output, '--labels=a=1') == {'Labels': {'a': '1'}}
+
+
+def test_blanks_before_a_quoted_item(tmp_path):
+    config = process(tmp_path / 'config.json', '--entrypoint=a, "b,c", d')
+    assert config['Entrypoint'] == ['a', 'b,c', 'd']

@@ -59,7 +59,7 @@ def test_a_digest_file_that_is_another_file_of_the_run(tmp_path, flag):
     for spelling in (path, link):
         flags = image.without(other_base)
         error = fails(*flags, '--oci', f'--digest_file={spelling}')
-        assert error.startswith(f'--digest_file: {str(spelling)!r} is what --{flag} names')
+        assert error.startswith(f'--digest_file: {str(spelling)!r} is also the file of --{flag}')
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir()) if path.exists()] == before
 
 

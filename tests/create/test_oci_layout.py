@@ -118,7 +118,7 @@ def test_a_layer_under_the_digest_of_another_one_is_told(tmp_path):
     image.layers = [(base_diff_ids()[0].removeprefix('sha256:'), image.layers[0][1])]
     image.configure(configuration([*base_diff_ids(), *image.diff_ids]))
     (warning,) = warns(*image.flags, '--oci')
-    assert 'comes twice' in warning
+    assert 'occurs twice' in warning
 
 
 @pytest.mark.parametrize('name', ['gzip', 'zstd'])

@@ -107,7 +107,7 @@ def test_two_archives_in_one_layer(parts):
     layer.write_bytes(layer.read_bytes() * 2)
     parts.layers = [(sha256(layer.read_bytes()), layer)]
     parts.configure(configuration(parts.diff_ids))
-    text = 'what lies behind the end of the archive is passed over: make one archive'
+    text = 'data after the end of the archive are ignored: remove them'
     assert problems(*parts.flags, warnings=[f"'{layer}': {text}"]) == []
 
 
@@ -130,7 +130,7 @@ NO_CONFIGURATION = {
     'a list': (b'[]', 'is not a JSON object: correct it'),
     'null': (b'null', 'is not a JSON object: correct it'),
     'lists in lists': (b'[' * 100000, 'is not JSON: correct it'),
-    'no UTF-8': (b'\xff', 'is not in UTF-8: write it so'),
+    'no UTF-8': (b'\xff', 'is not in UTF-8: save it as UTF-8'),
     'a byte order mark': (b'\xef\xbb\xbf{}', 'begins with a byte order mark'),
     'UTF-16': ('{}'.encode('utf-16'), 'begins with a byte order mark'),
     'UTF-16 without a mark': ('{}'.encode('utf-16-le'), 'is not JSON: correct it'),
@@ -157,7 +157,7 @@ def test_a_key_in_two_spellings(parts, spelling):
     """Go's decoder takes either, and the last one counts."""
     wrong = {'type': 'layers', 'diff_ids': [f'sha256:{OTHER_ID}']}
     parts.configure({**configuration(parts.diff_ids), spelling: wrong})
-    text = f'{spelling} must be left out, for it is there in another spelling'
+    text = f'{spelling} must be left out: the key occurs in another spelling'
     assert f"--config: '{parts.config}': {text}: correct it" in problems(*parts.flags)
 
 
@@ -169,6 +169,15 @@ def test_a_key_in_another_spelling(parts):
     config['RootFS'] = {'type': 'layers', 'diff_ids': []}
     parts.configure(config)
     assert wrong_number(parts, 0, 1)[0] in problems(*parts.flags)
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_null_in_another_spelling_does_not_count(parts, order):
+    """As in Go's decoder, which leaves the value as it was."""
+    config = configuration(parts.diff_ids)
+    items = [*config.items(), ('OS', None), ('RootFS', None)]
+    parts.configure(dict(items[::order]))
+    build(*parts.flags, '--verify')
 
 
 def wrong_number(image, diff_ids, layers):

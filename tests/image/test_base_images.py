@@ -55,18 +55,18 @@ NO_IMAGES = {
         {'.dockerenv': b'', 'etc/passwd': b''},
         'it has the files of a container, as `docker export` writes them: use `docker save`',
     ),
-    'a layer': ({'etc/passwd': b''}, f'it has no manifest.json, as a layer has none: {SAVE}'),
+    'a layer': ({'etc/passwd': b''}, f'it has no manifest.json, like a layer: {SAVE}'),
     'packed with its directory': (
         {f'image/{name}': data for name, data in FILES.items()},
-        "it has its image in a directory, 'image': pack the content of it",
+        "it has its image in a directory, 'image': pack its contents",
     ),
     'of before 1.10 with its directory': (
         {'image/a/json': b'', 'image/a/layer.tar': b''},
-        f'it has no manifest.json, as a layer has none: {SAVE}',
+        f'it has no manifest.json, like a layer: {SAVE}',
     ),
     'half of before 1.10': (
         {'a/json': b'', 'b/layer.tar': b''},
-        f'it has no manifest.json, as a layer has none: {SAVE}',
+        f'it has no manifest.json, like a layer: {SAVE}',
     ),
     'an empty manifest': (
         {'manifest.json': b'[]'},
@@ -83,7 +83,7 @@ def test_what_is_no_base_image(parts, case, flags):
     files, text = NO_IMAGES[case]
     make_tar(parts.directory / 'base.tar', files)
     line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.directory)
-    assert line == f"'base.tar' is no base image: {text}"
+    assert line == f"'base.tar' is not a valid base image: {text}"
     assert not parts.output.exists()
 
 
@@ -128,7 +128,7 @@ def test_what_counts_twice_with_different_content(tmp_path, name, pack, spelling
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     for flags in [image.flags, image.without('legacy_base'), [*image.flags, '--verify']]:
         line = fails(*flags)
-        assert line == f"'{base}': '{name}' comes twice with different content: replace it"
+        assert line == f"'{base}': '{name}' occurs twice with different content: replace it"
     assert not image.output.exists()
 
 
@@ -144,7 +144,7 @@ def test_a_large_layer_twice(tmp_path, pack):
     base.write_bytes(pack(tar_of(*files)))
     image = Parts(tmp_path, base=base)
     line = fails(*image.without('legacy_base'))
-    assert line == f"'{base}': 'l.tar' comes twice with different content: replace it"
+    assert line == f"'{base}': 'l.tar' occurs twice with different content: replace it"
 
 
 def test_what_counts_twice_with_the_same_content(tmp_path):
@@ -170,13 +170,23 @@ def test_a_base_without_its_configuration(tmp_path, merges):
     assert line in problems(*flags)
 
 
-@pytest.mark.parametrize('config', [b'no JSON', b'[]', b'{}', b'{"rootfs": {"diff_ids": [1]}}'])
-def test_a_base_whose_configuration_has_no_diff_ids(tmp_path, config):
+@pytest.mark.parametrize(
+    ('config', 'text'),
+    [
+        (b'no JSON', "its configuration '{}' is not JSON: correct it"),
+        (b'[]', "its configuration '{}' is not a JSON object: correct it"),
+        (
+            b'{"rootfs": {"diff_ids": [1]}}',
+            "its configuration '{}': rootfs.diff_ids must be a list of strings: replace the base",
+        ),
+        (b'{}', "it has a configuration without diff IDs, '{}': replace it"),
+    ],
+)
+def test_a_base_whose_configuration_has_no_diff_ids(tmp_path, config, text):
     base = make_tar(tmp_path / 'base.tar', {**FILES, LOWER.entry['Config']: config})
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     (line,) = warns(*image.flags)
-    name = LOWER.entry['Config']
-    assert line == (f"--base: '{base}' has a configuration without diff IDs, '{name}': replace it")
+    assert line == f'--base: {str(base)!r}: {text.format(LOWER.entry["Config"])}'
     assert line in problems(*image.flags)
 
 
@@ -407,7 +417,7 @@ def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
     value = f'@identifier={layer}' if flag == 'layer' else '@identifier'
     flags = [*parts.without('output', flag), f'--output={parts.output}', f'--{flag}={value}']
     line = fails(*flags, f'--{output}=./identifier', cwd=parts.directory)
-    assert line == f"--{output}: './identifier' is what --{flag} names: give another path"
+    assert line == f"--{output}: './identifier' is also the file of --{flag}: give another path"
     assert (parts.directory / 'identifier').read_text() == text
 
 
@@ -425,7 +435,7 @@ def test_the_output_may_not_be_a_part(parts, flag):
     (parts.directory / 'link').symlink_to(path)
     for output in (path, f'./{path.name}', 'link'):
         line = fails(*flags, f'--output={output}', cwd=parts.directory)
-        assert line == f"--output: '{output}' is what --{flag} names: give another path"
+        assert line == f"--output: '{output}' is also the file of --{flag}: give another path"
     assert path.read_bytes() == before
 
 
@@ -453,7 +463,7 @@ def test_a_compressed_base_with_a_layer_twice_is_inflated_once(tmp_path, is_same
         assert manifest(image.output)['Layers'][0] == 'layer.tar'
     else:
         assert done.returncode == 1
-        line = f"{str(base)!r}: 'layer.tar' comes twice with different content: replace it"
+        line = f"{str(base)!r}: 'layer.tar' occurs twice with different content: replace it"
         assert done.stderr.decode() == f'create_image: {line}\n'
 
 
@@ -472,7 +482,7 @@ def test_the_output_may_not_be_a_hard_link_of_an_input(parts, program):
     before = path.read_bytes()
     (parts.directory / 'other').hardlink_to(path)
     line = fails(*flags, '--output=other', program=program, cwd=parts.directory)
-    assert line == f"--output: 'other' is what {flag} names: give another path"
+    assert line == f"--output: 'other' is also the file of {flag}: give another path"
     assert path.read_bytes() == before
 
 
@@ -488,7 +498,7 @@ def test_stdout_may_not_be_the_base(tmp_path, flag, output):
         streams = {'capture_output': False, 'stdout': stdout, 'stderr': subprocess.PIPE}
         done = run(*flags, f'--output={output}', **streams)
     assert done.returncode == 1
-    line = f'--output: {output!r} is what --{flag} names: give another path'
+    line = f'--output: {output!r} is also the file of --{flag}: give another path'
     assert done.stderr.decode() == f'create_image: {line}\n'
     assert base.read_bytes() == before
 

@@ -130,7 +130,7 @@ def test_a_history_that_fits(parts, history):
 def test_more_layers_than_the_older_store_takes(tmp_path):
     """A warning with --verify, too: other clients load them."""
     image = Parts(tmp_path, [{f'srv/{number}': b''} for number in range(126)])
-    line = '--layer: the image has 126 layers, and some Dockers take 125: merge some'
+    line = '--layer: the image has 126 layers, but some versions of Docker take 125: merge some'
     assert problems(*image.flags, warnings=[line]) == []
     assert warns(*image.flags) == [line]
     image.layers.pop()

@@ -66,7 +66,7 @@ def test_a_file_with_several_digests(parts):
     identifier, layer = parts.layers[0]
     (parts.directory / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
     flags = [*parts.without('layer'), f'--layer=@SHA256SUMS={layer}']
-    line = "--layer: 'SHA256SUMS' has 2 digests, and the first counts: give one"
+    line = "--layer: 'SHA256SUMS' has 2 digests, and the first is used: keep only one"
     assert warns(*flags, cwd=parts.directory) == [line]
     assert names(parts.output)[2] == f'{parts.id}/{identifier}.tar'
     assert problems(*flags, cwd=parts.directory) == [line]

@@ -42,7 +42,7 @@ def test_the_output_may_not_be_the_file_of_the_identifier(tmp_path):
     (tmp_path / 'id').write_text('a' * 64)
     flags = ['--output=./id', '--layer=one.tar', '--id=@id']
     line = fails(*flags, **PROGRAM, cwd=tmp_path)
-    assert line == "--output: './id' is what --id names: give another path"
+    assert line == "--output: './id' is also the file of --id: give another path"
     assert (tmp_path / 'id').read_text() == 'a' * 64
 
 
@@ -63,9 +63,12 @@ BAD = {
     'text': (b'text' * 1000, 'damaged or not a tar archive'),
     'cut': (GOOD[:700], 'cut off'),
     'cut gzip': (gzip.compress(GOOD)[:-9], 'cut off'),
-    'a layer': (IMAGE.layers['a'], 'no image archive: it has no manifest.json'),
-    'no members': (bytes(10240), 'no image archive: it has no members'),
-    'an empty manifest': (with_manifest(), 'no image archive: it has an empty manifest.json'),
+    'a layer': (IMAGE.layers['a'], 'not a valid image archive: it has no manifest.json'),
+    'no members': (bytes(10240), 'not a valid image archive: it has no members'),
+    'an empty manifest': (
+        with_manifest(),
+        'not a valid image archive: it has an empty manifest.json',
+    ),
     'no JSON': (tar_of(member('manifest.json', b'[')), 'manifest.json is not a JSON list'),
     'no list': (tar_of(member('manifest.json', b'{}')), 'manifest.json is not a JSON list'),
     'no Config': (with_manifest({'Layers': []}), 'lacks a valid Config or Layers'),
@@ -80,18 +83,18 @@ BAD = {
         'manifest.json has RepoTags that are no list of strings',
     ),
     'a tag': (with_manifest({**IMAGE.entry, 'RepoTags': [1]}), 'no list of strings'),
-    'a layer twice': (good_with('a', one(b'another')), "'a' comes twice with different content"),
+    'a layer twice': (good_with('a', one(b'another')), "'a' occurs twice with different content"),
     'a configuration twice': (
         good_with(f'{IMAGE.id}.json', one(b'{}')),
-        f"'{IMAGE.id}.json' comes twice with different content",
+        f"'{IMAGE.id}.json' occurs twice with different content",
     ),
-    'a manifest twice': (good_with('manifest.json', one(b'[]')), "'manifest.json' comes twice"),
+    'a manifest twice': (good_with('manifest.json', one(b'[]')), "'manifest.json' occurs twice"),
     'repositories': (good_with('repositories', one(b'[]')), 'repositories is not'),
     'no JSON in repositories': (good_with('repositories', one(b'{')), 'repositories is not'),
     'a tag in repositories': (good_with('repositories', one(b'{"a": {"1": 2}}')), 'is not'),
     'repositories twice': (
         good_with('repositories', two_of(b'{}', b'{"a": {}}')),
-        "'repositories' comes twice with different content",
+        "'repositories' occurs twice with different content",
     ),
     'index.json': (good_with('index.json', one(b'{}')), 'index.json is not an OCI image index'),
     'no JSON in index.json': (good_with('index.json', one(b'{')), 'is not an OCI image index'),
@@ -105,7 +108,7 @@ BAD = {
     ),
     'index.json twice': (
         good_with('index.json', two_of(b'{"manifests": []}', b'{}')),
-        "'index.json' comes twice with different content",
+        "'index.json' occurs twice with different content",
     ),
     'a name above': (good_with('../x', one(b'')), "'../x'"),
     'a file in a file': (good_with('a/b', one(b'')), "'a/b' is in 'a'"),
@@ -182,7 +185,7 @@ def test_the_output_is_an_archive_that_is_joined(tmp_path):
     before = path.read_bytes()
     for layer in (path, tmp_path / 'link.tar'):
         assert refuses(tmp_path, layer) == (
-            f"--output: '{path}' is what --layer names: give another path"
+            f"--output: '{path}' is also the file of --layer: give another path"
         )
     assert path.read_bytes() == before
 
@@ -206,7 +209,7 @@ def test_the_previous_output_stays(tmp_path):
 def test_a_full_disk(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     line = fails('--output=/dev/full', f'--layer={path}', **PROGRAM)
-    assert line == "'/dev/full': No space left on device: make room"
+    assert line == "'/dev/full': No space left on device: free some space"
 
 
 # Where and when it runs changes nothing.
@@ -268,12 +271,14 @@ def test_what_create_image_raises(tmp_path, two):
     path = str(two[0])
     with pytest.raises(ValueError, match='--layer is missing'):
         join_layers.create_image(output, [])
+    with pytest.raises(ValueError, match='--output is missing'):
+        join_layers.create_image('', [path])
     with pytest.raises(ValueError, match='--name'):
         join_layers.create_image(output, [path], 'a' * 64, None, 'r')
     with pytest.raises(OSError, match='No such file'):
         join_layers.create_image(output, [path, f'{path}.missing'])
     bad = write_tar(tmp_path / 'bad.tar', member('a'))
-    with pytest.raises(archive.TarFileWriter.Error, match='no image archive'):
+    with pytest.raises(archive.TarFileWriter.Error, match='not a valid image archive'):
         join_layers.create_image(output, [path, str(bad)])
     assert not os.path.exists(output)
 

@@ -11,7 +11,7 @@ from support.images import EPOCH, Parts, configuration, write_base
 from support.joins import PROGRAM, SAME_IMAGE, entries_of, flags_for, image_of, join
 from support.project import FIXTURES
 from support.running import build, problems, warns
-from support.tars import content, make_tar, manifest, member, names, sha256
+from support.tars import LINK, content, make_tar, manifest, member, names, sha256
 
 HEX = 'e' * 64
 
@@ -165,15 +165,32 @@ def test_the_diff_id_counts_before_the_digest(tmp_path):
     other = write_base(tmp_path / 'other.tar', image, without=[absent])
     assert warns(*flags_for(tmp_path, [one, other]), **PROGRAM) == [
         f"'{other}': '{image.id}.json': no archive has its layer '{absent}': "
-        'give that of its base, too'
+        'also give the archive of its base'
     ]
     assert entries_of(tmp_path / 'out.tar')[1]['Layers'] == [absent]
+
+
+def test_the_diff_id_of_a_layer_behind_a_link_counts_before_the_digest(tmp_path):
+    """A link whose name has the digest leads to a layer with another diff ID."""
+    present, absent = f'y/{HEX}.tar', f'x/{HEX}.tar'
+    link = member(present, kind=LINK, link='../z/layer.tar')
+    layer = image_of(present).layers[present]
+    one = write_base(
+        tmp_path / 'one.tar',
+        image_of(present),
+        without=[present],
+        more=[member('z/layer.tar', layer), link],
+    )
+    other = write_base(tmp_path / 'other.tar', image_of(absent), without=[absent])
+    (found,) = problems(*flags_for(tmp_path, [one, other]), **PROGRAM)
+    assert f"no archive has its layer '{absent}'" in found
 
 
 def test_a_missing_layer(tmp_path):
     image = image_of('x', 'y')
     one = write_base(tmp_path / 'one.tar', image, without=['x'])
-    text = f"'{one}': '{image.id}.json': no archive has its layer 'x': give that of its base, too"
+    text = "no archive has its layer 'x': also give the archive of its base"
+    text = f"'{one}': '{image.id}.json': {text}"
     assert warns(*flags_for(tmp_path, [one]), **PROGRAM) == [text]
     assert manifest(tmp_path / 'out.tar')['Layers'] == ['x', 'y']
     (tmp_path / 'out.tar').unlink()
@@ -184,7 +201,7 @@ def test_a_missing_layer(tmp_path):
 def test_a_missing_configuration(tmp_path):
     image = image_of('x')
     one = write_base(tmp_path / 'one.tar', image, without=[f'{image.id}.json'])
-    text = f"'{one}': '{image.id}.json' is a configuration that no archive has: give a whole image"
+    text = f"'{one}': '{image.id}.json' is missing from every archive: give a whole image"
     assert warns(*flags_for(tmp_path, [one]), **PROGRAM) == [text]
     assert problems(*flags_for(tmp_path, [one]), **PROGRAM) == [text]
     other = write_base(tmp_path / 'other.tar', image)

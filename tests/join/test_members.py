@@ -135,7 +135,7 @@ def test_a_name_that_comes_twice_in_one_archive_is_warned_of(tmp_path):
     more = [member('x', b'1'), member('x', b'2')]
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=more)
     found = warns(*flags_for(tmp_path, [one]), **PROGRAM)
-    assert found == ["'x' comes twice: the first one stays"]
+    assert found == ["'x' occurs twice: only the first is kept"]
     assert content(tmp_path / 'out.tar', 'x') == b'1'
 
 

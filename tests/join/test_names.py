@@ -136,7 +136,7 @@ def test_a_repository_wants_a_name(tmp_path, two, flags):
 def test_a_repository_without_an_id_is_passed_over(tmp_path, two):
     flags = flags_for(tmp_path, two, '--repository=r', '--name=1')
     assert warns(*flags, **PROGRAM) == [
-        '--repository and --name are passed over: give --id with them'
+        '--repository and --name are ignored without --id: give --id with them'
     ]
     assert 'repositories' not in names(tmp_path / 'out.tar')
     assert 'top' not in names(tmp_path / 'out.tar')

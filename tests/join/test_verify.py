@@ -201,8 +201,8 @@ def test_more_layers_than_some_dockers_take(tmp_path):
     image = image_of(*(f'{n}' for n in range(126)))
     one = write_base(tmp_path / 'one.tar', image)
     assert warns(*flags_for(tmp_path, [one], '--verify'), **PROGRAM) == [
-        f"'{one}': '{image.id}.json': the image has 126 layers, and some Dockers take 125: "
-        'merge some'
+        f"'{one}': '{image.id}.json': the image has 126 layers, but some versions of "
+        'Docker take 125: merge some'
     ]
 
 

@@ -78,7 +78,7 @@ def test_a_required_flag_with_an_empty_value(parts, flag):
 def test_a_flagfile_that_is_not_utf_8(parts):
     (parts.directory / 'flags').write_bytes(b'--tag=\xff\n')
     line = fails(*parts.flags, f'--flagfile={parts.directory}/flags')
-    assert line == 'a file of --flagfile is not in UTF-8: write it so'
+    assert line == 'a file of --flagfile is not in UTF-8: save it as UTF-8'
 
 
 @pytest.mark.parametrize('flag', ['--help', '--version'])

@@ -90,7 +90,7 @@ def test_devices(parts, name, minor):
         build(*parts.flags, f'--output={path}')
     else:
         line = fails_cleanly(parts, f'--output={path}')
-        assert f"'{path}': No space left on device: make room" in line
+        assert f"'{path}': No space left on device: free some space" in line
     assert stat.S_ISCHR(os.stat(path).st_mode)
 
 

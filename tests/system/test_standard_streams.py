@@ -128,7 +128,7 @@ def test_standard_output_is_no_input(parts, output):
     with layer.open('ab') as f:
         options = {'preexec_fn': lambda: os.dup2(f.fileno(), 1)}
         line = fails_cleanly(parts, f'--output={output}', **options)
-    assert line == f"--output: '{output}' is what --layer names: give another path"
+    assert line == f"--output: '{output}' is also the file of --layer: give another path"
     assert layer.read_bytes() == before
 
 

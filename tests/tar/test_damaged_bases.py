@@ -232,6 +232,6 @@ def test_a_name_cannot_write_to_the_terminal(target):
     done = run(*target.image.flags, '--verbosity=0')
     assert done.returncode == 0
     lines = [line for line in done.stderr.decode().splitlines() if '[31m' in line]
-    ends = ': 0 bytes', ' comes twice: the first one stays'
+    ends = ': 0 bytes', ' occurs twice: only the first is kept'
     for line, end in zip(lines, ends, strict=True):
         assert line.endswith(r" 'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b'" + end)

@@ -108,8 +108,8 @@ def test_the_first_of_two_members_stays(parts):
     twice = member('f', b'first'), member('./f', b'second'), member(config, b'other')
     base = write_tar(parts.directory / 'base.tar', *twice)
     assert warns(*parts.flags, f'--legacy_base={base}') == [
-        "'f' comes twice: the first one stays",
-        f"'{config}' comes twice: the first one stays",
+        "'f' occurs twice: only the first is kept",
+        f"'{config}' occurs twice: only the first is kept",
     ]
     assert content(parts.output, 'f') == b'first'
     assert content(parts.output, config) == parts.config.read_bytes()
@@ -123,7 +123,9 @@ def test_a_directory_twice_is_silent(parts):
 
 def test_a_directory_where_a_file_is(parts):
     base = write_tar(parts.directory / 'base.tar', member('d', b'file'), member('d', kind=DIR))
-    assert warns(*parts.flags, f'--legacy_base={base}') == ["'d' comes twice: the first one stays"]
+    assert warns(*parts.flags, f'--legacy_base={base}') == [
+        "'d' occurs twice: only the first is kept"
+    ]
     assert content(parts.output, 'd') == b'file'
 
 

@@ -170,7 +170,7 @@ def test_what_is_behind_the_end(tmp_path, garbage):
     path.write_bytes(data + garbage)
     parts = Parts(tmp_path)
     (warning,) = warns(*parts.flags, f'--legacy_base={path}')
-    assert warning == f"'{path}': what lies behind the end of the archive is passed over"
+    assert warning == f"'{path}': data after the end of the archive are ignored"
     assert read(path)[0] == listed
 
 

@@ -99,10 +99,43 @@ def test_the_longest_names(output, name):
 
 
 def test_a_file_is_no_parent(output):
-    with TarFileWriter(str(output)) as tar:
+    with (
+        pytest.raises(TarFileWriter.Error, match='not a directory'),
+        TarFileWriter(str(output)) as tar,
+    ):
         tar.add_file('a')
-        with pytest.raises(TarFileWriter.Error, match='not a directory'):
-            tar.add_file('a/b')
+        tar.add_file('a/b')
+
+
+FAILING = {
+    'a missing file': ({'file_content': '/missing'}, OSError),
+    'a name that leads out': ({'name': '../x'}, TarFileWriter.Error),
+}
+
+
+@pytest.mark.parametrize('case', FAILING)
+def test_after_a_member_that_failed_nothing_is_added_or_put_in_place(output, case):
+    arguments, error = FAILING[case]
+    output.write_bytes(b'old')
+    tar = TarFileWriter(str(output))
+    tar.add_file('a')
+    with pytest.raises(error):
+        tar.add_file(**{'name': 'b', **arguments})
+    with pytest.raises(TarFileWriter.Error, match='a member failed: write a new archive'):
+        tar.add_file('c')
+    with pytest.raises(TarFileWriter.Error, match='a member failed: write a new archive'):
+        tar.close()
+    tar.output.discard()
+    assert output.read_bytes() == b'old'
+    assert [path.name for path in output.parent.iterdir()] == [output.name]
+
+
+def test_content_beside_a_file(output):
+    with (
+        pytest.raises(ValueError, match='give content or file_content, not both'),
+        TarFileWriter(str(output)) as tar,
+    ):
+        tar.add_file('a', content=b'', file_content='/dev/null')
 
 
 def test_the_first_of_a_name_stays(output, capfd, caplog):
@@ -116,8 +149,8 @@ def test_the_first_of_a_name_stays(output, capfd, caplog):
     found = [(m.name, m.type, data) for m, data in members(output)]
     assert found == [('file', FILE, b'first'), ('directory', DIR, None)]
     said = caplog.text + capfd.readouterr().err
-    assert said.count("'file' comes twice: the first one stays") == 2
-    assert said.count("'directory' comes twice: the first one stays") == 1
+    assert said.count("'file' occurs twice: only the first is kept") == 2
+    assert said.count("'directory' occurs twice: only the first is kept") == 1
 
 
 # add_tar.
