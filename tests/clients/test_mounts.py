@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.faults import COPIED_PARTS, fails_cleanly, leaves_all_as_it_was, with_large_part
+from support.faults import COPIED_PARTS, fails_cleanly, leaves_both_outputs, with_large_part
 from support.mounts import mounted_on_itself, tmpfs
 from support.running import fails
 
@@ -44,7 +44,7 @@ def test_a_read_only_file_system(parts, small_disk):
 def test_a_full_disk_for_the_digest_file(parts, full_disk):
     """The archive is on another disk, and whole when the digest cannot be written."""
     old = full_disk / 'old'
-    error = leaves_all_as_it_was(parts, f'--digest_file={old}')
+    error = leaves_both_outputs(parts, f'--digest_file={old}')
     assert f"'{old}': No space left on device: make room" in error
     assert old.read_bytes() == b'old'
     assert sorted(os.listdir(full_disk)) == ['filler', 'old']

@@ -15,11 +15,11 @@ import pytest
 
 from image_archive.system import outputs
 from support.amounts import some_every_day
-from support.faults import leaves_all_as_it_was
+from support.faults import leaves_both_outputs
 from support.images import Parts, base_diff_ids
 from support.layouts import TAGS, Layout, blob, write_layout
 from support.project import DATA, TOOL
-from support.running import build, by_default, fails, run
+from support.running import build, fails, reset_signals, run
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 
@@ -95,28 +95,28 @@ def test_digest_is_written_to_stdout(parts):
 
 
 def test_digest_file_in_a_missing_directory_is_an_error(parts):
-    error = leaves_all_as_it_was(parts, f'--digest_file={parts.directory}/none/digest')
+    error = leaves_both_outputs(parts, f'--digest_file={parts.directory}/none/digest')
     assert f"'{parts.directory}/none/digest': No such file" in error
 
 
 def test_digest_file_that_is_a_directory_is_an_error(parts):
     (parts.directory / 'directory').mkdir()
-    error = leaves_all_as_it_was(parts, f'--digest_file={parts.directory}/directory')
+    error = leaves_both_outputs(parts, f'--digest_file={parts.directory}/directory')
     assert f"'{parts.directory}/directory': Is a directory" in error
 
 
 def test_no_digest_file_if_verify_finds_problems(parts):
-    leaves_all_as_it_was(parts, '--verify', '--tag=no-tag')
+    leaves_both_outputs(parts, '--verify', '--tag=no-tag')
 
 
 def test_no_digest_file_if_the_archive_exceeds_the_file_size_limit(parts):
     limit = resource.RLIMIT_FSIZE, (20000, 20000)
-    error = leaves_all_as_it_was(parts, preexec_fn=lambda: resource.setrlimit(*limit))
+    error = leaves_both_outputs(parts, preexec_fn=lambda: resource.setrlimit(*limit))
     assert f"'{parts.output}': File too large" in error
 
 
 def test_digest_file_on_a_full_device_is_an_error(parts):
-    error = leaves_all_as_it_was(parts, '--digest_file=/dev/full')
+    error = leaves_both_outputs(parts, '--digest_file=/dev/full')
     assert "'/dev/full': No space left on device" in error
 
 
@@ -182,7 +182,7 @@ def test_signal_at_each_step_leaves_both_outputs_old_or_new(parts, number, call,
         f'--digest_file={digest_file}',
     ]
     command = [sys.executable, '-c', STRUCK, str(int(number)), call, str(count), TOOL, *flags]
-    done = subprocess.run(command, capture_output=True, preexec_fn=by_default, check=False)
+    done = subprocess.run(command, capture_output=True, preexec_fn=reset_signals, check=False)
     assert (done.returncode, done.stderr) == (-number, b'')
     assert parts.output.read_bytes() == (whole if is_done else b'old')
     assert digest_file.read_text() == (digest if is_done else 'old digest')
@@ -203,7 +203,7 @@ def test_signal_at_any_time_leaves_both_outputs_old_or_new(tmp_path, number):
     for _ in range(6):
         image.output.write_bytes(b'old')
         digest_file.write_bytes(b'old digest')
-        process = subprocess.Popen([sys.executable, TOOL, *flags], preexec_fn=by_default)
+        process = subprocess.Popen([sys.executable, TOOL, *flags], preexec_fn=reset_signals)
         time.sleep(chance.uniform(0, 1.2 * duration))
         process.send_signal(number)
         assert -process.wait() in (0, number)

@@ -16,7 +16,7 @@ from support.amounts import ALL_TESTS, some_every_day
 from support.faults import NOISE, OLD, digest
 from support.images import Parts, configuration
 from support.project import TOOL
-from support.running import build, by_default, environment, start
+from support.running import build, environment, reset_signals, start
 from support.tars import make_tar
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
@@ -157,7 +157,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 def test_signal_when_the_temporary_file_is_created_leaves_no_file(parts, number):
     before = sorted(os.listdir(parts.directory))
     struck = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
-    done = subprocess.run(struck, capture_output=True, preexec_fn=by_default, check=False)
+    done = subprocess.run(struck, capture_output=True, preexec_fn=reset_signals, check=False)
     assert (done.returncode, done.stderr) == (-number, b'')
     assert sorted(os.listdir(parts.directory)) == before
 
