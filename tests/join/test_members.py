@@ -73,7 +73,7 @@ EQUAL = {
     'files': ([member('f', b'data')], [member('f', b'data', mode=0o600)]),
     'directories': ([member('d', kind=DIR, mode=0o755)], [member('d', kind=DIR, mode=0o700)]),
     'soft links': ([member('l', kind=LINK, link='x')], [member('l', kind=LINK, link='x')]),
-    'a link and what it leads to': (
+    'a link and its target': (
         [member('d/f', b'data'), member('d/e', b'data')],
         [member('d/f', b'data'), member('d/e', kind=LINK, link='f')],
     ),
@@ -106,11 +106,11 @@ UNEQUAL = {
     ),
     'kind': ([member('x', b'')], [member('x', kind=DIR)]),
     'target': ([member('x', kind=LINK, link='y')], [member('x', kind=LINK, link='z')]),
-    'what a link leads to': (
+    'content of the target of a link': (
         [member('y', b'1'), member('x', kind=LINK, link='y')],
         [member('z', b'2'), member('x', kind=LINK, link='z')],
     ),
-    'the second of a name': ([member('x', b'1')], [member('x', b'1'), member('x', b'2')]),
+    'second member of a name': ([member('x', b'1')], [member('x', b'1'), member('x', b'2')]),
 }
 
 

@@ -162,7 +162,7 @@ def test_signal_when_the_temporary_file_is_created_leaves_no_file(parts, number)
     assert sorted(os.listdir(parts.directory)) == before
 
 
-def test_an_ignored_signal_stays_ignored(big):
+def test_ignored_signal_stays_ignored(big):
     """nohup and the background jobs of a shell ignore signals."""
     for number in (HUP, INT):
         ignore = {'preexec_fn': lambda number=number: signal.signal(number, signal.SIG_IGN)}

@@ -147,7 +147,7 @@ DAMAGED = {
     'a sparse file without its data': sparse(1 << 20, (0, 1 << 20)),
     'a sparse map of 10^12 islands': SPARSE + member('s', b'1000000000000\n0\n512\n'),
     'a sparse map of letters': SPARSE + member('s', b'x\n0\n512\n'),
-    'data behind a zero block': bytes(BLOCK) + member('l'),
+    'data after a zero block': bytes(BLOCK) + member('l'),
 }
 # Refused with any error about the base.
 HOSTILE = {
@@ -184,7 +184,7 @@ HOSTILE = {
     },
     'a name of 5000': GOOD + member('n', b'n' * 5000, LONG_NAME) + member('l'),
     'a file in a file': GOOD + member('a') + member('a/b'),
-    'a file behind a link': GOOD + member('a', kind=LINK, link='/etc') + member('a/b'),
+    'a file below a link': GOOD + member('a', kind=LINK, link='/etc') + member('a/b'),
     'a file without a name': GOOD + member('./'),
 }
 

@@ -175,7 +175,7 @@ def test_data_after_the_end_give_a_warning(tmp_path, garbage):
 
 
 DAMAGE = {
-    'cut behind a header': lambda data, place: data[: place + BLOCK],
+    'cut after a header': lambda data, place: data[: place + BLOCK],
     'cut in data': lambda data, place: data[: place + BLOCK + 1000],
     'cut between blocks of data': lambda data, place: data[: place + 4 * BLOCK],
     'another name': lambda data, place: data[:place] + b'?' + data[place + 1 :],
