@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures of several directories."""
+"""Fixtures for several directories."""
 
 import pathlib
 import signal
@@ -13,12 +13,12 @@ from support.real_archives import make_trees
 pytest_plugins = ['support.clients']
 
 
-# What is not for every day.
+# Tests that are not run every day.
 MARKS = ('client', 'mount', 'slow')
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out the tests with these marks, unless all, some mark or their file is asked for."""
+    """Deselects tests with these marks; ALL_TESTS=1, -m or the path of their file keeps them."""
     if ALL_TESTS or config.option.markexpr:
         return
     named = [argument.partition('::')[0] for argument in config.args]
@@ -41,7 +41,7 @@ def parts(tmp_path):
 
 @pytest.fixture
 def time_limit():
-    """A function that makes the test fail after some seconds; it may be called again."""
+    """A function that fails the test after some seconds; each call sets a new limit."""
 
     def hangs(*_):
         raise AssertionError('it hangs')
@@ -54,5 +54,5 @@ def time_limit():
 
 @pytest.fixture(scope='module')
 def trees(tmp_path_factory):
-    """A directory with the trees of files that the archives of real programs hold."""
+    """A directory with the files that are packed by real programs."""
     return make_trees(tmp_path_factory.mktemp('trees'))

@@ -9,6 +9,6 @@ import pytest
 DIRECTORY = pathlib.Path(__file__).absolute().parent
 MODULES = [str(DIRECTORY / name) for name in sys.argv[1:]]
 
-# pyproject.toml, which says the same to pytest elsewhere, is not in a sandbox.
+# pyproject.toml, which has these options elsewhere, is not in a sandbox.
 sys.path[:0] = [str(DIRECTORY.parent), str(DIRECTORY)]
 sys.exit(pytest.main(['-p', 'no:cacheprovider', '--import-mode=importlib', *MODULES]))

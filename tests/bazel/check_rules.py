@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what Bazel built in rules/: against the programs run by hand, and against its BUILD.
+"""Compares what Bazel built in rules/ with the output of the programs and with the BUILD file.
 
-Usage: check_rules.py BAZEL_BIN, where python3 has absl-py.
+Usage: check_rules.py BAZEL_BIN, with a python3 that has absl-py.
 """
 
 import json
@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
 BASE = ROOT / 'tests' / 'testdata' / 'bases' / 'docker-29-containerd.tar'
 SECOND_LAYER = ROOT / 'tests' / 'testdata' / 'base-layer-1.tar'
 
-# What the configuration of :debug has of its own, written as nothing but Python.
+# The values that the BUILD file gives to :debug, written in Python.
 CMD = [
     ' a blank, a "quote", a \\, a $HOME, an \'apostrophe\' ',
     'two\nlines, a\ttab, a\rreturn',
@@ -36,7 +36,7 @@ def run(program: str, *flags: str) -> None:
 
 
 class Check:
-    """Makes by hand, in a directory, what Bazel made in another one, and compares."""
+    """Builds again, in a directory, the files that Bazel built in another one; compares them."""
 
     def __init__(self, built: pathlib.Path, directory: pathlib.Path) -> None:
         self._built = built

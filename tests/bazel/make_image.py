@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes an image as another project's build script does, by what it imports from create_image.
+"""Builds an image like the build script of another project, which imports create_image.
 
 Usage: make_image.py OUTPUT CONFIG CONFIG_SHA256 LAYER_SHA256 LAYER BASE
 """
@@ -13,12 +13,12 @@ from utils import ExtractValue
 
 
 def identifier_in(path: str) -> str:
-    """Returns the SHA-256 in a file that sha256sum wrote."""
+    """Returns the SHA-256 in a file written by sha256sum."""
     return ExtractValue(f'@{path}').split()[0]
 
 
 def main() -> None:
-    """Makes the image of the arguments."""
+    """Builds the image that the arguments describe."""
     output, config, config_sha256, layer_sha256, layer, base = sys.argv[1:]
     try:
         create_image(

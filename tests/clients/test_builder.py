@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""create_image_config beside a builder: flags and Dockerfiles that say the same."""
+"""create_image_config compared to a builder, with flags and Dockerfiles of the same meaning."""
 
 import json
 import shutil
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.client
 
 PLAIN = 'docker-20.10.tar'
 GZIP = 'docker-29-pulled.tar'
-# Without a variable of this name in the base, buildah gives an image one. Docker's older builder
-# did not, and create_image_config does not: --env sets it.
+# If the base has no variable of this name, buildah adds one. Docker's older builder did not, and
+# create_image_config does not: --env adds it.
 BUILDERS_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-# A base (None is scratch), lines of a Dockerfile, and flags that say the same.
+# A base (None is scratch), lines of a Dockerfile, and flags of the same meaning.
 SAME = [
     (None, [], []),
     (None, ['ENV A=1 B="x y" C='], ['--env=A=1,B=x y,C=']),
@@ -52,12 +52,12 @@ SAME = [
     ),
 ]
 
-# The same on an image that has an entrypoint, a command and all else.
+# The same on a base with an entrypoint, a command and all other values.
 LINES = [
     *('ENV A=1 B=2', 'LABEL a=1', 'EXPOSE 80', 'USER u', 'WORKDIR /w', 'VOLUME /v'),
     *('STOPSIGNAL 9', 'ENTRYPOINT ["/e"]', 'CMD ["c"]'),
 ]
-ON_THAT = [
+ON_A_FULL_BASE = [
     ([], []),
     (['ENTRYPOINT ["/new"]'], ['--entrypoint=/new']),
     (['CMD ["new"]'], ['--command=new']),
@@ -84,7 +84,7 @@ class Buildah:
         return done.stdout.decode()
 
     def build(self, base, lines):
-        """Builds an image from a Dockerfile; returns its identifier."""
+        """Builds an image from a Dockerfile; returns its ID."""
         context = self.directory / 'context'
         context.mkdir(exist_ok=True)
         (context / 'Dockerfile').write_text('\n'.join([f'FROM {base}', *lines, '']))
@@ -111,14 +111,14 @@ def ours(output, *flags):
 
 
 @pytest.mark.parametrize(('base', 'lines', 'flags'), SAME)
-def test_flags_say_what_a_dockerfile_says(buildah, tmp_path, base, lines, flags):
+def test_flags_have_the_effect_of_a_dockerfile(buildah, tmp_path, base, lines, flags):
     if base is None:
         built = buildah.config(buildah.build('scratch', lines))
         assert built['Env'].pop(0) == BUILDERS_PATH
         if not built['Env']:
             del built['Env']
         if not any(line.startswith('WORKDIR') for line in lines):
-            # Newer releases of buildah give an image the directory that it has without one.
+            # Newer releases of buildah set the default working directory.
             assert built.pop('WorkingDir', '/') == '/'
     else:
         path = DATA / 'bases' / base
@@ -127,8 +127,8 @@ def test_flags_say_what_a_dockerfile_says(buildah, tmp_path, base, lines, flags)
     assert ours(tmp_path / 'config.json', *flags) == built
 
 
-@pytest.mark.parametrize(('lines', 'flags'), ON_THAT)
-def test_the_same_on_an_image_that_has_it_all(buildah, tmp_path, lines, flags):
+@pytest.mark.parametrize(('lines', 'flags'), ON_A_FULL_BASE)
+def test_flags_have_the_effect_of_a_dockerfile_on_a_full_base(buildah, tmp_path, lines, flags):
     below = buildah.build('scratch', LINES)
     base = tmp_path / 'base.tar'
     buildah('push', '--quiet', below, f'docker-archive:{base}')
@@ -136,8 +136,8 @@ def test_the_same_on_an_image_that_has_it_all(buildah, tmp_path, lines, flags):
     assert ours(tmp_path / 'config.json', f'--base={base}', *flags) == built
 
 
-def test_a_changed_variable_stays_in_its_place(buildah, tmp_path):
-    """As Docker's builders have it; buildah puts it behind the others, to the same effect."""
+def test_changed_variable_keeps_its_place(buildah, tmp_path):
+    """As with Docker's builders; buildah moves it to the end, with the same effect."""
     base = DATA / 'bases' / PLAIN
     lines = ['ENV B=1 PATH=/x:$PATH', 'ENV B=2 A=$B']
     built = buildah.config(buildah.build(f'docker-archive:{base}', lines))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images made by both programs in real clients: containers are as the flags said."""
+"""Images made with both programs in real clients: containers have the values of the flags."""
 
 import json
 import pathlib
@@ -42,7 +42,7 @@ CONFIG = {
 
 
 @pytest.mark.parametrize('base', ['docker-20.10.tar', 'docker-29-pulled.tar', 'podman-4.3.tar.xz'])
-def test_a_container_is_as_the_flags_said(store, tmp_path, base):
+def test_container_has_the_values_of_the_flags(store, tmp_path, base):
     require('busybox')
     busybox = pathlib.Path(shutil.which('busybox')).read_bytes()
     path = DATA / 'bases' / base

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real XFS and Btrfs in loop mounts: the same bytes as elsewhere, and shared blocks."""
+"""Real XFS and Btrfs in loop mounts: the archive is the same as elsewhere, and shares blocks."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from support.tars import sha256
 pytestmark = pytest.mark.mount
 
 MIB = 1 << 20
-SLACK = MIB  # what an archive may add to a disk that shares its blocks
+SLACK = MIB  # the limit for the growth of a disk whose blocks an archive shares
 
 
 def shell(*command, **options):
@@ -27,7 +27,7 @@ def shell(*command, **options):
 
 @pytest.fixture(scope='module', params=['xfs', 'btrfs'])
 def mount(request, tmp_path_factory):
-    """An empty file system of 24 GiB, which takes disk only for what is written."""
+    """An empty file system of 24 GiB, which takes disk space only for what is written."""
     kind = request.param
     require(f'mkfs.{kind}', 'mount')
     if os.geteuid() != 0:
@@ -49,7 +49,7 @@ def mount(request, tmp_path_factory):
 
 @pytest.fixture
 def directory(mount):
-    """An empty directory there."""
+    """An empty directory on the file system."""
     point = mount / 'directory'
     point.mkdir()
     yield point
@@ -71,12 +71,12 @@ def large_file(path, size):
 
 
 class Image:
-    """An image of one layer, which is not read for its ID.
+    """An image of one layer with a made-up ID, so that the layer need not be read.
 
     Attributes:
-        flags: those that name its parts.
+        flags: the flags for its parts.
         layer_name: the name of the layer in the archive.
-        blob_name: the same with --oci.
+        blob_name: the name of the layer with --oci.
     """
 
     def __init__(self, directory, layer, name='image'):
@@ -91,7 +91,7 @@ class Image:
 
 
 def make_image(directory, layer, name='image'):
-    """Writes the archive of an image; returns the image and the archive's path."""
+    """Writes the archive of an image; returns the image and the path of the archive."""
     image, archive = Image(directory, layer, name), directory / f'{name}.tar'
     build(*image.flags, f'--output={archive}')
     return image, archive
@@ -103,7 +103,7 @@ def shared_extents(path):
 
 
 def assert_holds(archive, name, path):
-    """A member has the content of a file."""
+    """Checks that a member of an archive has the content of a file."""
     with tarfile.open(archive) as tar, path.open('rb') as original:
         content = tar.extractfile(name)
         while block := original.read(MIB):
@@ -111,7 +111,7 @@ def assert_holds(archive, name, path):
         assert content.read() == b''
 
 
-def test_the_same_bytes_everywhere(directory, tmp_path):
+def test_file_system_does_not_change_the_bytes(directory, tmp_path):
     layer = large_file(tmp_path / 'layer.tar', 3 * MIB)
     with layer.open('ab') as f:
         f.write(b'more')
@@ -141,7 +141,7 @@ def test_the_same_bytes_everywhere(directory, tmp_path):
 @pytest.mark.parametrize(
     'size', [0, 1, 4095, 4096, 65535, 65536, 65537, 69631, 69632, 69633, 1234567]
 )
-def test_sizes_at_the_edges(directory, size):
+def test_layer_sizes_around_blocks_and_the_alignment_limit(directory, size):
     layer = directory / 'layer'
     layer.write_bytes(os.urandom(size))
     below, base = make_image(directory, layer, 'below')
@@ -155,7 +155,7 @@ def test_sizes_at_the_edges(directory, size):
                 assert tar.getmember(name).offset_data % 4096 == 0
 
 
-def test_three_generations_share_a_gigabyte(directory):
+def test_images_on_images_share_the_blocks_of_a_layer(directory):
     layer = large_file(directory / 'layer.tar', 1024 * MIB)
     before = used(directory)
     lowest, archive = make_image(directory, layer, 'lowest')
@@ -168,7 +168,7 @@ def test_three_generations_share_a_gigabyte(directory):
     assert_holds(archive, lowest.layer_name, layer)
 
 
-def test_an_oci_layout_shares_its_layers_and_those_of_its_base(directory):
+def test_oci_layout_shares_the_blocks_of_its_layers_and_its_base(directory):
     lower = large_file(directory / 'lower.tar', 64 * MIB)
     upper = large_file(directory / 'upper.tar', 65 * MIB)
     before = used(directory)
@@ -187,7 +187,7 @@ def test_an_oci_layout_shares_its_layers_and_those_of_its_base(directory):
     assert_holds(output, f'blobs/sha256/{layer_id}', upper)
 
 
-def test_a_join_shares_its_archives(directory):
+def test_joined_archive_shares_the_blocks_of_its_parts(directory):
     layer = large_file(directory / 'layer.tar', 64 * MIB)
     other_layer = large_file(directory / 'other_layer.tar', 65 * MIB)
     one, archive = make_image(directory, layer, 'one')
@@ -201,7 +201,7 @@ def test_a_join_shares_its_archives(directory):
     assert_holds(output, other.layer_name, other_layer)
 
 
-def test_an_unaligned_base_is_copied(directory):
+def test_unaligned_base_is_copied(directory):
     data = os.urandom(5 * MIB)
     base = directory / 'base.tar'
     (directory / 'member').write_bytes(data)
@@ -217,8 +217,8 @@ def test_an_unaligned_base_is_copied(directory):
 
 
 @pytest.mark.parametrize('mount', ['xfs'], indirect=True)
-def test_nine_gigabytes(directory):
-    """In a layer and in a base's sparse member, for every reader; all but the ends is a hole."""
+def test_layer_of_9_gib_is_read_by_every_program(directory):
+    """It is a hole except for its two ends."""
     require('bsdtar', 'busybox', 'tar')
     layer, size = directory / 'layer.tar', 9 << 30
     with layer.open('wb') as f:
@@ -241,7 +241,7 @@ def test_nine_gigabytes(directory):
 
 
 @pytest.mark.parametrize('mount', ['xfs'], indirect=True)
-def test_a_sparse_member_of_nine_gigabytes(directory):
+def test_sparse_member_of_9_gib_is_merged(directory):
     require('tar')
     size = 9 << 30
     with (directory / 'sparse').open('wb') as f:
@@ -259,8 +259,8 @@ def test_a_sparse_member_of_nine_gigabytes(directory):
         assert content.read() == b'\0end'
 
 
-def test_memory_stays_flat(directory, tmp_path):
-    """For a large layer, cloned, copied, merged and joined, and for many members."""
+def test_memory_does_not_grow_with_the_size_of_the_input(directory, tmp_path):
+    """A large layer is cloned, copied, merged and joined; a base has many members."""
 
     def assert_flat(*flags, program='create_image', output=tmp_path / 'output.tar'):
         done, peak, _ = measure(*flags, f'--output={output}', program=program)

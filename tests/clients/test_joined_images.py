@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Joined archives in real clients: each image comes under its own tags, with its id and files."""
+"""Joined archives in real clients: each image has its own tags, ID and files."""
 
 import json
 
@@ -15,7 +15,7 @@ from support.tars import content, manifest, names, sha256
 
 pytestmark = pytest.mark.client
 
-# Of more than 64 KiB, from where on the tool aligns the data of a member.
+# Over 64 KiB, the limit from which the tool aligns the data of a member.
 SHARED = {'srv/shared': b'shared' * 30000}
 
 
@@ -23,11 +23,11 @@ class Image:
     """An image in an archive, and what clients must find in it.
 
     Attributes:
-        path: Its archive; it is a partial image, where it is on a base.
-        tag: Its one tag.
+        path: The path of its archive; the image is partial if it has a base.
+        tag: Its only tag.
         id: The digest of its configuration.
-        diff_ids: Those of its layers, from the base's on.
-        files: {name: content}
+        diff_ids: The diff IDs of its layers and of the base's.
+        files: The files of the image, as {name: content}.
     """
 
     def __init__(self, directory, number, layers, base=None, flags=()):
@@ -46,12 +46,12 @@ class Image:
         self.tag = f'example/image{number}:1.{number}'
         self.id = self.parts.id
         self.path = self.parts.output
-        # There is a warning where the base is a partial image in its turn.
+        # There is a warning if the base is a partial image, too.
         build(*self.parts.flags, *flags, f'--tag={self.tag}', warnings=True)
 
 
 class Fixture:
-    """The image that the fixtures hold, as one of them has it; with what an Image has, too."""
+    """The image of testdata/bases in one of the archives, with the attributes of an Image."""
 
     def __init__(self, name):
         self.path = FIXTURES / name
@@ -65,7 +65,7 @@ class Fixture:
 
 
 def several(directory, count, shares, flags=()):
-    """Returns images of two layers, of which the lower one may be the same in all."""
+    """Returns images of two layers; the lower one is the same in all if shares is true."""
     images = []
     for number in range(count):
         lower = SHARED if shares else {'srv/own': b'%d' % number * 70000}
@@ -79,7 +79,7 @@ def join_images(directory, images):
 
 
 def check(store, path, images):
-    """Checks that an archive loads in a store as these images, and as nothing else."""
+    """Checks that a store loads exactly these images from an archive."""
     store.load(path)
     assert store.tags() == {image.tag for image in images}
     for image in images:
@@ -88,7 +88,7 @@ def check(store, path, images):
 
 
 def check_by_skopeo(path, images):
-    """Checks each image by its place in an archive and by its tag."""
+    """Checks each image by its index in an archive and by its tag."""
     require('skopeo')
     for number, image in enumerate(images):
         for which in (f'@{number}', image.tag):
@@ -99,27 +99,27 @@ def check_by_skopeo(path, images):
 
 @pytest.mark.parametrize('shares', [True, False])
 @pytest.mark.parametrize('count', [2, 5, 30])
-def test_several_images_in_a_store(store, tmp_path, count, shares):
+def test_stores_load_several_images(store, tmp_path, count, shares):
     images = several(tmp_path, count, shares)
     check(store, join_images(tmp_path, images), images)
 
 
 @pytest.mark.parametrize('shares', [True, False])
 @pytest.mark.parametrize('count', [2, 5, 30])
-def test_several_images_in_skopeo(tmp_path, count, shares):
+def test_skopeo_reads_several_images(tmp_path, count, shares):
     images = several(tmp_path, count, shares)
     check_by_skopeo(join_images(tmp_path, images), images)
 
 
-def test_several_layouts_in_a_store(store, tmp_path):
-    """containerd, and Docker with its store, go by index.json, the others by manifest.json."""
+def test_stores_load_several_oci_layouts(store, tmp_path):
+    """containerd and Docker's store of containerd read index.json, the others manifest.json."""
     images = several(tmp_path, 5, True, flags=['--oci'])
     path = join_images(tmp_path, images)
     assert 'index.json' in names(path)
     check(store, path, images)
 
 
-def test_several_layouts_in_skopeo(tmp_path):
+def test_skopeo_reads_several_oci_layouts(tmp_path):
     images = several(tmp_path, 5, True, flags=['--oci'])
     path = join_images(tmp_path, images)
     check_by_skopeo(path, images)
@@ -134,8 +134,8 @@ def test_several_layouts_in_skopeo(tmp_path):
 
 
 @pytest.mark.parametrize('flags', [[], ['--oci']])
-def test_a_chain_of_partial_images(store, tmp_path, flags):
-    """Each has one layer of its own, and none of those below."""
+def test_stores_load_partial_images_on_partial_images(store, tmp_path, flags):
+    """Each archive has only the top layer of its image."""
     first = Image(tmp_path, 0, [{'srv/first': b'first'}], flags=flags)
     second = Image(tmp_path, 1, [{'srv/second': b'second' * 20000}], base=first, flags=flags)
     third = Image(tmp_path, 2, [{'srv/third': b'third'}], base=second, flags=flags)
@@ -151,8 +151,8 @@ def test_a_chain_of_partial_images(store, tmp_path, flags):
 @pytest.mark.parametrize('flags', [[], ['--oci']])
 @pytest.mark.parametrize('built_on', ['docker-20.10.tar', 'docker-29-containerd.tar'])
 @pytest.mark.parametrize('joined_with', ['docker-20.10.tar', 'docker-29-containerd.tar'])
-def test_a_base_and_a_partial_image(store, tmp_path, built_on, joined_with, flags):
-    """Also where the base was saved by another program than that it was built on."""
+def test_stores_load_a_base_and_a_partial_image(store, tmp_path, built_on, joined_with, flags):
+    """Also if another program saved the base than the one that the image was built on."""
     image = Image(tmp_path, 0, [{'srv/new': b'new'}], base=Fixture(built_on), flags=flags)
     images = [Fixture(joined_with), image]
     path = join_images(tmp_path, images)
@@ -160,9 +160,9 @@ def test_a_base_and_a_partial_image(store, tmp_path, built_on, joined_with, flag
     check_by_skopeo(path, images)
 
 
-# What all stores read, and under no other name than in the archive.
+# Bases that all stores read, with only the names in the archive.
 @pytest.mark.parametrize('base', ['docker-29-graphdriver.tar', 'docker-29-pulled.tar'])
-def test_a_partial_image_on_another_base(store, tmp_path, base):
+def test_stores_load_a_partial_image_with_an_index(store, tmp_path, base):
     images = [Fixture(base)]
     images.append(Image(tmp_path, 0, [{'srv/new': b'new'}], base=images[0], flags=['--oci']))
     path = join_images(tmp_path, images)
@@ -173,7 +173,7 @@ def test_a_partial_image_on_another_base(store, tmp_path, base):
 # The same image under several names.
 
 
-def test_the_same_image_of_five_programs(store, tmp_path):
+def test_stores_load_equal_images_of_several_programs_as_one(store, tmp_path):
     path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE), flags=['--verify'])
     base = Fixture(SAME_IMAGE[0])
     store.load(path)
@@ -183,16 +183,16 @@ def test_the_same_image_of_five_programs(store, tmp_path):
     assert base.files.items() <= store.files(base.tag).items()
 
 
-def test_layouts_of_the_same_image(store, tmp_path):
+def test_stores_load_oci_layouts_of_one_image(store, tmp_path):
     path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE[1:3]), flags=['--verify'])
     assert 'index.json' in names(path)
     check(store, path, [Fixture(SAME_IMAGE[1])])
 
 
-# The original's use: images of one v1 layer each, joined for Docker before 1.10, too.
+# The use of the original program: images of one v1 layer each, also for Docker 1.9 or older.
 
 
-def test_v1_layers(docker, tmp_path):
+def test_docker_loads_joined_v1_layers(docker, tmp_path):
     ids = ['ab' * 32, 'cd' * 32]
     images = []
     for number, v1_id in enumerate(ids):
@@ -213,11 +213,11 @@ def test_v1_layers(docker, tmp_path):
         assert images[1].files.items() <= docker.files('example/top:3.0').items()
 
 
-# Parent, as the loader of Docker's older store takes it.
+# Parent, as the loader of Docker's older store accepts it.
 
 
 @pytest.mark.parametrize('stays', [True, False])
-def test_parent(docker, tmp_path, stays):
+def test_docker_shows_the_parent_that_is_kept(docker, tmp_path, stays):
     first = Image(tmp_path, 0, [{'srv/first': b'first'}])
     second = Image(tmp_path, 1, [{'srv/second': b'second'}], base=first)
     if not stays:

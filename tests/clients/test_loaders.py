@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loaders of real clients refuse, --verify refuses (section 7)."""
+"""--verify refuses what the loaders of real clients refuse (section 7)."""
 
 import json
 import subprocess
@@ -18,11 +18,11 @@ TAG = 'example/refused:1'
 
 
 def wrong_values(pattern, keys, within):
-    """Returns changes to a configuration, each with a wrong value for one key, by its path."""
+    """Returns changes to a configuration by key path; each sets one key to a wrong value."""
     return {pattern.format(key): within({key: values[0]}) for key, (_, values) in keys.items()}
 
 
-# Changes to the configuration, which one client or another does not take.
+# Changes to the configuration that at least one client refuses.
 CHANGES = {
     **{
         case: changes
@@ -44,33 +44,33 @@ CHANGES = {
 }
 
 
-# What the image specifications forbid, and the clients take that are older than the key, or do
-# not look at it.
-TAKEN = ['config.Shell', 'config.Healthcheck.StartInterval', 'no os']
+# The image specifications forbid these, but clients accept them that are older than the key or
+# ignore it.
+ACCEPTED = ['config.Shell', 'config.Healthcheck.StartInterval', 'no os']
 
 
 def is_refused(store, path):
-    """Tells whether a store lacks an image after it was to load it."""
+    """Tries to load an image; returns whether the store lacks it afterwards."""
     command = [*store.command, *store.LOAD, path]
     subprocess.run(command, capture_output=True, timeout=300, check=False)
     return TAG not in store.tags()
 
 
 @pytest.mark.parametrize('case', CHANGES)
-def test_a_configuration(running_store, parts, case):
+def test_verify_refuses_configurations_that_clients_refuse(running_store, parts, case):
     config = {**configuration(parts.diff_ids), **CHANGES[case]}
     parts.configure({key: value for key, value in config.items() if value is not None})
     assert problems(*parts.flags, f'--tag={TAG}')
     build(*parts.flags, f'--tag={TAG}', warnings=True)
     refused = [name for name in STORES if is_refused(running_store(name), parts.output)]
-    assert refused or case in TAKEN
+    assert refused or case in ACCEPTED
 
 
-# Archives, and what of them is wrong.
+# Images with wrong layers.
 
 
 def flipped_byte(tmp_path):
-    """In a layer of the base."""
+    """Returns an image with a flipped bit in a layer of the base."""
     lower = BaseImage(['one.tar', 'two.tar'])
     layer = bytearray(lower.layers['two.tar'])
     layer[600] ^= 1
@@ -80,14 +80,14 @@ def flipped_byte(tmp_path):
     return Parts(tmp_path, base=base, below=lower.diff_ids)
 
 
-def base_built_again(tmp_path):
-    """Since the configuration was derived from it."""
+def rebuilt_base(tmp_path):
+    """Returns an image whose configuration does not fit the base, as after its rebuild."""
     lower = BaseImage(['one.tar', 'two.tar'])
     base = write_base(tmp_path / 'base.tar', lower)
     return Parts(tmp_path, base=base, below=[lower.diff_ids[0], f'sha256:{"a" * 64}'])
 
 
-def cut_layer(tmp_path):
+def cut_off_layer(tmp_path):
     image = Parts(tmp_path, [{'srv/large': bytes(5000)}])
     layer = image.layers[0][1]
     layer.write_bytes(layer.read_bytes()[:3000])
@@ -96,8 +96,8 @@ def cut_layer(tmp_path):
     return image
 
 
-@pytest.mark.parametrize('make', [flipped_byte, base_built_again, cut_layer])
-def test_layers(running_store, tmp_path, make):
+@pytest.mark.parametrize('make', [flipped_byte, rebuilt_base, cut_off_layer])
+def test_verify_refuses_layers_that_clients_refuse(running_store, tmp_path, make):
     image = make(tmp_path)
     flags = [*image.flags, f'--tag={TAG}']
     assert problems(*flags)

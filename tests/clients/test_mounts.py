@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from support.faults import COPIED_PARTS, fails_cleanly, leaves_all_as_it_was, with_large_part
+from support.faults import COPIED_PARTS, fails_cleanly, leaves_both_outputs, with_large_part
 from support.mounts import mounted_on_itself, tmpfs
 from support.running import fails
 
@@ -28,31 +28,31 @@ def full_disk(tmp_path):
 
 
 @pytest.mark.parametrize('part', ['config', *COPIED_PARTS])
-def test_a_full_disk(parts, small_disk, part):
+def test_full_disk_is_an_error(parts, small_disk, part):
     _, flags = with_large_part(parts, part)
     parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     line = fails_cleanly(parts, *flags, f'--output={parts.output}')
     assert f"'{parts.output}': No space left on device: free some space" in line
 
 
-def test_a_read_only_file_system(parts, small_disk):
+def test_read_only_file_system_is_an_error(parts, small_disk):
     parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     subprocess.run(['mount', '-o', 'remount,ro', small_disk], check=True)
     assert f"'{parts.output}': Read-only" in fails(*parts.flags)
 
 
-def test_a_full_disk_for_the_digest_file(parts, full_disk):
-    """The archive is on another disk, and whole when the digest cannot be written."""
+def test_full_disk_for_the_digest_file_is_an_error(parts, full_disk):
+    """The archive is on another disk, where it is already complete by then."""
     old = full_disk / 'old'
-    error = leaves_all_as_it_was(parts, f'--digest_file={old}')
+    error = leaves_both_outputs(parts, f'--digest_file={old}')
     assert f"'{old}': No space left on device: free some space" in error
     assert old.read_bytes() == b'old'
     assert sorted(os.listdir(full_disk)) == ['filler', 'old']
 
 
 @pytest.mark.parametrize('has_old', [False, True])
-def test_a_digest_file_that_cannot_be_replaced(parts, has_old):
-    """A mount point cannot be: the archive, which was in its place, is taken back."""
+def test_archive_is_removed_if_the_digest_file_cannot_be_replaced(parts, has_old):
+    """The digest file is a mount point; the old archive is restored if there was one."""
     digest_file = parts.directory / 'mounted'
     digest_file.write_bytes(b'old digest')
     if has_old:

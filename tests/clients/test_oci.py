@@ -37,7 +37,7 @@ NEW = {'srv/new': b'new\n', 'srv/large': b'large' * 30000}
 BELOW = {**files_of_tar(DATA / 'base-layer-1.tar'), **files_of_tar(DATA / 'base-layer-2.tar')}
 EXPECTED = {**BELOW, **NEW}
 ZSTD = 'docker-29-zstd.tar'
-# One of each kind: plain and gzip layers, names by digest and not, links.
+# One of each kind: plain and gzip layers, names with and without digests, links.
 BASES = ['docker-20.10.tar', 'docker-29-pulled.tar', 'docker-29-multiplatform.tar']
 BASES.append('podman-4.3.tar')
 
@@ -55,7 +55,7 @@ def check(files, expected=EXPECTED):
 
 
 def check_in(store, image, digest):
-    """Checks an image that was loaded: it comes as itself."""
+    """Checks the tag, the IDs and the files of an image that was loaded."""
     assert TAG in store.tags()
     assert store.config_digest(TAG) == image.id
     if isinstance(store, Docker) and is_of_containerd(store):
@@ -68,7 +68,7 @@ def is_of_containerd(store):
 
 
 def reads(store, base):
-    """Tells whether a store reads the layers of a base."""
+    """Returns whether a store can read the layers of a base."""
     return base != ZSTD or not isinstance(store, Docker) or store.version >= 23
 
 
@@ -76,7 +76,7 @@ def reads(store, base):
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_a_whole_image(store, tmp_path, base):
+def test_stores_load_a_whole_image(store, tmp_path, base):
     image = on_fixture(tmp_path, base, layers=[NEW])
     digest = write(image)
     if not reads(store, base):
@@ -87,7 +87,7 @@ def test_a_whole_image(store, tmp_path, base):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_a_partial_image_where_its_base_is(store, tmp_path, base):
+def test_stores_load_a_partial_image_after_its_base(store, tmp_path, base):
     image = on_fixture(tmp_path, base, layers=[NEW])
     digest = write(image, partial=True)
     store.load(image.base)
@@ -95,24 +95,24 @@ def test_a_partial_image_where_its_base_is(store, tmp_path, base):
     check_in(store, image, digest)
 
 
-def refusal(store, path):
-    """Returns what a store says of a partial image whose base it lacks."""
+def load_without_base(store, path):
+    """Loads a partial image without its base, which must fail; returns the client's message."""
     if isinstance(store, Docker) and is_of_containerd(store):
-        words = store.load(path)  # which ends with status 0 all the same
+        words = store.load(path)  # exits with status 0 all the same
         assert 'Error unpacking image' in words
         return words
     return store.load(path, fails=True)
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_a_partial_image_without_its_base(store, tmp_path, base):
-    """It is refused with the name of the first layer that is nowhere, until the base is there.
+def test_stores_refuse_a_partial_image_without_its_base(store, tmp_path, base):
+    """The error names the first missing layer; after the base is loaded, the image can be, too.
 
-    Docker's store of containerd, and containerd before 2, list the image all the same.
+    Docker's store of containerd, and containerd before version 2, list the image all the same.
     """
     image = on_fixture(tmp_path, base, layers=[NEW])
     digest = write(image, partial=True)
-    words = refusal(store, image.output)
+    words = load_without_base(store, image.output)
     missing = manifest(image.output)['Layers'][0].rpartition('/')[2]
     assert re.search(f'{missing}: (no such file or directory|not found)', words)
     lists_it = is_of_containerd(store)
@@ -124,10 +124,10 @@ def test_a_partial_image_without_its_base(store, tmp_path, base):
     check_in(store, image, digest)
 
 
-def test_a_partial_image_on_a_base_with_other_digests(containerd, tmp_path):
-    """The base in the store has plain layers, and that of the image has them compressed.
+def test_partial_image_is_incomplete_on_a_base_with_other_digests(containerd, tmp_path):
+    """The base in the store has plain layers, the base of the image compressed ones.
 
-    Docker and Podman go by the diff IDs; in containerd the image lacks layers.
+    Docker and Podman compare diff IDs; in containerd the image lacks layers.
     """
     image = on_fixture(tmp_path, 'docker-29-pulled.tar', layers=[NEW])
     write(image, partial=True)
@@ -137,8 +137,8 @@ def test_a_partial_image_on_a_base_with_other_digests(containerd, tmp_path):
     assert 'incomplete' in line
 
 
-def test_a_partial_image_runs(running_store, tmp_path):
-    """On a base of our own, whose one program is busybox."""
+def test_partial_image_can_be_run(running_store, tmp_path):
+    """Its base was built with create_image, and has only busybox."""
     require('busybox')
     for name in [*DOCKERS, 'podman']:
         store = running_store(name)
@@ -162,7 +162,7 @@ def test_a_partial_image_runs(running_store, tmp_path):
         assert size < image.output.stat().st_size / 10
 
 
-def test_partial_images_of_three_generations(store, tmp_path):
+def test_stores_load_partial_images_on_partial_images(store, tmp_path):
     images = []
     below, base = base_diff_ids(), DATA / 'bases' / 'docker-20.10.tar'
     for name in ('second', 'third'):
@@ -188,7 +188,7 @@ def image(request, tmp_path):
     return image
 
 
-def test_skopeo_finds_the_same_image_in_both(image):
+def test_skopeo_reads_the_same_image_from_manifest_json_and_index_json(image):
     require('skopeo')
     sources = [f'docker-archive:{image.output}', f'oci-archive:{image.output}:2.0']
     for source in sources:
@@ -203,7 +203,7 @@ def test_skopeo_finds_the_same_image_in_both(image):
     assert f'sha256:{sha256(raw.stdout)}' == image.digest
 
 
-def test_skopeo_finds_each_of_several_tags(tmp_path):
+def test_skopeo_reads_each_of_several_tags(tmp_path):
     require('skopeo')
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     digest = write(image, tags=['example/a:1', 'example/b:2'])
@@ -219,7 +219,7 @@ def test_skopeo_finds_each_of_several_tags(tmp_path):
 UMOCI_WITHOUT_ZSTD = re.compile(r'version 0\.[0-4]\.')
 
 
-def test_umoci_unpacks(image):
+def test_umoci_unpacks_the_layout(image):
     require('umoci')
     directory = image.directory / 'layout'
     with tarfile.open(image.output) as tar:
@@ -233,21 +233,21 @@ def test_umoci_unpacks(image):
 
 
 @pytest.mark.parametrize('transport', ['docker-archive', 'oci-archive'])
-def test_syft(image, transport):
+def test_syft_reads_the_files(image, transport):
     found = scan_with_syft(image, transport, EXPECTED)
     if transport == 'oci-archive':
         assert found['manifestDigest'] == image.digest
 
 
-def test_container_structure_test(image):
+def test_container_structure_test_reads_the_files(image):
     check_with_container_structure_test(image, EXPECTED)
 
 
-# Debian 12 has no crane: it must be there where REQUIRE_CRANE=1 says so.
+# Debian 12 has no crane, so its tests are required only with REQUIRE_CRANE=1.
 if shutil.which('crane') or os.environ.get('REQUIRE_CRANE') == '1':
 
     @pytest.mark.parametrize('base', ['docker-20.10.tar', 'podman-4.3.tar', 'bazel-2016.tar'])
-    def test_crane(tmp_path, base):
+    def test_crane_validates_the_archive(tmp_path, base):
         require('crane')
         image = on_fixture(tmp_path, base, layers=[NEW])
         write(image)
@@ -260,7 +260,7 @@ if shutil.which('crane') or os.environ.get('REQUIRE_CRANE') == '1':
 
 @pytest.fixture
 def running_registry(tmp_path):
-    """The address of an empty registry, and the file with its log."""
+    """The address of an empty registry, and the path of its log."""
     require('skopeo')
     with registry(tmp_path / 'registry') as address:
         yield address, tmp_path / 'registry' / 'log'
@@ -272,7 +272,7 @@ def push(image, address, name, *flags):
 
 
 def digest_in(address, name, tag):
-    """Returns the digest under which a registry knows an image."""
+    """Returns the digest of an image in a registry."""
     accepted = {'Accept': 'application/vnd.oci.image.manifest.v1+json'}
     request = urllib.request.Request(
         f'http://{address}/v2/{name}/manifests/{tag}', headers=accepted
@@ -284,7 +284,7 @@ def digest_in(address, name, tag):
 
 
 @pytest.mark.parametrize('base', ['docker-20.10.tar', 'docker-29-pulled.tar', ZSTD])
-def test_a_registry_has_the_digest_of_the_digest_file(tmp_path, running_registry, base):
+def test_digest_file_has_the_digest_in_the_registry(tmp_path, running_registry, base):
     address, _ = running_registry
     image = on_fixture(tmp_path, base, layers=[NEW])
     digest = write(image)
@@ -295,12 +295,12 @@ def test_a_registry_has_the_digest_of_the_digest_file(tmp_path, running_registry
 
 
 def uploads(log):
-    """Returns the digests of the blobs that a registry was sent, from its log."""
+    """Returns the digests of the blobs that were uploaded to a registry, from its log."""
     pattern = r'"PUT /v2/\S+/blobs/uploads/\S+digest=sha256%3A([0-9a-f]{64})'
     return set(re.findall(pattern, log.read_text()))
 
 
-def test_a_second_image_uploads_its_new_layer_alone(tmp_path, running_registry):
+def test_second_image_uploads_only_its_new_layer(tmp_path, running_registry):
     address, log = running_registry
     sent = []
     for name in ('one', 'two'):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages have real clients do, and what they say of them."""
+"""What the pages say about real clients."""
 
 import re
 import subprocess
@@ -21,8 +21,8 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-def test_scripts_that_push(checkout, tmp_path):
-    """To a registry on this machine, without TLS, in the place of the one that they name."""
+def test_scripts_push_to_a_registry(checkout, tmp_path):
+    """The registry is on this machine, without TLS, in place of the one in the scripts."""
     require('docker-registry', 'skopeo', 'tar')
     text = (ROOT / 'docs' / 'registries.md').read_text()
     for block in blocks('console', text):
@@ -48,7 +48,7 @@ def test_scripts_that_push(checkout, tmp_path):
     assert pushed != digest
 
 
-# What clients say.
+# Messages of the clients.
 
 PARTIAL = ROOT / 'docs' / 'partial-images.md'
 ROWS = {
@@ -59,7 +59,7 @@ ROWS = {
 }
 
 
-def test_what_clients_say_without_the_base(request, store, tmp_path):
+def test_table_has_the_messages_of_clients_without_the_base(request, store, tmp_path):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     build(*image.without('legacy_base'), '--oci', '--tag=example/app:1')
     title = ROWS[request.node.callspec.params['store']]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of create_image in real clients: each image comes as itself, with its files."""
+"""Archives of create_image in real clients: each image has its tags, ID and files."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ from support.tars import python_reads_zstd, sha256
 pytestmark = pytest.mark.client
 
 TAG = 'example/derived:2.0'
-# The layer is of more than 64 KiB, from where on the tool aligns the data of a member.
+# The large file is over 64 KiB, the limit from which the tool aligns the data of a member.
 NEW = {'srv/new': b'new\n', 'srv/large': b'large' * 30000}
 EXPECTED = {
     **files_of_tar(DATA / 'base-layer-1.tar'),
@@ -41,20 +41,20 @@ EXPECTED = {
 
 
 def check(files):
-    """Checks that an image on a base has what is in all three layers."""
+    """Checks that the files of an image on a base are those of all three layers."""
     for name, data in EXPECTED.items():
         assert files.get(name) == data, name
 
 
 def files_in(store, image):
-    """Loads an image, which must come as itself; returns the files that a store finds in it."""
+    """Loads an image, and checks its tag and ID; returns its files in a store."""
     store.load(image.output)
     assert store.tags() == {TAG}
     assert store.config_digest(TAG) == image.id
     return store.files(TAG)
 
 
-# These check the files of all three layers of an image on a base.
+# These functions check the files of all three layers of an image on a base.
 
 
 def skopeo_and_umoci(image):
@@ -81,12 +81,12 @@ def syft(image):
 ZSTD = 'docker-29-zstd.tar'
 
 
-# Their layers are compressed.
+# The layers of these bases are compressed.
 GZIP = ['crane-0.21.tar', 'docker-29-pulled.tar']
 
 
 def on_base(directory, base, compress=bytes):
-    """Builds an image of three layers, of which the new one is of more than 64 KiB."""
+    """Builds an image of three layers; the new one has more than 64 KiB."""
     image = on_fixture(directory, base, layers=[NEW])
     path = image.layers[0][1]
     path.write_bytes(compress(path.read_bytes()))
@@ -96,7 +96,7 @@ def on_base(directory, base, compress=bytes):
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_on_each_base_in_a_store(store, tmp_path, base):
+def test_stores_load_an_image_on_each_base(store, tmp_path, base):
     image = on_base(tmp_path, base)
     if base == ZSTD and isinstance(store, Docker) and store.version < 23:
         assert 'unexpected EOF' in store.load(image.output, fails=True)
@@ -106,16 +106,16 @@ def test_on_each_base_in_a_store(store, tmp_path, base):
 
 @pytest.mark.parametrize('base', MODERN)
 @pytest.mark.parametrize('reader', [skopeo_and_umoci, container_structure_test, syft])
-def test_on_each_base_in_a_reader(tmp_path, base, reader):
+def test_other_programs_read_an_image_on_each_base(tmp_path, base, reader):
     reader(on_base(tmp_path, base))
 
 
-# Debian 12 has no crane: it must be there where REQUIRE_CRANE=1 says so.
+# Debian 12 has no crane, so its tests are required only with REQUIRE_CRANE=1.
 if shutil.which('crane') or os.environ.get('REQUIRE_CRANE') == '1':
 
     @pytest.mark.parametrize('base', MODERN)
-    def test_on_each_base_in_crane(tmp_path, base):
-        """Compressed as the base's layers are: crane takes all for what the first is, or gzip."""
+    def test_crane_validates_an_image_on_each_base(tmp_path, base):
+        """The new layer is compressed like the base's: crane expects the same of all layers."""
         require('crane')
         image = on_base(tmp_path, base, gzip.compress if base in GZIP else bytes)
         command = ['crane', 'validate', '--tarball', image.output]
@@ -125,22 +125,22 @@ if shutil.which('crane') or os.environ.get('REQUIRE_CRANE') == '1':
             assert call(*command) == f'PASS: {image.output}'
 
 
-# Compressed layers under their diff IDs. Those of crane's base are, those of the others not;
-# the plain layer on crane's was tried above.
+# Compressed layers under their diff IDs. Layers of crane's base are compressed, those of the others
+# are not; a plain layer on crane's base was tested above.
 
 
 @pytest.mark.parametrize('base', ['crane-0.21.tar', 'podman-4.3.tar'])
-def test_a_compressed_layer_in_a_store(store, tmp_path, base):
+def test_stores_load_a_compressed_layer(store, tmp_path, base):
     check(files_in(store, on_base(tmp_path, base, gzip.compress)))
 
 
 @pytest.mark.parametrize('base', ['crane-0.21.tar', 'podman-4.3.tar'])
-def test_a_compressed_layer_in_skopeo(tmp_path, base):
+def test_skopeo_reads_a_compressed_layer(tmp_path, base):
     skopeo_and_umoci(on_base(tmp_path, base, gzip.compress))
 
 
-def test_readers_of_go_containerregistry_take_all_layers_for_what_the_first_is(tmp_path):
-    """They lose a compressed layer on plain ones: the README tells which to make."""
+def test_go_containerregistry_expects_one_compression_for_all_layers(tmp_path):
+    """It does not find a compressed layer on plain ones; the README says which to use."""
     image = on_base(tmp_path, 'crane-0.21.tar', gzip.compress)
     container_structure_test(image)
     syft(image)
@@ -151,12 +151,12 @@ def test_readers_of_go_containerregistry_take_all_layers_for_what_the_first_is(t
         syft(image)
 
 
-# Layers behind links.
+# Layers that are links.
 
 
 @pytest.mark.parametrize('case', LINKS)
-def test_a_layer_behind_a_link_in_skopeo(tmp_path, case):
-    """It reads, but for what the tool warns of."""
+def test_skopeo_follows_the_links_without_a_warning(tmp_path, case):
+    """It refuses exactly those that the tool warns about."""
     require('skopeo')
     base, _ = base_with_a_link(tmp_path / 'base.tar', case)
     is_followed = LINKS[case][2]
@@ -173,8 +173,8 @@ REFUSED = {
 }
 
 
-def test_a_partial_image_loads_in_docker_where_its_base_is(request, store, tmp_path):
-    """In its store of graph drivers: the others refuse it."""
+def test_docker_loads_a_partial_image_after_its_base(request, store, tmp_path):
+    """In its store of the graph drivers; the other stores refuse it."""
     base = DATA / 'bases' / 'docker-20.10.tar'
     image = on_fixture(tmp_path, base.name, layers=[NEW])
     build(*image.without('legacy_base'), f'--tag={TAG}')
@@ -193,7 +193,7 @@ def test_a_partial_image_loads_in_docker_where_its_base_is(request, store, tmp_p
         assert store.tags() == {'example/base:1.0'}
 
 
-def test_both_layouts_run(docker, tmp_path, hello):
+def test_docker_runs_an_image_with_manifest_json_or_a_v1_layer(docker, tmp_path, hello):
     config = {'Cmd': ['/hello']}
     program = (hello / 'root' / 'hello').read_bytes()
     image = Parts(tmp_path, [{**NEW, 'hello': program}], config=config, mode=0o755)
@@ -208,7 +208,7 @@ def test_both_layouts_run(docker, tmp_path, hello):
         assert NEW.items() <= docker.files('example/v1:2.0').items()
 
 
-def test_on_the_base_of_docker_1_9(docker, tmp_path):
+def test_docker_loads_an_image_on_a_base_written_by_docker_1_9(docker, tmp_path):
     base = DATA / 'bases' / 'docker-1.9.tar'
     parent = json.loads(files_of_tar(base)['repositories'])['example/base']['1.0']
     image = Parts(tmp_path, [NEW])
@@ -231,7 +231,7 @@ GREETING = 'Hello from an image made by create_image.'
 
 @pytest.fixture(scope='module')
 def hello(tmp_path_factory):
-    """The directory in which the example was built, in a copy of the project."""
+    """The directory of the example, built in a copy of the project."""
     project = tmp_path_factory.mktemp('project')
     copy_project(project)
     directory = project / 'examples' / 'hello'
@@ -239,23 +239,23 @@ def hello(tmp_path_factory):
     return directory
 
 
-def greets(store, hello):
+def check_greeting(store, hello):
     tag = 'example/hello:1.0'
     store.load(hello / 'hello.tar')
     assert store.config_digest(tag) == sha256((hello / 'config.json').read_bytes())
     assert store.run(tag) == GREETING
 
 
-def test_the_example_greets_in_docker(docker, hello):
-    greets(docker, hello)
+def test_docker_runs_the_example(docker, hello):
+    check_greeting(docker, hello)
 
 
-def test_the_example_greets_in_podman(podman, hello):
-    greets(podman, hello)
+def test_podman_runs_the_example(podman, hello):
+    check_greeting(podman, hello)
 
 
-def test_busybox_on_125_layers(docker, tmp_path):
-    """The most that Docker's store of graph drivers takes."""
+def test_docker_runs_an_image_of_125_layers(docker, tmp_path):
+    """The limit of Docker's store of the graph drivers."""
     require('busybox')
     command = ['/busybox', 'sh', '-c', '/busybox cat /file0 /file124 && echo $((6 * 7))']
     layers = [{f'file{number}': b'%d\n' % number} for number in range(125)]
@@ -268,14 +268,14 @@ def test_busybox_on_125_layers(docker, tmp_path):
 
 
 @pytest.mark.parametrize('tags', [['a:1'], ['a:1', 'b/c:2', 'localhost:5000/d:3']])
-def test_tags(docker, parts, tags):
+def test_docker_loads_each_tag(docker, parts, tags):
     build(*parts.flags, *(f'--tag={tag}' for tag in tags))
     docker.load(parts.output)
     assert docker.tags() == set(tags)
     assert {docker.config_digest(tag) for tag in tags} == {parts.id}
 
 
-def test_no_tag(docker, parts):
+def test_docker_loads_an_image_without_tags(docker, parts):
     build(*parts.flags)
     docker.load(parts.output)
     assert docker.tags() == {'<none>:<none>'}
@@ -283,14 +283,14 @@ def test_no_tag(docker, parts):
     assert docker.config_digest(identifier) == parts.id
 
 
-def test_the_same_layer_twice(store, tmp_path):
+def test_stores_load_an_image_with_one_layer_twice(store, tmp_path):
     image = Parts(tmp_path, [{'first': b'1'}, {'second': b'2'}, {'first': b'1'}])
     image.layers[2] = image.layers[0]
     build(*image.flags, f'--tag={TAG}')
     assert files_in(store, image).items() >= {'first': b'1', 'second': b'2'}.items()
 
 
-def test_a_stream_loads(docker, tmp_path):
+def test_docker_loads_an_image_from_a_pipe(docker, tmp_path):
     image = Parts(tmp_path, [NEW])
     command = [sys.executable, ROOT / 'create_image.py', *image.flags, f'--tag={TAG}', '--output=-']
     with subprocess.Popen(command, stdout=subprocess.PIPE) as tool:

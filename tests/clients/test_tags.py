@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tags: real Docker takes those that --verify takes."""
+"""Tags: real Docker accepts exactly those that --verify accepts."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from support.tags import BAD_TAGS, GOOD_TAGS
 
 pytestmark = pytest.mark.client
 
-# Tags. Docker takes one without its tag for `latest`, but loads no image under such a one.
+# Tags. Docker completes one without a tag by `latest`, but loads no image under such a name.
 
 HEX = 'a' * 64
 TAGLESS = ['a', 'a/b', 'localhost/a', 'localhost:5000/a', 'h.example/a', 'a:1/b', 'latest']
@@ -32,8 +32,8 @@ TAGS = f"""
 TAGS += ['a :1', 'a: 1', 'a:1 ', '\ta:1', 'a:1\t', 'a\n:1', 'a:1\r', 'a b:1', 'a:1\x7f', 'h. /a:1']
 TAGS += ['h.exämple/a:1', 'a:\uff11', 'a\u200b:1', '\u017f:1', '日本:1']
 TAGS += [f'a:{"t" * length}' for length in (127, 128, 129)]
-# The longest name and one too long, for Docker 20.10, and from 28 on, which count the path alone;
-# Docker's Hub counts as docker.io/library/.
+# The longest valid length of a name in Docker 20.10 and from version 28 on, which counts only the
+# path; docker.io/library/ is included for images on Docker Hub.
 LONGEST = [
     ('', 237, 247),
     ('a/', 245, 255),
@@ -50,13 +50,13 @@ for start, *lengths in LONGEST:
 
 
 def newer_than_20_10(tag):
-    """Tells whether Docker may take a tag from 28 on only: an upper-case host, a long name."""
+    """Returns whether only newer Dockers accept a tag: an upper-case host or a long name."""
     name = tag.rpartition(':')[0]
     host = name.partition('/')[0]
     return host != host.lower() or len(name) > 237
 
 
-def test_docker_takes_the_tags_that_verify_takes(docker, parts):
+def test_docker_accepts_the_tags_that_verify_accepts(docker, parts):
     build(*parts.flags, '--tag=keep:1')
     docker.load(parts.output)
     tags = list(dict.fromkeys([*GOOD_TAGS, *BAD_TAGS, *TAGS, *TAGLESS]))
@@ -65,15 +65,15 @@ def test_docker_takes_the_tags_that_verify_takes(docker, parts):
     refused = {tag for tag in tags if f'--tag: {tag!r}: give ' in lines}
     assert refused >= {*BAD_TAGS, *TAGLESS}
 
-    def docker_takes(tag):
+    def docker_accepts(tag):
         command = [*docker.command, 'tag', '--', 'keep:1', tag]
         done = subprocess.run(command, capture_output=True, check=False)
         return done.returncode == 0
 
     if docker.version < 23:
-        # It knows no IPv6 host, and is given a name by its client without its tag.
+        # It does not support IPv6 hosts, and its client sends a name without its tag.
         tags = [tag for tag in tags if not tag.startswith(('[', HEX))]
         tags = [tag for tag in tags if tag in refused or not newer_than_20_10(tag)]
     tags = [tag for tag in tags if tag not in TAGLESS]
-    disagreed = [tag for tag in tags if docker_takes(tag) == (tag in refused)]
+    disagreed = [tag for tag in tags if docker_accepts(tag) == (tag in refused)]
     assert disagreed == [], [(tag[:60], len(tag)) for tag in disagreed]

@@ -18,13 +18,13 @@ SKOPEO = {
 
 
 @pytest.mark.parametrize('case', SKOPEO)
-def test_skopeo(tmp_path, case):
+def test_archives_of_skopeo(tmp_path, case):
     shutil.copy(DATA / 'bases' / 'docker-20.10.tar', tmp_path / 'base.tar')
     shell(f'{SKOPEO[case]} --insecure-policy'.replace('copy', 'copy -q'), tmp_path)
     check(tmp_path / 'x.tar', tmp_path)
 
 
-def test_umoci(trees, tmp_path):
+def test_archives_of_umoci(trees, tmp_path):
     shell(
         'umoci init --layout=image && umoci new --image=image:1 && '
         f'umoci insert --rootless --image=image:1 {trees}/plain /opt',
@@ -33,7 +33,7 @@ def test_umoci(trees, tmp_path):
     blobs = (tmp_path / 'image/blobs/sha256').iterdir()
     (layer,) = [path for path in blobs if path.read_bytes().startswith(b'\x1f\x8b')]
     _, contents = read(layer)
-    # GNU tar misses the end of the last block.
+    # GNU tar reports the missing padding of the last block.
     plain = trees / 'plain'
     assert len(contents) > 10
     for name, found in contents.items():

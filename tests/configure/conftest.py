@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures of the tests of create_image_config."""
+"""Fixtures for the tests of create_image_config."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""create_image_config on bad input: one line, which says what to do, and nothing written."""
+"""create_image_config: an error is one line that says what to do, and nothing is written."""
 
 import json
 import os
@@ -83,7 +83,7 @@ BAD_FLAGS = [
 
 
 @pytest.mark.parametrize(('flags', 'text'), BAD_FLAGS)
-def test_bad_flags(tmp_path, flags, text):
+def test_bad_flag_is_an_error(tmp_path, flags, text):
     (tmp_path / 'old.json').write_text('old')
     error = fails('--output=old.json', *flags, cwd=tmp_path)
     assert text in error
@@ -100,23 +100,23 @@ def test_bad_flags(tmp_path, flags, text):
         ('--labels=a=@file', 'a\0b', "--labels: 'file': 'a\\x00b' has a NUL: leave it out"),
     ],
 )
-def test_the_text_of_a_file(tmp_path, flag, text, message):
+def test_bad_value_in_a_file_is_an_error(tmp_path, flag, text, message):
     (tmp_path / 'file').write_text(text)
     assert fails('--output=new.json', flag, cwd=tmp_path).startswith(message)
 
 
-def test_no_output(tmp_path):
+def test_missing_output_flag_is_an_error(tmp_path):
     assert fails('--user=x', cwd=tmp_path).startswith('--output is missing')
     assert fails('--output=', cwd=tmp_path).startswith('--output is missing')
 
 
-def test_a_directory_that_is_missing(tmp_path):
+def test_output_in_a_missing_directory_is_an_error(tmp_path):
     assert 'No such file' in fails(f'--output={tmp_path}/missing/config.json')
 
 
 @pytest.mark.parametrize('data', [b'\xff', 'ä'.encode('utf-16'), b'a\xc3'])
 @pytest.mark.parametrize('flag', ['--labels=a=@file', '--created=@file'])
-def test_a_file_that_is_not_utf_8(tmp_path, data, flag):
+def test_file_that_is_not_utf_8_is_an_error(tmp_path, data, flag):
     (tmp_path / 'file').write_bytes(data)
     error = fails('--output=out', flag, cwd=tmp_path)
     assert error.startswith(flag.partition('=')[0])
@@ -124,7 +124,7 @@ def test_a_file_that_is_not_utf_8(tmp_path, data, flag):
     assert os.listdir(tmp_path) == ['file']
 
 
-def is_replaced_error(flags, cwd):
+def is_input_as_output_error(flags, cwd):
     error = fails('--output=./it', *flags, cwd=cwd)
     return f'is also the file of {flags[0].partition("=")[0]}: ' in error
 
@@ -132,10 +132,10 @@ def is_replaced_error(flags, cwd):
 @pytest.mark.parametrize(
     'flag', ['--base=it', '--labels=a=@it', '--layer=@it', f'--layer={HEX[0]}=it', '--created=@it']
 )
-def test_an_output_that_is_an_input(tmp_path, flag):
+def test_output_must_not_be_an_input(tmp_path, flag):
     path = tmp_path / 'it'
     path.write_text(HEX[0])
-    assert is_replaced_error([flag], tmp_path)
+    assert is_input_as_output_error([flag], tmp_path)
     assert path.read_text() == HEX[0]
 
 
@@ -178,31 +178,31 @@ def check_base_error(error, directory, text):
 
 
 @pytest.mark.parametrize(('data', 'text'), BAD_CONFIGS)
-def test_a_base_whose_configuration_is_none(tmp_path, output, data, text):
+def test_base_configuration_that_is_not_a_json_object_is_an_error(tmp_path, output, data, text):
     path = write_base_of(tmp_path / 'base.tar', data)
     check_base_error(fails(f'--output={output}', f'--base={path}'), tmp_path, text)
 
 
 @pytest.mark.parametrize(('keys', 'text'), BAD_KEYS)
-def test_a_base_whose_configuration_is_wrong(tmp_path, output, keys, text):
+def test_wrong_base_configuration_is_an_error(tmp_path, output, keys, text):
     path = write_base_of(tmp_path / 'base.tar', **keys)
     check_base_error(fails(f'--output={output}', f'--base={path}'), tmp_path, text)
 
 
-def test_a_base_without_its_configuration(tmp_path, output):
+def test_base_without_its_configuration_is_an_error(tmp_path, output):
     entry = {'Config': 'config.json', 'RepoTags': None, 'Layers': []}
     manifest = json.dumps([entry]).encode()
     path = make_tar(tmp_path / 'base.tar', {'manifest.json': manifest})
     check_base_error(fails(f'--output={output}', f'--base={path}'), tmp_path, 'is missing')
 
 
-def test_a_base_of_before_docker_1_10(output):
+def test_base_written_by_docker_1_9_is_an_error(output):
     error = fails(f'--output={output}', f'--base={DATA / "bases" / BEFORE_1_10}')
     assert error.startswith('--base: ')
     assert 'load it with Docker 1.10 to 28 and save it again' in error
 
 
-def test_a_base_that_is_no_image(output, tmp_path):
+def test_base_that_is_not_an_image_is_an_error(output, tmp_path):
     path = make_tar(tmp_path / 'base.tar', {'file': b''})
     assert 'is not a valid base image' in fails(f'--output={output}', f'--base={path}')
     path.write_bytes((DATA / 'bases' / 'docker-20.10.tar').read_bytes()[:20000])
@@ -210,11 +210,11 @@ def test_a_base_that_is_no_image(output, tmp_path):
     assert os.listdir(tmp_path) == ['base.tar']
 
 
-def test_a_full_device():
+def test_full_device_is_an_error():
     assert "'/dev/full'" in fails('--output=/dev/full')
 
 
-def test_a_pipe_that_nobody_reads():
+def test_closed_pipe_is_an_error():
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, 'wb') as pipe:

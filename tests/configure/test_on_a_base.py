@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""create_image_config: what it takes from a base (section 10)."""
+"""create_image_config: values that come from a base (section 10)."""
 
 import json
 import os
@@ -54,7 +54,7 @@ BASE_KEYS = {
 }
 
 
-def test_what_no_flag_names_stays(output, base):
+def test_base_values_without_a_flag_are_kept(output, base):
     config = written(output, base(**BASE_KEYS))
     diff_ids = config['rootfs']['diff_ids']
     assert len(diff_ids) == 2
@@ -67,7 +67,7 @@ def test_what_no_flag_names_stays(output, base):
     }
 
 
-def test_flags_replace_and_add(output, base):
+def test_flags_replace_or_add_to_base_values(output, base):
     flags = ['--user=u', '--workdir=/w', '--stop_signal=SIGINT', '--author=New', '--ports=81']
     flags += ['--labels=b=3,c=4', '--volumes=/x', '--env=B=1', '--entrypoint=/new', '--command=c']
     config = written(output, base(**BASE_KEYS), *flags)
@@ -99,7 +99,7 @@ PROCESSES = [
 
 
 @pytest.mark.parametrize(('flags', 'entrypoint', 'command'), PROCESSES)
-def test_entrypoint_and_command(output, base, flags, entrypoint, command):
+def test_entrypoint_and_command_on_a_base(output, base, flags, entrypoint, command):
     config = process(output, base(config=BASE_CONFIG), *flags)
     assert (config.get('Entrypoint'), config.get('Cmd')) == (entrypoint, command)
 
@@ -121,18 +121,18 @@ PLATFORMS = [
 
 
 @pytest.mark.parametrize(('keys', 'flags', 'platform'), PLATFORMS)
-def test_platform(output, base, keys, flags, platform):
+def test_platform_of_the_base_and_of_flags(output, base, keys, flags, platform):
     config = written(output, base(**keys), *flags)
     found = [config.get(key) for key in ('architecture', 'variant', 'os', 'os.version')]
     assert tuple(found) == platform
 
 
-def test_another_system_has_not_the_features_of_the_base(output, base):
+def test_os_features_of_the_base_are_dropped_for_another_os(output, base):
     assert 'os.features' not in written(output, base(**BASE_KEYS), '--os=linux')
 
 
 @pytest.mark.parametrize('workdir', ['C:\\app', 'c:/app', '\\app', '/app'])
-def test_an_absolute_path_on_windows(output, workdir):
+def test_absolute_paths_on_windows(output, workdir):
     assert process(output, '--os=windows', f'--workdir={workdir}') == {'WorkingDir': workdir}
 
 
@@ -151,7 +151,7 @@ CONTAINER_KEYS = {
 }
 
 
-def test_nulls_and_the_keys_of_a_container_are_dropped(output, base):
+def test_nulls_and_container_keys_are_dropped(output, base):
     keys = {'author': None, 'config': {'Cmd': None, 'Healthcheck': {'Test': None}, 'User': 'u'}}
     config = written(output, base(**CONTAINER_KEYS, **keys, unknown=None))
     assert set(config) == {'architecture', 'config', 'created', 'history', 'os', 'rootfs'}
@@ -163,7 +163,7 @@ def test_config_is_always_an_object(output, base, config):
     assert process(output, base(config=config)) == {}
 
 
-def test_null_in_an_object_of_names_is_what_clients_make_of_it(output, base):
+def test_null_ports_volumes_and_labels_become_empty(output, base):
     config = {'ExposedPorts': {'80/tcp': None}, 'Volumes': {'/x': None}, 'Labels': {'a': None}}
     assert process(output, base(config=config)) == {
         'ExposedPorts': {'80/tcp': {}},
@@ -172,7 +172,7 @@ def test_null_in_an_object_of_names_is_what_clients_make_of_it(output, base):
     }
 
 
-def test_keys_in_another_case_are_the_same_keys(output, tmp_path):
+def test_case_of_keys_in_the_base_does_not_matter(output, tmp_path):
     entry = {'Created': EPOCH, 'EMPTY_LAYER': True}
     config = {
         'Architecture': 'arm64',
@@ -223,7 +223,7 @@ HISTORIES = [
 
 @pytest.mark.parametrize(('history', 'below'), HISTORIES)
 @pytest.mark.parametrize('layers', [0, 1, 2])
-def test_history(output, base, history, below, layers):
+def test_history_has_one_entry_for_each_layer(output, base, history, below, layers):
     flags = ['--created=2016-06-08T11:26:46Z', '--created_by=make', '--author=A']
     flags += [f'--layer={digest}' for digest in HEX[:layers]]
     config = written(output, base(history=history), *flags)
@@ -233,10 +233,10 @@ def test_history(output, base, history, below, layers):
     assert len(described) == len(config['rootfs']['diff_ids']) == 2 + layers
 
 
-# Differences from the original, which have no other test.
+# Differences from the original program without another test.
 
 
-def test_the_platform_created_and_author_are_not_the_originals(output, base):
+def test_defaults_of_platform_created_and_author_differ_from_the_original(output, base):
     config = written(output, base(**BASE_KEYS), f'--layer={HEX[0]}')
     assert (config['architecture'], config['os']) == ('arm64', 'windows')
     assert config['created'] == EPOCH
@@ -244,11 +244,11 @@ def test_the_platform_created_and_author_are_not_the_originals(output, base):
     assert 'author' not in written(output)
 
 
-# The fixtures.
+# The bases in testdata.
 
 
 @pytest.mark.parametrize('name', MODERN)
-def test_an_image_on_each_base_passes_verify(tmp_path, name):
+def test_verify_accepts_an_image_on_each_base(tmp_path, name):
     base = DATA / 'bases' / name
     parts = Parts(tmp_path, base=base)
     layers = [f'--layer={identifier}' for identifier, _ in parts.layers]
@@ -268,18 +268,18 @@ def test_an_image_on_each_base_passes_verify(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', [name for name in MODERN if name.count('.') > 2])
-def test_a_compressed_base_gives_what_the_plain_one_gives(output, tmp_path, name):
+def test_compression_of_the_base_does_not_matter(output, tmp_path, name):
     plain = written(output, f'--base={DATA / "bases" / name.rpartition(".")[0]}')
     assert written(tmp_path / 'other', f'--base={DATA / "bases" / name}') == plain
 
 
-def test_the_last_of_several_images_counts(output, tmp_path):
+def test_last_of_several_images_is_used(output, tmp_path):
     images = [BaseImage([name]) for name in ('first.tar', 'last.tar')]
     path = write_base(tmp_path / 'base.tar', *images)
     assert written(output, f'--base={path}')['rootfs']['diff_ids'] == images[1].diff_ids
 
 
-def test_a_partial_base(output, tmp_path):
+def test_base_need_not_have_its_layers(output, tmp_path):
     image = BaseImage(['layer.tar'])
     manifest = json.dumps([image.entry]).encode()
     files = {'manifest.json': manifest, image.entry['Config']: image.config}
@@ -287,8 +287,8 @@ def test_a_partial_base(output, tmp_path):
     assert written(output, f'--base={path}')['rootfs']['diff_ids'] == image.diff_ids
 
 
-def test_a_large_base_is_not_read(output, tmp_path, time_limit):
-    """A terabyte of holes, which would take many minutes to read."""
+def test_layers_of_the_base_are_not_read(output, tmp_path, time_limit):
+    """The layer is a terabyte of holes, which would take many minutes to read."""
     path = tmp_path / 'base.tar'
     image = BaseImage(['layer.tar'])
     size = 1 << 40

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""create_image_config: the output, and what its bytes depend on (section 10)."""
+"""create_image_config: the output, and that it depends only on the input (section 10)."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from support.running import build, environment
 # The output.
 
 
-def test_standard_output(output):
+def test_stdout_has_the_same_bytes(output):
     expected = written(output, '--user=x')
     done = build('--output=-', '--user=x', program=PROGRAM)
     assert done.stdout == output.read_bytes()
     assert json.loads(done.stdout) == expected
 
 
-def test_an_output_is_replaced_whole_with_the_mode_of_a_new_file(output):
+def test_old_output_is_replaced(output):
     output.write_text('old')
     assert written(output) == SCRATCH
     assert os.listdir(output.parent) == [output.name]
@@ -33,7 +33,7 @@ def test_an_output_is_replaced_whole_with_the_mode_of_a_new_file(output):
         {'PYTHONHASHSEED': '2', 'PYTHONUTF8': '1', 'TZ': 'America/New_York', 'USER': 'x'},
     ],
 )
-def test_the_bytes_depend_on_nothing_else(output, tmp_path, variables):
+def test_output_does_not_depend_on_the_environment(output, tmp_path, variables):
     name = 'Ü'.encode()
     (tmp_path / 'Ü').write_text('ä\n', 'utf-8')
     flags = ['--env=B=ä,A=$B', '--labels=["l=ß"]'.encode(), b'--labels=["m=@' + name + b'"]']

@@ -13,7 +13,7 @@ from support.images import EPOCH
 HEX = '1' * 64
 
 
-def test_from_python():
+def test_create_image_config_with_all_options():
     data = {
         'config': {'Env': ['A=1'], 'User': None},
         'rootfs': {'diff_ids': ['sha256:base']},
@@ -52,12 +52,12 @@ def test_from_python():
     assert json.dumps(data) == before
 
 
-def test_from_python_with_nothing():
+def test_create_image_config_without_options():
     assert CreateImageConfig({}, ConfigOptions()) == SCRATCH
     assert CreateImageConfig({}, ConfigOptions(layers=[])) == SCRATCH
 
 
-def test_a_result_shares_nothing_with_the_base():
+def test_result_is_a_deep_copy_of_the_base():
     data = {'config': {'Shell': ['a']}, 'history': [{'created': EPOCH, 'empty_layer': True}]}
     config = CreateImageConfig(data, ConfigOptions())
     config['config']['Shell'].append('b')
@@ -79,7 +79,7 @@ def test_a_result_shares_nothing_with_the_base():
         ({'history': [{}]}, ConfigOptions()),
     ],
 )
-def test_wrong_arguments_from_python(data, options):
+def test_wrong_arguments_raise_value_error(data, options):
     with pytest.raises(ValueError, match=r'--|configuration of the base'):
         CreateImageConfig(data, options)
 
@@ -103,11 +103,11 @@ RESOLVED = [
 
 
 @pytest.mark.parametrize(('value', 'result'), RESOLVED)
-def test_resolve(value, result):
+def test_resolve_replaces_variables(value, result):
     assert create_image_config.Resolve(value, {'A': '1', 'A.B': '2'}) == result
 
 
-def test_key_value_to_dict():
+def test_key_value_to_dict_splits_at_the_first_equals_sign():
     function = create_image_config.KeyValueToDict
     assert function(['a=1', 'b=2=3', 'c=', 'a=4']) == {'a': '4', 'b': '2=3', 'c': ''}
     for pair in ('a', '=1', ''):
@@ -115,7 +115,7 @@ def test_key_value_to_dict():
             function([pair])
 
 
-def test_deep_copy_skip_null():
+def test_deep_copy_skip_null_drops_nulls_in_objects_and_lists():
     data = {'a': None, 'b': {'c': None, 'd': [None, {'e': None, 'f': 0}]}, 'g': '', 'h': []}
     copy = create_image_config.DeepCopySkipNull(data)
     assert copy == {'b': {'d': [None, {'f': 0}]}, 'g': '', 'h': []}

@@ -12,17 +12,17 @@ from support.running import warns
 # Without a base.
 
 
-def test_without_a_flag(output):
+def test_configuration_without_flags(output):
     assert written(output) == SCRATCH
 
 
-def test_the_bytes_are_sorted_json_in_ascii_and_a_newline(output):
+def test_output_is_sorted_ascii_json_with_a_newline(output):
     written(output, '--user=ä', '--command=a')
     config = {**SCRATCH, 'config': {'Cmd': ['a'], 'User': 'ä'}}
     assert output.read_text('ascii') == json.dumps(config, sort_keys=True) + '\n'
 
 
-def test_all_flags_from_scratch(output, tmp_path):
+def test_all_flags_without_a_base(output, tmp_path):
     label = tmp_path / 'label'
     label.write_bytes('Ä\r\n'.encode())
     config = written(
@@ -74,7 +74,7 @@ EMPTY = [
 ]
 
 
-def test_empty_values_count_as_not_given(output):
+def test_flags_with_empty_values_are_ignored(output):
     assert written(output, *(f'--{name}=' for name in EMPTY)) == SCRATCH
 
 
@@ -99,17 +99,17 @@ LISTS = [
 
 @pytest.mark.parametrize(('values', 'items'), LISTS)
 @pytest.mark.parametrize(('flag', 'key'), [('entrypoint', 'Entrypoint'), ('command', 'Cmd')])
-def test_lists(output, values, items, flag, key):
+def test_lists_with_commas_and_json_lists(output, values, items, flag, key):
     assert process(output, *(f'--{flag}={value}' for value in values)) == {key: items}
 
 
-def test_a_list_longer_than_what_the_csv_module_takes_in_a_field(output):
+def test_list_can_exceed_the_field_limit_of_the_csv_module(output):
     assert process(output, f'--command={"x" * 100_000},{"y" * 30_000}') == {
         'Cmd': ['x' * 100_000, 'y' * 30_000]
     }
 
 
-def test_every_list_takes_both_forms_and_adds_up(output):
+def test_every_list_flag_takes_both_forms_and_can_be_repeated(output):
     flags = ['--env=A=1', '--env=B=2', '--labels=a=1', '--labels=b=2', '--ports=1', '--ports=2']
     flags += ['--volumes=/a', '--volumes=/b']
     expected = {
@@ -123,7 +123,7 @@ def test_every_list_takes_both_forms_and_adds_up(output):
     assert process(output, *as_json, '--volumes=["/a", "/b"]') == expected
 
 
-def test_flags_from_a_file(output, tmp_path):
+def test_flags_from_a_flagfile(output, tmp_path):
     path = tmp_path / 'flags'
     path.write_text('--command=["/bin/sh", "-c", "x\\n"]\n--env=A=1\n--env=B=2\n', 'utf-8')
     assert process(output, f'--flagfile={path}') == {
@@ -152,17 +152,17 @@ ENV = [
 
 
 @pytest.mark.parametrize(('value', 'env'), ENV)
-def test_env(output, value, env):
+def test_env_expands_variables(output, value, env):
     assert process(output, f'--env={value}') == {'Env': env}
 
 
-def test_env_on_a_base_keeps_its_order(output, base):
+def test_env_keeps_the_order_of_the_base(output, base):
     flag = base(config={'Env': ['Z=1', 'PATH=/bin', 'ODD', 'A=2']})
     env = process(output, flag, '--env=NEW=$Z,PATH=/x:${PATH},C=3')['Env']
     assert env == ['Z=1', 'PATH=/x:/bin', 'ODD', 'A=2', 'NEW=1', 'C=3']
 
 
-def test_a_variable_that_the_base_has_twice_counts_as_its_last(output, base):
+def test_last_value_of_a_variable_twice_in_the_base_is_used(output, base):
     flag = base(config={'Env': ['A=1', 'B=2', 'A=3']})
     assert process(output, flag, '--env=C=$A')['Env'] == ['A=3', 'B=2', 'C=3']
 
@@ -181,7 +181,7 @@ PORTS = [
 
 
 @pytest.mark.parametrize(('value', 'port'), PORTS)
-def test_ports(output, value, port):
+def test_ports_are_normalised(output, value, port):
     assert process(output, f'--ports={value}') == {'ExposedPorts': {port: {}}}
 
 
@@ -198,7 +198,7 @@ TIMES = [
 
 
 @pytest.mark.parametrize(('value', 'time'), TIMES)
-def test_created(output, tmp_path, value, time):
+def test_created_accepts_seconds_and_rfc_3339_from_a_flag_or_a_file(output, tmp_path, value, time):
     config = written(output, f'--created={value}')
     assert (config['created'], config['history'][0]['created']) == (time, time)
     path = tmp_path / 'time'
@@ -209,7 +209,7 @@ def test_created(output, tmp_path, value, time):
 # Layers.
 
 
-def test_layers(output, tmp_path):
+def test_diff_ids_from_flags_and_files(output, tmp_path):
     for number, text in enumerate([f'{HEX[0]}\n', f'SHA256 (f) = {HEX[1]}\n']):
         (tmp_path / str(number)).write_text(text)
     flags = [f'--layer=@{tmp_path}/0', f'--layer=@{tmp_path}/1=missing.tar', f'--layer={HEX[2]}']
@@ -218,7 +218,7 @@ def test_layers(output, tmp_path):
     assert config['history'] == [{'created': EPOCH}] * 3
 
 
-def test_a_file_with_several_digests_gets_a_warning(output, tmp_path):
+def test_file_with_several_digests_gives_a_warning(output, tmp_path):
     path = tmp_path / 'SHA256SUMS'
     path.write_text(f'{HEX[0]}  a\n{HEX[1]}  b\n')
     (warning,) = warns(f'--output={output}', f'--layer=@{path}', program=PROGRAM)
@@ -226,7 +226,7 @@ def test_a_file_with_several_digests_gets_a_warning(output, tmp_path):
     assert json.loads(output.read_text())['rootfs']['diff_ids'] == [f'sha256:{HEX[0]}']
 
 
-def test_labels_are_an_object_that_clients_read(output):
+def test_labels_are_an_object(output):
     assert process(output, '--labels=a=1') == {'Labels': {'a': '1'}}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures of the tests of create_image."""
+"""Fixtures for the tests of create_image."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from support.layouts import write_layout
 
 @pytest.fixture(scope='session')
 def layouts(tmp_path_factory):
-    """One layout of each kind, by what it is."""
+    """One layout of each kind: {(base, is partial): layout}."""
     made = {}
     for base in MODERN:
         for partial in (False, True):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The archive's members, their order, headers and content (section 4)."""
+"""Members of the archive: their order, headers and content (section 4)."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ from support.tars import (
 V1_ID = 'c' * 64
 
 
-def test_members(parts):
+def test_members_and_their_order(parts):
     build(*parts.flags, '--tag=a:1', '--tag=b:2', '--repository=r', '--name=n')
     (layer_id, layer), directory = parts.layers[0], parts.id
     found = members(parts.output)
@@ -69,8 +69,8 @@ def test_members_with_legacy_id(parts):
     assert json.loads(content(parts.output, 'repositories')) == {'r': {'n': V1_ID}}
 
 
-def test_members_with_a_base(tmp_path):
-    """Its files stand behind the image's own, in front of manifest.json."""
+def test_members_of_the_base_come_before_manifest_json(tmp_path):
+    """They come after the members of the image itself."""
     lower = BaseImage(['one.tar', 'two.tar'])
     base = write_base(tmp_path / 'base.tar', lower)
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
@@ -81,7 +81,7 @@ def test_members_with_a_base(tmp_path):
     assert manifest(image.output)['Layers'] == ['one.tar', 'two.tar', own]
 
 
-def test_end(parts):
+def test_archive_ends_with_zero_blocks_up_to_a_whole_record(parts):
     build(*parts.flags)
     data = parts.output.read_bytes()
     last = data.index(b'manifest.json'.ljust(100, b'\0'))
@@ -89,7 +89,7 @@ def test_end(parts):
     assert data[last + 1024 :].count(0) == len(data) - last - 1024 >= 1024
 
 
-def test_no_layers_and_no_tags(tmp_path):
+def test_image_without_layers_and_tags(tmp_path):
     image = Parts(tmp_path)
     image.layers = []
     image.configure(configuration([]))
@@ -98,7 +98,7 @@ def test_no_layers_and_no_tags(tmp_path):
     assert manifest(image.output) == {'Config': f'{image.id}.json', 'Layers': [], 'RepoTags': []}
 
 
-def test_the_same_layer_twice_is_stored_once(tmp_path):
+def test_layer_given_twice_is_stored_once(tmp_path):
     image = Parts(tmp_path, [{'a': b'1'}, {'a': b'1'}])
     image.layers[1] = image.layers[0]
     build(*image.flags)
@@ -110,7 +110,7 @@ def test_the_same_layer_twice_is_stored_once(tmp_path):
 # The manifest.
 
 
-def test_manifest_is_written_as_json_dumps_does(tmp_path):
+def test_manifest_has_the_format_of_json_dumps(tmp_path):
     image = on_fixture(tmp_path, 'crane-0.21.tar')
     build(*image.flags, '--tag=a:1')
     below = manifest(DATA / 'bases' / 'crane-0.21.tar')
@@ -124,7 +124,7 @@ def test_manifest_is_written_as_json_dumps_does(tmp_path):
 
 
 HEX = 'ab' * 32
-# The name of a base's configuration, and the parent that it gives.
+# The name of the base's configuration, and the Parent that comes from it.
 PARENTS = [
     (f'{HEX}.json', f'sha256:{HEX}'),
     ('abc.json', 'sha256:abc'),
@@ -144,7 +144,7 @@ PARENTS = [
 
 
 @pytest.mark.parametrize(('config_name', 'parent'), PARENTS)
-def test_parent(tmp_path, config_name, parent):
+def test_parent_comes_from_the_config_name_of_the_base(tmp_path, config_name, parent):
     lower = BaseImage(['one.tar'], config_name)
     base = write_base(tmp_path / 'base.tar', lower)
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
@@ -152,7 +152,7 @@ def test_parent(tmp_path, config_name, parent):
     assert manifest(image.output).get('Parent') == parent
 
 
-# Tar readers other than Python's.
+# Readers other than Python's tarfile.
 
 LONG_NAMES = [
     'short',
@@ -166,7 +166,7 @@ LONG_NAMES = [
 
 @pytest.fixture
 def long_names(tmp_path):
-    """An image with members of every kind of name, merged twice, and a layer of 200 KB."""
+    """An image with members of every kind of name, from two merged archives, and a 200 KB layer."""
     base = make_tar(tmp_path / 'base.tar', {name: name.encode() for name in LONG_NAMES})
     first = Parts(tmp_path)
     build(*first.flags, f'--legacy_base={base}')
@@ -186,7 +186,7 @@ READERS = {
 
 
 @pytest.mark.parametrize('reader', READERS)
-def test_other_readers(long_names, reader, tmp_path):
+def test_other_programs_read_the_archive(long_names, reader, tmp_path):
     directory = tmp_path / 'out'
     directory.mkdir()
     if reader == 'python':
@@ -209,8 +209,8 @@ def test_other_readers(long_names, reader, tmp_path):
 
 
 @pytest.mark.parametrize('kind', [DIR, tarfile.SYMTYPE])
-def test_only_files_have_a_size(parts, kind):
-    """Old programs gave others one too; busybox tar would skip that many bytes."""
+def test_only_regular_files_have_a_size(parts, kind):
+    """Old programs set one for other types too; busybox tar would skip that many bytes."""
     other = member('other', kind=kind, link='x', size=70000)
     base = write_tar(parts.directory / 'base.tar', other)
     build(*parts.flags, f'--legacy_base={base}')

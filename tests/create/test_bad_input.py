@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad input: one line, status 1, the output untouched, nothing left behind (section 9)."""
+"""Bad input: one line on stderr, status 1, the output untouched, no files left (section 9)."""
 
 import bz2
 import functools
@@ -33,7 +33,7 @@ V1_ID = 'c' * 64
 
 
 def check(parts, flags, *words):
-    """Has the tool fail on flags, with an output there before and without."""
+    """Checks that the tool fails with these flags, with and without an existing output."""
     before = set(parts.directory.iterdir())
     line = fails(*flags, cwd=parts.directory)
     assert set(parts.directory.iterdir()) == before
@@ -43,13 +43,13 @@ def check(parts, flags, *words):
     assert set(parts.directory.iterdir()) == before | {parts.output}
     for word in words:
         assert word in line
-    # What is wrong, and behind a colon what to do.
+    # The problem, then a colon and what to do about it.
     assert ': ' in line
 
 
 # Flags.
 
-# Flags to add to good ones, and what the line must name.
+# Flags added to good ones, and words of the error.
 ADDED = [
     ('positional', "'positional'"),
     ('--unknown=1', 'unknown'),
@@ -65,35 +65,35 @@ ADDED = [
 
 
 @pytest.mark.parametrize(('flag', 'words'), ADDED)
-def test_a_flag(parts, flag, words):
+def test_bad_flag_is_an_error(parts, flag, words):
     check(parts, [*parts.flags, flag], words)
 
 
 @pytest.mark.parametrize('name', ['id', 'config'])
 @pytest.mark.parametrize('value', [None, ''])
-def test_a_required_flag(parts, name, value):
+def test_missing_or_empty_required_flag_is_an_error(parts, name, value):
     flags = parts.without(name)
     if value is not None:
         flags.append(f'--{name}={value}')
     check(parts, flags, f'--{name}')
 
 
-def test_the_output_flag(parts):
+def test_missing_output_flag_is_an_error(parts):
     before = set(parts.directory.iterdir())
     assert '--output' in fails(*parts.without('output'))
     assert set(parts.directory.iterdir()) == before
 
 
 @pytest.mark.parametrize('layers', [0, 2])
-def test_a_legacy_id_wants_one_layer(tmp_path, layers):
+def test_legacy_id_requires_exactly_one_layer(tmp_path, layers):
     image = Parts(tmp_path, [{'a': b''}, {'b': b''}])
     image.layers = image.layers[:layers]
     flags = [f'--legacy_id={V1_ID}', '--metadata=config.json']
     check(image, [*image.flags, *flags], '--legacy_id', '--layer')
 
 
-def test_a_layer_of_the_base_is_not_replaced(parts):
-    """By a legacy ID that names a directory of it."""
+def test_legacy_id_must_not_replace_a_layer_of_the_base(parts):
+    """The legacy ID is the name of one of the base's directories."""
     directory, _, _ = manifest(BASE)['Layers'][0].partition('/')
     flags = [f'--base={BASE}', f'--legacy_base={BASE}']
     legacy = [f'--legacy_id={directory}', '--metadata=config.json']
@@ -102,7 +102,7 @@ def test_a_layer_of_the_base_is_not_replaced(parts):
 
 @pytest.mark.parametrize('kind', [LINK, HARD])
 @pytest.mark.parametrize('flags', [[], ['--verify']])
-def test_nor_is_one_that_a_link_leads_to(tmp_path, kind, flags):
+def test_legacy_id_must_not_replace_the_target_of_a_linked_layer(tmp_path, kind, flags):
     target = {LINK: f'../{V1_ID}/layer.tar', HARD: f'{V1_ID}/layer.tar'}
     lower = BaseImage([f'{V1_ID}/layer.tar'])
     entry = {**lower.entry, 'Layers': ['y/layer.tar']}
@@ -116,8 +116,8 @@ def test_nor_is_one_that_a_link_leads_to(tmp_path, kind, flags):
     assert not image.output.exists()
 
 
-def test_a_line_stays_one_line(parts):
-    """Whatever stands in the arguments."""
+def test_error_is_one_line(parts):
+    """Even if an argument contains newlines."""
     assert r"'two\nlines'" in fails(*parts.flags, '--base=two\nlines')
     assert 'two lines' in fails(*parts.flags, '--two\nlines')
 
@@ -126,12 +126,12 @@ def test_a_line_stays_one_line(parts):
 
 
 @pytest.mark.parametrize('flag', ['--id=@', '--layer=@=layer0.tar', '--legacy_id=@'])
-def test_no_name_behind_an_at_sign(parts, flag):
+def test_at_sign_without_a_file_name_is_an_error(parts, flag):
     name = flag.partition('=')[0]
     assert fails(*parts.flags, flag).startswith(f'{name}: @ names no file: ')
 
 
-# Flags that name a file, at {}.
+# Flags that name a file; {} is its path.
 FILE_FLAGS = {
     'id': ['--id=@{}'],
     'layer id': ['--layer=@{}=layer0.tar'],
@@ -148,12 +148,12 @@ def with_file(parts, case, path):
 
 
 @pytest.mark.parametrize('case', FILE_FLAGS)
-def test_a_missing_file(parts, case):
+def test_missing_file_is_an_error(parts, case):
     check(parts, with_file(parts, case, 'missing'), "'missing'", 'No such file')
 
 
 @pytest.mark.parametrize('case', FILE_FLAGS)
-def test_a_directory(parts, case):
+def test_directory_instead_of_a_file_is_an_error(parts, case):
     (parts.directory / 'directory').mkdir()
     line = fails(*with_file(parts, case, 'directory'), cwd=parts.directory)
     assert "'directory': Not a regular file" in line or "'directory': Is a directory" in line
@@ -161,25 +161,25 @@ def test_a_directory(parts, case):
 
 
 @pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
-def test_a_pipe(parts, case):
+def test_pipe_as_layer_or_base_is_an_error(parts, case):
     os.mkfifo(parts.directory / 'fifo')
     check(parts, with_file(parts, case, 'fifo'), "'fifo'", 'regular file')
 
 
 @pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
-def test_a_device(parts, case):
+def test_device_as_layer_or_base_is_an_error(parts, case):
     check(parts, with_file(parts, case, '/dev/zero'), "'/dev/zero'", 'regular file')
 
 
 @pytest.mark.parametrize('case', ['layer', 'base', 'legacy base'])
-def test_nothing_is_streamed_when_a_file_is_missing(parts, case):
+def test_nothing_is_written_to_stdout_if_a_file_is_missing(parts, case):
     done = run(*with_file(parts, case, 'missing'), '--output=-')
     assert (done.returncode, done.stdout) == (1, b'')
     assert done.stderr.startswith(b"create_image: 'missing': No such file")
 
 
 @pytest.mark.parametrize('output', ['missing/image.tar', 'config.json/image.tar', 'directory'])
-def test_an_output_that_cannot_be(parts, output):
+def test_output_path_that_cannot_be_written_is_an_error(parts, output):
     (parts.directory / 'directory').mkdir()
     before = set(parts.directory.iterdir())
     line = fails(*parts.flags, f'--output={output}', cwd=parts.directory)
@@ -188,7 +188,7 @@ def test_an_output_that_cannot_be(parts, output):
     assert set(parts.directory.iterdir()) == before
 
 
-# Where another user may not write, or what it may not read.
+# Output, layer, and the one of them that another user cannot write or read.
 FORBIDDEN = {
     'a layer': ('open/i.tar', 'secret.tar', 'secret.tar'),
     'a directory that is closed': ('closed/i.tar', 'layer0.tar', 'closed/i.tar'),
@@ -197,8 +197,8 @@ FORBIDDEN = {
 
 
 @pytest.mark.parametrize('case', FORBIDDEN)
-def test_what_may_not_be_read_or_written(parts, case):
-    """As another user; root may do all."""
+def test_error_names_the_file_without_permission(parts, case):
+    """Runs as another user, as root has every permission."""
     output, layer, named = FORBIDDEN[case]
     directory = parts.directory
     (directory / 'closed').mkdir(mode=0o700)
@@ -221,7 +221,7 @@ def test_what_may_not_be_read_or_written(parts, case):
     assert set(directory.rglob('*')) == before
 
 
-# Bases that are no archives, and bases with a manifest that is wrong.
+# Bases that are not tar archives, and bases with a bad manifest.
 
 
 def cut(pack, bytes_lost):
@@ -229,13 +229,13 @@ def cut(pack, bytes_lost):
 
 
 def plain_cut():
-    """Returns BASE up to the middle of a member."""
+    """Returns BASE, cut in the middle of a member."""
     data = BASE.read_bytes()
     return data[: data.rindex(b'manifest.json') - 700]
 
 
 ZSTD = "' is damaged" if python_reads_zstd() else "' is zstd: unpack it"
-# What stands in the base, and words of the line.
+# Content of the base, and words of the error.
 NO_ARCHIVES = {
     'empty file': (b'', "' is cut off or not a tar archive: "),
     'text': (b'this is no archive\n' * 100, "' is damaged or not a tar archive: "),
@@ -253,7 +253,7 @@ NO_ARCHIVES = {
 
 @pytest.mark.parametrize('flag', ['--base', '--legacy_base'])
 @pytest.mark.parametrize('case', NO_ARCHIVES)
-def test_a_base_that_is_no_archive(parts, case, flag):
+def test_base_that_is_not_an_archive_is_an_error(parts, case, flag):
     data, words = NO_ARCHIVES[case]
     (parts.directory / 'base.tar').write_bytes(data)
     check(parts, [*parts.flags, f'{flag}=base.tar'], "'base.tar", words)
@@ -286,14 +286,14 @@ MANIFESTS = {
 
 
 @pytest.mark.parametrize('case', MANIFESTS)
-def test_a_manifest(parts, case):
+def test_bad_manifest_of_the_base_is_an_error(parts, case):
     text, words = MANIFESTS[case]
     make_tar(parts.directory / 'base.tar', {'manifest.json': text})
     check(parts, [*parts.flags, '--base=base.tar'], "'base.tar'", words)
 
 
-def test_a_manifest_that_does_not_count(tmp_path):
-    """Only the last entry does."""
+def test_only_the_last_manifest_entry_is_checked(tmp_path):
+    """A bad entry before it is ignored."""
     last = json.dumps(manifest(BASE)).encode()
     entries = b'[{"Config": 1}, ' + last + b']'
     files = {m.name: data for m, data in members(BASE) if m.isreg()}
@@ -304,7 +304,7 @@ def test_a_manifest_that_does_not_count(tmp_path):
     assert manifest(image.output)['Layers'][:2] == manifest(BASE)['Layers']
 
 
-# Members that no image may hold.
+# Members that an image must not have.
 
 bad = functools.partial(member, 'second')
 DEEP = 'a/' * 128 + 'b'
@@ -326,13 +326,13 @@ MEMBERS = {
 
 
 @pytest.mark.parametrize('case', MEMBERS)
-def test_a_member_of_a_base(parts, case):
+def test_bad_member_of_a_base_is_an_error(parts, case):
     wrong, words = MEMBERS[case]
     write_tar(parts.directory / 'base.tar', member('first'), wrong)
     check(parts, [*parts.flags, '--legacy_base=base.tar'], "'base.tar'", words)
 
 
-def test_a_name_of_128_parts_is_taken(parts):
+def test_member_name_of_128_parts_is_accepted(parts):
     name = 'a/' * 127 + 'b'
     (parts.directory / 'base.tar').write_bytes(tar_of(member(name)))
     done = run(*parts.flags, '--legacy_base=base.tar', cwd=parts.directory)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--oci: images of which no layout can be made (section 12)."""
+"""--oci: images that cannot be written as an OCI layout (section 12)."""
 
 import bz2
 import json
@@ -13,7 +13,7 @@ from support.project import DATA
 from support.running import build, fails, run
 from support.tars import member, write_tar
 
-# What no layout can be right with: an error without --verify, too.
+# Problems that make a layout impossible: errors without --verify, too.
 
 
 def lacks_config(image):
@@ -24,7 +24,7 @@ def lacks_config(image):
 
 
 def base_with(**changes):
-    """Returns what gives an image a base whose configuration has other diff IDs."""
+    """Returns a change that adds a base whose configuration has other diff IDs."""
 
     def change(image):
         base = BaseImage(['one', 'two'], config_name='c.json')
@@ -104,7 +104,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(('change', 'flags', 'message'), BAD)
-def test_bad_input(parts, change, flags, message):
+def test_bad_input_is_an_error(parts, change, flags, message):
     change(parts)
     parts.output.write_bytes(b'old')
     digest_file = parts.directory / 'digest'
@@ -116,7 +116,7 @@ def test_bad_input(parts, change, flags, message):
 
 
 @pytest.mark.parametrize(('change', 'flags', 'message'), BAD[:-1])
-def test_bad_input_is_told_with_verify_too(parts, change, flags, message):
+def test_bad_input_is_reported_with_verify(parts, change, flags, message):
     change(parts)
     done = run(*parts.flags, *flags, '--oci', '--verify')
     assert done.returncode == 1
@@ -125,12 +125,12 @@ def test_bad_input_is_told_with_verify_too(parts, change, flags, message):
 
 
 @pytest.mark.parametrize(('change', 'flags', 'message'), BAD[:-1])
-def test_without_oci_it_is_no_error(parts, change, flags, message):
+def test_bad_input_is_no_error_without_oci(parts, change, flags, message):
     change(parts)
     build(*parts.flags, *flags, warnings=True)
 
 
-def test_all_problems_of_a_layout_are_told_with_verify(parts):
+def test_verify_reports_all_problems_of_a_layout(parts):
     compressed_layer(bz2.compress)(parts)
     parts.id = 'abc'
     done = run(*parts.flags, '--oci', '--verify', '--tag=no-tag')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--oci: a docker archive that is an OCI image layout too (section 12)."""
+"""--oci: a docker archive that is also an OCI image layout (section 12)."""
 
 import bz2
 import gzip
@@ -31,7 +31,7 @@ from support.tars import make_tar, manifest, member, sha256, tar_of
 
 @pytest.mark.parametrize('partial', [False, True])
 @pytest.mark.parametrize('base', MODERN)
-def test_an_image_on_each_base(layouts, base, partial):
+def test_image_on_each_base_is_a_valid_layout(layouts, base, partial):
     layout = layouts[base, partial]
     (entry,) = json.loads(layout.files['manifest.json'])
     assert entry['Config'] == blob(layout.manifest['config']['digest'])
@@ -44,14 +44,14 @@ def test_an_image_on_each_base(layouts, base, partial):
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_whole_and_partial_have_one_manifest(layouts, base):
+def test_whole_and_partial_image_have_the_same_manifest(layouts, base):
     whole, partial = layouts[base, False], layouts[base, True]
     assert whole.files['index.json'] == partial.files['index.json']
     assert whole.manifest == partial.manifest
 
 
-def test_bases_with_the_same_layers_give_the_same_image(layouts):
-    """Whoever wrote them, and whatever the files were called there."""
+def test_bases_with_equal_layers_give_the_same_image(layouts):
+    """The program that wrote the base and the names of its files make no difference."""
     plain = ['bazel-2016.tar', 'docker-20.10.tar.gz', 'podman-4.3.tar', 'skopeo-1.9.tar']
     plain += ['docker-29-containerd.tar', 'docker-29-graphdriver.tar']
     plain += ['docker-29-multiplatform.tar']
@@ -81,7 +81,7 @@ def test_members_are_in_the_order_of_the_specification(tmp_path):
         assert header.mtime == 0
 
 
-def test_the_parent_is_that_of_a_docker_archive(tmp_path):
+def test_parent_is_the_same_as_without_oci(tmp_path):
     image = on_fixture(tmp_path, 'crane-0.21.tar')
     build(*image.flags)
     parent = manifest(image.output)['Parent']
@@ -89,19 +89,19 @@ def test_the_parent_is_that_of_a_docker_archive(tmp_path):
     assert manifest(image.output)['Parent'] == parent
 
 
-def test_an_image_without_a_base(parts):
+def test_image_without_a_base(parts):
     layout, _ = write_layout(parts)
     assert [layer['digest'] for layer in layout.manifest['layers']] == parts.diff_ids
 
 
-def test_of_a_merged_archive_that_the_image_does_not_name_nothing_comes(parts):
+def test_unused_files_of_the_legacy_base_are_not_copied(parts):
     merged = make_tar(parts.directory / 'other.tar', {'file': b'data'})
     alone, _ = write_layout(parts)
     with_it, _ = write_layout(parts, f'--legacy_base={merged}')
     assert with_it.files == alone.files
 
 
-def test_a_layer_that_is_given_twice_and_is_in_the_base_is_stored_once(tmp_path):
+def test_layer_given_twice_and_in_the_base_is_stored_once(tmp_path):
     layer = DATA / 'base-layer-1.tar'
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     image.layers = [(sha256(layer.read_bytes()), layer)] * 2
@@ -112,8 +112,8 @@ def test_a_layer_that_is_given_twice_and_is_in_the_base_is_stored_once(tmp_path)
     assert len(layout.blobs) == 4
 
 
-def test_a_layer_under_the_digest_of_another_one_is_told(tmp_path):
-    """Which --verify refuses; the first one stays."""
+def test_two_layers_with_one_digest_give_a_warning(tmp_path):
+    """An error with --verify; the first layer is kept."""
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     image.layers = [(base_diff_ids()[0].removeprefix('sha256:'), image.layers[0][1])]
     image.configure(configuration([*base_diff_ids(), *image.diff_ids]))
@@ -122,7 +122,7 @@ def test_a_layer_under_the_digest_of_another_one_is_told(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['gzip', 'zstd'])
-def test_a_compressed_layer_is_named_by_the_digest_of_its_file(tmp_path, name):
+def test_compressed_layer_is_named_by_the_digest_of_its_file(tmp_path, name):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     ((_, path),) = image.layers
     require(name)
@@ -140,8 +140,8 @@ def test_a_compressed_layer_is_named_by_the_digest_of_its_file(tmp_path, name):
 
 @pytest.mark.parametrize('base', ['docker-20.10.tar', 'docker-29-pulled.tar', ZSTD_BASE])
 @pytest.mark.parametrize('whole_base', [False, True])
-def test_three_generations(tmp_path, base, whole_base):
-    """A layer that the base lacks is what the base's own OCI manifest says."""
+def test_image_on_an_image_on_an_image(tmp_path, base, whole_base):
+    """The descriptor of a layer that the base lacks comes from the base's OCI manifest."""
     first = on_fixture(tmp_path, base)
     write_layout(first, partial=not whole_base)
     second = on(tmp_path, first.output, 'second')
@@ -160,7 +160,7 @@ def test_three_generations(tmp_path, base, whole_base):
 
 
 @pytest.mark.parametrize('base', ['docker-20.10.tar', 'docker-29-pulled.tar'])
-def test_a_base_of_our_own_without_a_layout(tmp_path, base):
+def test_base_of_create_image_without_a_layout(tmp_path, base):
     first = on_fixture(tmp_path, base)
     build(*first.flags)
     second = on(tmp_path, first.output)
@@ -174,7 +174,7 @@ def test_a_base_of_our_own_without_a_layout(tmp_path, base):
 
 @pytest.mark.parametrize('compress', [gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize('partial', [False, True])
-def test_a_compressed_archive_of_our_own(tmp_path, compress, partial):
+def test_compressed_base_of_create_image(tmp_path, compress, partial):
     first = on_fixture(tmp_path, 'docker-29-pulled.tar')
     write_layout(first)
     second = on(tmp_path, first.output)
@@ -188,7 +188,7 @@ def test_a_compressed_archive_of_our_own(tmp_path, compress, partial):
 @pytest.mark.parametrize('partial', [False, True])
 @pytest.mark.parametrize('spell', ['./{}', '/{}', './/{}'])
 @pytest.mark.parametrize('base', ['docker-29-pulled.tar', 'podman-4.3.tar', 'docker-20.10.tar'])
-def test_other_spellings_of_names(layouts, tmp_path, base, spell, partial):
+def test_spelling_of_member_names_does_not_matter(layouts, tmp_path, base, spell, partial):
     image = on_fixture(tmp_path, base)
     image.base = repacked(tmp_path / 'spelled.tar', base, spell.format)
     layout, _ = write_layout(image, partial=partial)
@@ -196,8 +196,8 @@ def test_other_spellings_of_names(layouts, tmp_path, base, spell, partial):
 
 
 @pytest.mark.parametrize('merged', ['podman-4.3.tar', 'crane-0.21.tar'])
-def test_layers_of_another_archive_of_the_same_image(tmp_path, merged):
-    """Its layers come, under their digests, whatever it calls them."""
+def test_legacy_base_is_another_archive_of_the_same_image(tmp_path, merged):
+    """Its layers are copied under their digests, whatever their names are."""
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     path = DATA / 'bases' / merged
     flags = [*image.without('legacy_base'), f'--legacy_base={path}', '--oci', '--verify']
@@ -211,7 +211,7 @@ def test_layers_of_another_archive_of_the_same_image(tmp_path, merged):
     ]
 
 
-def test_a_link_of_a_link_leads_to_a_layer(tmp_path):
+def test_links_to_layers_are_followed(tmp_path):
     image = BaseImage(['one', 'two'])
     links = [
         member('a/layer.tar', kind=b'2', link='../b'),
@@ -229,7 +229,7 @@ def test_a_link_of_a_link_leads_to_a_layer(tmp_path):
 # Names and platforms.
 
 
-def test_a_descriptor_for_each_tag(parts):
+def test_index_has_a_descriptor_for_each_tag(parts):
     layout, digest = write_layout(parts)
     names = []
     for descriptor in layout.index['manifests']:
@@ -249,13 +249,13 @@ def test_a_descriptor_for_each_tag(parts):
     ]
 
 
-def test_without_a_tag_there_is_one_descriptor_without_a_name(parts):
+def test_index_without_tags_has_one_descriptor_without_a_name(parts):
     layout, _ = write_layout(parts, tags=[])
     (descriptor,) = layout.index['manifests']
     assert 'annotations' not in descriptor
 
 
-def test_two_spellings_of_one_tag_are_one_name(parts):
+def test_two_spellings_of_a_tag_give_one_descriptor(parts):
     layout, _ = write_layout(parts, tags=['x:1', 'docker.io/library/x:1', 'x:1'])
     assert len(layout.index['manifests']) == 1
     (entry,) = json.loads(layout.files['manifest.json'])
@@ -283,13 +283,13 @@ WINDOWS = {'os': 'windows', 'os.version': '10.0.17763.1', 'os.features': ['win32
         ({'os': 5}, None),
     ],
 )
-def test_the_platform(parts, changes, platform):
+def test_platform_of_the_descriptor(parts, changes, platform):
     parts.configure({**configuration(parts.diff_ids), **changes})
     layout, _ = write_layout(parts, warnings=True)
     assert [item.get('platform') for item in layout.index['manifests']] == [platform] * len(TAGS)
 
 
-# What never changes.
+# Output bytes that must never change.
 
 FIXED_LAYER = tar_of(member('fixed', b'content\n'))
 FIXED_CONFIG = (
@@ -308,7 +308,7 @@ def fixed_image(directory, compress=bytes):
 
 
 def stored_gzip(data):
-    """Returns a gzip file whose bytes no library decides on: one stored block (RFC 1951, 1952)."""
+    """Returns a gzip file of one stored block, the same with any zlib (RFC 1951, 1952)."""
     size = struct.pack('<HH', len(data), len(data) ^ 0xFFFF)
     trailer = struct.pack('<II', zlib.crc32(data), len(data))
     return b'\x1f\x8b\x08\0\0\0\0\0\0\xff\x01' + size + data + trailer
@@ -329,14 +329,14 @@ def stored_gzip(data):
         ),
     ],
 )
-def test_the_bytes_are_the_same_for_ever(tmp_path, compress, digest, archive):
+def test_output_bytes_do_not_change(tmp_path, compress, digest, archive):
     image = fixed_image(tmp_path, compress)
     _, written = write_layout(image)
     assert written == f'sha256:{digest}\n'
     assert sha256(image.output.read_bytes()) == archive
 
 
-def test_the_manifest_is_compact_and_sorted(tmp_path):
+def test_manifest_is_compact_and_sorted(tmp_path):
     image = fixed_image(tmp_path)
     layout, digest = write_layout(image)
     size = image.config.stat().st_size

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--oci: layers that the base lacks, and what its own layout says of them (section 12)."""
+"""--oci: layers that the base lacks, described by the base's own layout (section 12)."""
 
 import dataclasses
 import gzip
@@ -18,15 +18,15 @@ from support.tars import DIR, manifest, member, members, sha256, uncompressed, w
 
 @dataclasses.dataclass
 class LayoutBase:
-    """A base of two layers with an OCI manifest, to be made wrong.
+    """A base of two layers with an OCI manifest; tests change it to make it wrong.
 
     Attributes:
-        image: What manifest.json says.
-        layers: The descriptors of the layers in the OCI manifest.
-        config_digest: Of which image the OCI manifest says it is.
-        depth: How many indexes lead to the manifest, index.json among them.
+        image: The image in manifest.json.
+        layers: The layer descriptors in the OCI manifest.
+        config_digest: The digest of the configuration in the OCI manifest.
+        depth: The number of indexes on the way to the manifest, index.json included.
         left_out: The layers whose blobs are missing.
-        annotations: Of the descriptor of the manifest.
+        annotations: The annotations in the descriptor of the manifest.
     """
 
     image: BaseImage
@@ -47,7 +47,7 @@ class LayoutBase:
             digest = sha256(content)
             blobs[BLOBS + digest] = content
             descriptor = {'digest': f'sha256:{digest}', 'annotations': self.annotations}
-            # Other platforms are named, too, and not there.
+            # Manifests of other platforms are listed, but missing.
             other = {'digest': f'sha256:{"0" * 64}', 'platform': {'architecture': 'arm64'}}
             content = json.dumps({'manifests': [other, descriptor, None]}).encode()
         blobs['index.json'] = content
@@ -57,7 +57,7 @@ class LayoutBase:
 
 @pytest.fixture
 def layout_base():
-    """A base whose layers are named by what they are, so that no name tells a digest."""
+    """A base whose layer names do not contain the digests."""
     image = BaseImage(['one', 'two'])
     layers = [
         {'mediaType': f'{LAYER}+gzip', 'digest': f'sha256:{"1" * 64}', 'size': 1 << 40},
@@ -72,7 +72,7 @@ def on_layout(directory, base):
 
 
 @pytest.mark.parametrize('depth', [1, 2, 5])
-def test_a_missing_layer_is_what_the_manifest_of_the_base_says(tmp_path, layout_base, depth):
+def test_descriptor_of_a_missing_layer_comes_from_the_base(tmp_path, layout_base, depth):
     layout_base.depth = depth
     layout_base.annotations = {'vnd.docker.reference.type': 'x'}
     layout, _ = write_layout(on_layout(tmp_path, layout_base), '--verify', partial=True)
@@ -87,13 +87,13 @@ def test_a_missing_layer_is_what_the_manifest_of_the_base_says(tmp_path, layout_
         (f'{LAYER}+zstd', f'{LAYER}+zstd'),
     ],
 )
-def test_media_types_of_docker_become_those_of_oci(tmp_path, layout_base, media_type, expected):
+def test_docker_media_types_become_oci_media_types(tmp_path, layout_base, media_type, expected):
     layout_base.layers[0]['mediaType'] = media_type
     layout, _ = write_layout(on_layout(tmp_path, layout_base), partial=True)
     assert layout.manifest['layers'][0]['mediaType'] == expected
 
 
-def test_a_layer_that_is_there_is_not_asked_for(tmp_path, layout_base):
+def test_present_layer_needs_no_descriptor_in_the_base(tmp_path, layout_base):
     layout_base.left_out = (0,)
     layout_base.layers[1]['mediaType'] = 'unknown/type'
     layout, _ = write_layout(on_layout(tmp_path, layout_base), '--verify', partial=True)
@@ -155,7 +155,7 @@ UNTOLD = 'lacks its layer'
         (another_layer_that_is_there, f'not sha256:{"1" * 64}'),
     ],
 )
-def test_a_base_that_does_not_tell_or_contradicts_itself(tmp_path, layout_base, change, message):
+def test_bad_layout_of_a_partial_base_is_an_error(tmp_path, layout_base, change, message):
     change(layout_base)
     image = on_layout(tmp_path, layout_base)
     error = fails(*image.without('legacy_base'), '--oci')
@@ -166,7 +166,7 @@ def test_a_base_that_does_not_tell_or_contradicts_itself(tmp_path, layout_base, 
 @pytest.mark.parametrize(
     'content', [b'', b'[]', b'{"manifests": 1}', b'{"manifests": [1, {}]}', b'\xff']
 )
-def test_an_index_that_is_none_tells_nothing(tmp_path, layout_base, content):
+def test_invalid_index_of_the_base_is_ignored(tmp_path, layout_base, content):
     path = layout_base.write(tmp_path / 'base.tar')
     parts = []
     for header, data in members(path):
@@ -176,7 +176,7 @@ def test_an_index_that_is_none_tells_nothing(tmp_path, layout_base, content):
     assert UNTOLD in fails(*image.without('legacy_base'), '--oci')
 
 
-def test_a_manifest_that_is_not_its_digest_is_not_believed(tmp_path, layout_base):
+def test_manifest_with_a_wrong_digest_is_ignored(tmp_path, layout_base):
     path = layout_base.write(tmp_path / 'base.tar')
     parts = [
         member(header.name, data.replace(b'1' * 64, b'5' * 64)) for header, data in members(path)
@@ -186,22 +186,22 @@ def test_a_manifest_that_is_not_its_digest_is_not_believed(tmp_path, layout_base
     assert UNTOLD in fails(*image.without('legacy_base'), '--oci')
 
 
-def test_a_partial_base_without_a_layout(tmp_path):
+def test_partial_base_without_a_layout_is_an_error(tmp_path):
     first = on_fixture(tmp_path, 'docker-20.10.tar')
     build(*first.without('legacy_base'))
     second = on(tmp_path, first.output)
     assert UNTOLD in fails(*second.without('legacy_base'), '--oci')
 
 
-def test_a_partial_base_is_not_merged(tmp_path):
+def test_partial_base_as_legacy_base_is_an_error(tmp_path):
     first = on_fixture(tmp_path, 'docker-20.10.tar')
     write_layout(first, partial=True)
     second = on(tmp_path, first.output)
     assert 'give a whole image' in fails(*second.flags, '--oci')
 
 
-def test_a_blob_of_the_base_that_is_not_its_name(tmp_path):
-    """A compressed layer is read for its digest, which its name says as well."""
+def test_blob_of_the_base_with_a_wrong_name_is_an_error(tmp_path):
+    """A compressed layer is read to get its digest, which its name must match."""
     base = repacked(tmp_path / 'b.tar', 'docker-29-pulled.tar', str)
     name = manifest(base)['Layers'][0]
     with_other_content = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--oci: the layout is what the OCI image specification 1.1 says (section 12)."""
+"""--oci: the layout follows the OCI image specification 1.1 (section 12)."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from support.layouts import BLOBS, LAYER, blob
 from support.tars import sha256, uncompressed
 
-# What the OCI image specification 1.1 says, in its words. Each rule takes a layout.
+# Rules of the OCI image specification 1.1, in its words. Each rule is a check of a layout.
 
 
 def the_file_oci_layout_must_exist_and_be_an_object_with_image_layout_version(layout):
@@ -115,6 +115,6 @@ RULES = [
 
 
 @pytest.mark.parametrize('rule', RULES, ids=lambda rule: rule.__name__)
-def test_the_specification(layouts, rule):
+def test_layout_follows_the_specification(layouts, rule):
     for layout in layouts.values():
         rule(layout)

@@ -21,7 +21,7 @@ from support.tars import make_tar, manifest, member, python_reads_zstd, tar_of, 
 
 @pytest.mark.parametrize('partial', [False, True])
 @pytest.mark.parametrize('base', MODERN)
-def test_verify_passes_each_base(tmp_path, base, partial):
+def test_verify_accepts_each_base(tmp_path, base, partial):
     image = on_fixture(tmp_path, base)
     flags = image.without('legacy_base') if partial else image.flags
     found = problems(*flags, '--oci', warnings=unread(base))
@@ -29,7 +29,7 @@ def test_verify_passes_each_base(tmp_path, base, partial):
 
 
 def unread(base):
-    """The warnings of a base that this Python cannot read."""
+    """Returns the warnings for a base whose compression this Python cannot read."""
     if base != ZSTD_BASE or python_reads_zstd():
         return []
     text = 'is zstd, which this Python cannot read: its content was not checked: use Python 3.14'
@@ -40,7 +40,7 @@ def unread(base):
 @pytest.mark.parametrize('partial', [False, True])
 @pytest.mark.parametrize('compress', [bytes, gzip.compress])
 def test_verify_reads_the_layers_of_the_base(tmp_path, partial, compress):
-    """Without it, a plain layer is believed to be what its name says."""
+    """Without --verify, the name of a plain layer is taken for its digest."""
     base = BaseImage(['one'])
     files = {**base.files, 'one': tar_of(member('file', b'other'))}
     files['manifest.json'] = json.dumps([base.entry]).encode()
@@ -53,8 +53,8 @@ def test_verify_reads_the_layers_of_the_base(tmp_path, partial, compress):
     build(*flags, '--oci')
 
 
-def test_verify_reads_a_layer_that_is_in_the_base_alone(tmp_path):
-    """What is merged lacks it, so its digest comes from the base."""
+def test_verify_reads_a_layer_that_only_the_base_has(tmp_path):
+    """The legacy base lacks it, so its digest comes from the base."""
     base = BaseImage(['one'])
     files = {**base.files, 'one': tar_of(member('file', b'other'))}
     files['manifest.json'] = json.dumps([base.entry]).encode()
@@ -67,14 +67,14 @@ def test_verify_reads_a_layer_that_is_in_the_base_alone(tmp_path):
 
 
 @pytest.mark.parametrize('compress', [bytes, gzip.compress])
-def test_verify_reads_the_own_layers(parts, compress):
+def test_verify_reads_the_layers_of_the_image_itself(parts, compress):
     ((digest, path),) = parts.layers
     path.write_bytes(compress(tar_of(member('other', b'content'))))
     (problem,) = problems(*parts.flags, '--oci')
     assert digest in problem
 
 
-# What is read.
+# How much is read.
 
 
 @functools.cache
@@ -92,7 +92,7 @@ def large_layer(directory):
 
 
 @pytest.mark.parametrize('flags', [[], ['--oci']])
-def test_a_plain_layer_is_not_read(tmp_path, flags):
+def test_plain_layer_is_only_copied(tmp_path, flags):
     if not hasattr(os, 'copy_file_range'):
         missing('this system copies by reading')
     image = large_layer(tmp_path)
@@ -104,7 +104,7 @@ def test_a_plain_layer_is_not_read(tmp_path, flags):
 @pytest.mark.parametrize(
     ('flags', 'times'), [([], 1), (['--oci'], 2), (['--verify'], 2), (['--oci', '--verify'], 2)]
 )
-def test_a_compressed_layer_is_read_once_for_all_its_digests(tmp_path, flags, times):
+def test_compressed_layer_is_read_once_for_all_its_digests(tmp_path, flags, times):
     image = large_layer(tmp_path)
     path = image.layers[0][1]
     path.write_bytes(packed(path.read_bytes()))
@@ -114,7 +114,7 @@ def test_a_compressed_layer_is_read_once_for_all_its_digests(tmp_path, flags, ti
 
 
 @pytest.mark.parametrize(('flags', 'times'), [(['--oci'], 2), (['--oci', '--verify'], 2)])
-def test_a_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path, flags, times):
+def test_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path, flags, times):
     first = large_layer(tmp_path)
     path = first.layers[0][1]
     path.write_bytes(packed(path.read_bytes()))
@@ -126,7 +126,7 @@ def test_a_compressed_layer_of_a_base_is_read_once_for_all_its_digests(tmp_path,
 
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
-def test_a_large_layer_of_a_compressed_base_is_read_though_it_is_not_stored(tmp_path, flags):
+def test_large_layer_of_a_compressed_base_that_is_not_stored_is_read(tmp_path, flags):
     first = large_layer(tmp_path)
     path = first.layers[0][1]
     path.write_bytes(packed(path.read_bytes()))

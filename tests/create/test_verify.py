@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""--verify: every problem on a line of its own, and nothing said of good parts (section 7)."""
+"""--verify: reports every problem, one per line, and nothing about good parts (section 7)."""
 
 import bz2
 import gzip
@@ -21,7 +21,7 @@ CHECK_PATH = 'check the path, its permissions and limits'
 CORRECT = 'correct the ID or the file'
 
 
-def test_good_parts_make_the_same_archive(tmp_path):
+def test_verify_does_not_change_the_archive(tmp_path):
     image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
     build(*image.flags, '--tag=a:1')
     expected = image.output.read_bytes()
@@ -30,7 +30,7 @@ def test_good_parts_make_the_same_archive(tmp_path):
     assert image.output.read_bytes() == expected
 
 
-def test_parts_are_trusted_without_it(parts):
+def test_digests_are_not_checked_without_verify(parts):
     parts.config.write_bytes(b'not JSON')
     flags = [f'--id={OTHER_ID}', f'--layer={"b" * 64}={DATA}/README.md']
     build(*parts.without('id'), *flags, warnings=True)
@@ -40,14 +40,14 @@ def test_parts_are_trusted_without_it(parts):
 # Digests.
 
 
-def test_digest_of_the_configuration(parts):
+def test_wrong_digest_of_the_configuration_is_reported(parts):
     assert problems(*parts.without('id'), f'--id={OTHER_ID}') == [
         f"--id: the SHA-256 of '{parts.config}' is {parts.id}, not {OTHER_ID}: {CORRECT}"
     ]
     assert not parts.output.exists()
 
 
-def test_digest_of_a_layer(parts):
+def test_wrong_diff_id_of_a_layer_is_reported(parts):
     layer = make_tar(parts.directory / 'layer0.tar', {'another': b'layer'})
     found = sha256(layer.read_bytes())
     assert problems(*parts.flags) == [
@@ -56,14 +56,14 @@ def test_digest_of_a_layer(parts):
     assert not parts.output.exists()
 
 
-def test_the_uncompressed_content_of_a_layer_counts(parts):
+def test_diff_id_of_a_compressed_layer_is_of_its_content(parts):
     layer = parts.layers[0][1]
     layer.write_bytes(gzip.compress(layer.read_bytes()))
     assert problems(*parts.flags) == []
 
 
-def seldom_read(layer):
-    """Returns the warning of a layer whose compression not all clients read, if it is one."""
+def compression_warnings(layer):
+    """Returns the warning for a layer in a compression that not all clients read, if any."""
     compressions = {b'BZ': 'bzip2', b'\xfd7': 'xz'}
     name = compressions.get(layer.read_bytes()[:2])
     text = f'is compressed by {name}, which containerd and Docker 29 do not read: use gzip'
@@ -71,25 +71,25 @@ def seldom_read(layer):
 
 
 @pytest.mark.parametrize('pack', PACKERS)
-def test_the_digest_of_a_compressed_file_does_not_count(parts, pack):
+def test_digest_of_a_compressed_file_is_no_diff_id(parts, pack):
     identifier, layer = parts.layers[0]
     layer.write_bytes(pack(layer.read_bytes()))
     other = sha256(layer.read_bytes())
     flags = [*parts.without('layer'), f'--layer={other}={layer}']
-    lines = problems(*flags, warnings=seldom_read(layer))
+    lines = problems(*flags, warnings=compression_warnings(layer))
     assert lines == [f"--layer: the diff ID of '{layer}' is {identifier}, not {other}: {CORRECT}"]
 
 
 @pytest.mark.parametrize('pack', PACKERS)
-def test_a_damaged_compressed_layer(parts, pack):
+def test_cut_off_compressed_layer_is_reported(parts, pack):
     layer = parts.layers[0][1]
     layer.write_bytes(pack(layer.read_bytes())[:-20])
-    (line,) = problems(*parts.flags, warnings=seldom_read(layer))
+    (line,) = problems(*parts.flags, warnings=compression_warnings(layer))
     assert line.startswith(f"'{layer}' is cut off ")
 
 
-def test_the_same_layer_twice_is_read_once(tmp_path):
-    """Both to check and to write it."""
+def test_layer_given_twice_is_read_once(tmp_path):
+    """Once in all, for the check and the copy."""
     large = {'srv/large': os.urandom(LARGE)}
     once = Parts(tmp_path, [large])
     _, _, read_once = measure(*once.flags, '--verify')
@@ -101,8 +101,8 @@ def test_the_same_layer_twice_is_read_once(tmp_path):
     assert read_twice < read_once + LARGE // 4
 
 
-def test_two_archives_in_one_layer(parts):
-    """As `cat` joins them: the second is lost where the layer is unpacked."""
+def test_two_archives_in_one_layer_give_a_warning(parts):
+    """Joined by `cat`: clients lose the second one when they unpack the layer."""
     layer = parts.layers[0][1]
     layer.write_bytes(layer.read_bytes() * 2)
     parts.layers = [(sha256(layer.read_bytes()), layer)]
@@ -113,7 +113,7 @@ def test_two_archives_in_one_layer(parts):
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 @pytest.mark.parametrize('case', LINKS)
-def test_a_layer_behind_a_link(tmp_path, case, flags):
+def test_linked_layer_gives_a_warning_if_clients_do_not_follow_it(tmp_path, case, flags):
     base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
     image = Parts(tmp_path, below=diff_ids, base=base)
     is_followed = LINKS[case][2]
@@ -124,7 +124,7 @@ def test_a_layer_behind_a_link(tmp_path, case, flags):
 
 # The configuration.
 
-# What is no configuration, and what is said of it.
+# Files that are not a configuration, and the error.
 NO_CONFIGURATION = {
     'cut off': (b'{', 'is not JSON: correct it'),
     'a list': (b'[]', 'is not a JSON object: correct it'),
@@ -144,7 +144,7 @@ NO_CONFIGURATION = {
 
 
 @pytest.mark.parametrize('case', NO_CONFIGURATION)
-def test_what_is_no_configuration(parts, case):
+def test_invalid_configuration_is_reported(parts, case):
     data, text = NO_CONFIGURATION[case]
     parts.configure(data)
     (line,) = problems(*parts.flags)
@@ -153,15 +153,15 @@ def test_what_is_no_configuration(parts, case):
 
 
 @pytest.mark.parametrize('spelling', ['RootFS', 'ROOTFS'])
-def test_a_key_in_two_spellings(parts, spelling):
-    """Go's decoder takes either, and the last one counts."""
+def test_key_in_two_spellings_is_reported(parts, spelling):
+    """Go's decoder ignores case, and the last key wins."""
     wrong = {'type': 'layers', 'diff_ids': [f'sha256:{OTHER_ID}']}
     parts.configure({**configuration(parts.diff_ids), spelling: wrong})
     text = f'{spelling} must be left out: the key occurs in another spelling'
     assert f"--config: '{parts.config}': {text}: correct it" in problems(*parts.flags)
 
 
-def test_a_key_in_another_spelling(parts):
+def test_key_in_another_case_is_accepted(parts):
     config = configuration(parts.diff_ids)
     config['RootFS'] = config.pop('rootfs')
     parts.configure(config)
@@ -185,7 +185,7 @@ def wrong_number(image, diff_ids, layers):
     return [f"--config: '{image.config}': {text}: name the base's, then those of --layer"]
 
 
-# The diff IDs of a configuration for two layers, in terms of these, and which one is wrong.
+# The diff IDs of a configuration, made of the right ones, and the index of the wrong one.
 WRONG_DIFF_IDS = {
     'in wrong order': (lambda first, second: [second, first], 0),
     'another': (lambda first, second: [f'sha256:{OTHER_ID}', second], 0),
@@ -195,7 +195,7 @@ WRONG_DIFF_IDS = {
 
 
 @pytest.mark.parametrize('case', WRONG_DIFF_IDS)
-def test_wrong_diff_ids(tmp_path, case):
+def test_wrong_diff_ids_are_reported(tmp_path, case):
     change, index = WRONG_DIFF_IDS[case]
     image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
     diff_ids = change(*image.diff_ids)
@@ -209,7 +209,7 @@ def test_wrong_diff_ids(tmp_path, case):
 
 
 @pytest.mark.parametrize('count', [0, 1, 3])
-def test_number_of_diff_ids(tmp_path, count):
+def test_wrong_number_of_diff_ids_is_reported(tmp_path, count):
     image = Parts(tmp_path, [{'a': b'1'}, {'b': b'2'}])
     image.configure(configuration([*image.diff_ids, *image.diff_ids][:count]))
     assert problems(*image.flags) == wrong_number(image, count, 2)
@@ -217,7 +217,7 @@ def test_number_of_diff_ids(tmp_path, count):
 
 
 @pytest.mark.parametrize('count', [0, 1, 3])
-def test_number_of_diff_ids_on_a_base(tmp_path, count):
+def test_wrong_number_of_diff_ids_on_a_base_is_reported(tmp_path, count):
     """The image adds no layers of its own."""
     image = on_fixture(tmp_path, 'crane-0.21.tar')
     image.configure(configuration([f'sha256:{OTHER_ID}'] * count))
@@ -225,8 +225,8 @@ def test_number_of_diff_ids_on_a_base(tmp_path, count):
 
 
 @pytest.mark.parametrize('index', [0, 1])
-def test_diff_ids_of_another_base(tmp_path, index):
-    """As many as the base has, as from the image that it was before it was built again."""
+def test_diff_ids_of_another_base_are_reported(tmp_path, index):
+    """They are as many as the base's, as after a rebuild of the base."""
     image = on_fixture(tmp_path, 'crane-0.21.tar')
     diff_ids = [*base_diff_ids(), *image.diff_ids]
     expected = diff_ids[index]
@@ -239,8 +239,8 @@ def test_diff_ids_of_another_base(tmp_path, index):
 
 
 @pytest.mark.parametrize('layers', [['one'], ['one', 'two']])
-def test_a_configuration_on_another_image_of_the_base(tmp_path, layers):
-    """Whether or not that has as many layers as the last image, which counts."""
+def test_configuration_must_fit_the_last_image_of_the_base(tmp_path, layers):
+    """Whether or not the other image has as many layers as the last one."""
     other, last = BaseImage(layers), BaseImage(['three'])
     base = write_base(tmp_path / 'base.tar', other, last)
     image = Parts(tmp_path, base=base, below=other.diff_ids)
@@ -251,21 +251,21 @@ def test_a_configuration_on_another_image_of_the_base(tmp_path, layers):
     assert problems(*image.flags) == []
 
 
-def test_no_own_layer_on_a_base(tmp_path):
+def test_image_without_layers_on_a_base_is_accepted(tmp_path):
     image = on_fixture(tmp_path, 'crane-0.21.tar')
     image.configure(configuration(base_diff_ids()))
     assert problems(*image.without('layer')) == []
 
 
 @pytest.mark.parametrize('diff_ids', [[], None])
-def test_no_layer_at_all(parts, diff_ids):
+def test_image_without_any_layer_is_accepted(parts, diff_ids):
     """Docker writes null for an empty list."""
     rootfs = {'type': 'layers', 'diff_ids': diff_ids}
     parts.configure({**configuration([]), 'rootfs': rootfs})
     assert problems(*parts.without('layer')) == []
 
 
-def test_a_diff_id_without_a_layer(parts):
+def test_diff_id_without_a_layer_is_reported(parts):
     parts.configure(configuration([f'sha256:{OTHER_ID}']))
     assert problems(*parts.without('layer')) == wrong_number(parts, 1, 0)
 
@@ -278,14 +278,14 @@ def lacking(*layers):
     return [f'--base: the output lacks {listed}: give a whole --legacy_base']
 
 
-def test_a_partial_image_and_the_flag_that_completes_it(tmp_path):
+def test_legacy_base_completes_a_partial_image(tmp_path):
     image = on_fixture(tmp_path, 'podman-4.3.tar')
     assert problems(*image.without('legacy_base')) == lacking(*manifest(image.base)['Layers'])
     assert problems(*image.flags) == []
 
 
-# A layer of the base as another archive, with `file` and `link2`, has it: type, target, whether
-# it leads to the layer, and whether Skopeo follows it.
+# The form of the base's layer in the other archive: type, link target, whether the target is a
+# layer, and whether Skopeo follows the link. The other archive also has `file` and `link2`.
 LAYERS_AS_LINKS = {
     'to a file': (LINK, '../file', True, True),
     'to a link': (LINK, '../link2', True, False),
@@ -297,8 +297,8 @@ LAYERS_AS_LINKS = {
 
 
 @pytest.mark.parametrize('case', LAYERS_AS_LINKS)
-def test_a_layer_that_is_a_link(tmp_path, case):
-    """As Docker saves a layer that two images share; here to another file than the base."""
+def test_layer_of_the_base_that_is_a_link_in_the_legacy_base(tmp_path, case):
+    """Docker saves a layer shared by two images as a link."""
     kind, target, leads, is_followed = LAYERS_AS_LINKS[case]
     lower = BaseImage(['link/layer'])
     base = write_base(tmp_path / 'base.tar', lower)
@@ -316,7 +316,7 @@ def test_a_layer_that_is_a_link(tmp_path, case):
     assert problems(*flags, warnings=warnings) == ([] if leads else lacking('link/layer'))
 
 
-def test_the_first_of_two_members_counts(tmp_path):
+def test_first_of_two_members_of_one_name_is_used(tmp_path):
     lower = BaseImage(['layer'])
     base = write_base(tmp_path / 'base.tar', lower)
     link, file = member('layer', kind=LINK, link='none'), member('layer', lower.layers['layer'])
@@ -329,7 +329,7 @@ def test_the_first_of_two_members_counts(tmp_path):
 # Several problems at once.
 
 
-def test_all_problems_at_once(parts):
+def test_all_problems_are_reported_at_once(parts):
     base = f'--base={DATA}/bases/docker-20.10.tar'
     parts.output.write_bytes(b'previous')
     before = set(parts.directory.iterdir())
@@ -342,8 +342,8 @@ def test_all_problems_at_once(parts):
     assert set(parts.directory.iterdir()) == before
 
 
-def test_unreadable_parts_hide_no_other_problem(parts):
-    """Each is named once, however often it would be read."""
+def test_unreadable_parts_do_not_hide_other_problems(parts):
+    """Each unreadable part is reported once, however often it is used."""
     directory, layer = parts.directory, parts.layers[0][1]
     whole = DATA / 'bases/docker-20.10.tar'
     base = directory / 'base.tar'
@@ -366,13 +366,13 @@ def test_unreadable_parts_hide_no_other_problem(parts):
     ]
 
 
-def test_a_missing_configuration_is_named_once(parts):
+def test_missing_configuration_is_reported_once(parts):
     parts.config.unlink()
     missing = f"'{parts.config}': No such file or directory: {CHECK_PATH}"
     assert problems(*parts.flags) == [missing]
 
 
-def test_an_unreadable_base_leaves_the_own_diff_ids_to_check(parts):
+def test_diff_ids_of_own_layers_are_checked_if_the_base_is_unreadable(parts):
     missing = f"'missing': No such file or directory: {CHECK_PATH}"
     parts.configure(configuration([f'sha256:{OTHER_ID}', *parts.diff_ids]))
     assert problems(*parts.flags, '--base=missing') == [missing]

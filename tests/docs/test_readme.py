@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of the README and docs/, run as they are there, and what they say of the code."""
+"""The commands of the README and docs/ are run; what the pages say about the code is checked."""
 
 import ast
 import collections
@@ -28,24 +28,24 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-# Commands, and the output below each.
+# Commands and their output.
 
 
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
-def test_every_command_gives_the_output_below_it(checkout, page):
+def test_every_command_prints_the_output_below_it(checkout, page):
     found = [step for block in blocks('console', page.read_text()) for step in steps(block)]
-    programs = {command.split()[0] for command, _ in found} - {'.', 'cd'}  # the shell has these
+    programs = {command.split()[0] for command, _ in found} - {'.', 'cd'}  # built into the shell
     require('tar', 'sha256sum', *(name for name in programs if '/' not in name))
     for command, output in found:
         assert checkout.shell(command).stdout.decode().splitlines() == output, command
 
 
-def test_the_pages_have_output_to_compare():
+def test_pages_have_output_to_compare():
     found = [steps(block) for page in PAGES for block in blocks('console', page.read_text())]
     assert sum(bool(output) for _, output in itertools.chain(*found)) > 20
 
 
-# Scripts, whose results are compared.
+# Scripts and their results.
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_the_pages_have_output_to_compare():
         ['docker-20.10.tar.gz'],
     ),
 )
-def test_recipe_for_a_derived_image(checkout, base):
-    """With the file of another program for that of `docker save`."""
+def test_script_for_a_derived_image(checkout, base):
+    """The output of `docker save` is replaced by an archive of another program."""
     require('tar', 'sha256sum')
     directory = checkout.directory
     fixture = DATA / 'bases' / base
@@ -77,8 +77,8 @@ def test_recipe_for_a_derived_image(checkout, base):
     assert entry['RepoTags'] == ['example/derived:1.0']
 
 
-def test_script_for_ci(checkout):
-    """As it stands, with a cat for the client."""
+def test_script_for_ci_loads_an_image(checkout):
+    """The client is replaced by `cat`."""
     require('make')
     directory = checkout.directory
     make_tar(directory / 'layer.tar', {'hello': b'content'})
@@ -93,7 +93,7 @@ def test_script_for_ci(checkout):
     assert config['created'] == '1970-01-01T00:00:00Z'
 
 
-def test_script_for_an_archive_of_a_clone(checkout):
+def test_script_packs_a_clone(checkout):
     require('git')
     (script,) = blocks('sh', BAZEL.read_text())
     git = 'git -c user.name=x -c user.email=x@example.com'
@@ -104,8 +104,8 @@ def test_script_for_an_archive_of_a_clone(checkout):
     assert f'{name}/deps.bzl' in checkout.succeeds(f'tar --list --file={name}.tar.gz').split()
 
 
-def test_every_script_is_run():
-    """Here, by test_readme_clients.py, or, in CONTRIBUTING.md, by hand."""
+def test_number_of_scripts_on_each_page():
+    """They are run here, by tests/clients/test_readme.py, or by hand (CONTRIBUTING.md)."""
     counts = collections.Counter(
         {name: len(blocks('sh', page.read_text())) for name, page in zip(NAMES, PAGES, strict=True)}
     )
@@ -118,14 +118,14 @@ def test_every_script_is_run():
 
 
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
-def test_every_block_is_of_a_kind_that_is_tested(page):
+def test_every_block_is_in_a_tested_language(page):
     fences = re.findall('^```(.*)', page.read_text(), re.MULTILINE)
     assert set(fences[::2]) <= {'console', 'python', 'sh', 'starlark'}
     assert set(fences[1::2]) <= {''}
 
 
-def test_the_example_from_python(checkout):
-    """With the layer and the image of the section that it names."""
+def test_python_example(checkout):
+    """It uses the layer and the image of the section that it names."""
     for block in blocks('console', section('## An image from scratch')):
         for command, _ in steps(block):
             checkout.succeeds(command)
@@ -139,7 +139,7 @@ def test_the_example_from_python(checkout):
     assert checkout.succeeds(verify) == ''
 
 
-# What is elsewhere, too.
+# Blocks that are also in other files.
 
 PLACES = [
     'examples/hello/BUILD',
@@ -156,11 +156,11 @@ def starlark_blocks():
 
 
 @pytest.mark.parametrize('place', PLACES)
-def test_a_page_has_rules_of(place):
+def test_pages_have_a_block_of_each_bazel_file(place):
     assert any(block in (ROOT / place).read_text() for block in starlark_blocks())
 
 
-def test_bazel_rules_are_those_that_ci_builds():
+def test_ci_builds_the_bazel_blocks():
     texts = [(ROOT / place).read_text() for place in PLACES]
     for block in starlark_blocks():
         assert TO_FILL_IN in block or any(block in text for text in texts), block
@@ -170,8 +170,8 @@ def test_bazel_rules_are_those_that_ci_builds():
     'rule, from_a_directory',
     [('http_archive', 'local_repository'), ('archive_override', 'local_path_override')],
 )
-def test_a_setup_to_fill_in(rule, from_a_directory):
-    """It is that from a directory, which CI builds, but for the rule."""
+def test_setup_with_an_archive_differs_only_in_its_rule(rule, from_a_directory):
+    """CI builds the setup with a local directory."""
     found = [block for block in starlark_blocks() if f'\n{rule}(' in block]
     (filled_in,) = found
     (built,) = [block for block in starlark_blocks() if f'{from_a_directory}(' in block]
@@ -188,7 +188,7 @@ def test_a_setup_to_fill_in(rule, from_a_directory):
 
 
 def calls_by_rule(block):
-    """Returns the arguments of the calls in a block, whose syntax is that of Python, too."""
+    """Returns the arguments of the calls in a block, parsed as Python."""
     calls = {}
     for statement in ast.parse(block).body:
         rule = statement.value.func.id
@@ -201,7 +201,7 @@ def calls_by_rule(block):
     return calls
 
 
-def test_urls_to_fill_in_are_marked_so():
+def test_urls_to_fill_in_are_marked():
     for page in PAGES:
         text = page.read_text()
         if TO_FILL_IN in ''.join(blocks('starlark', text)):
@@ -212,14 +212,14 @@ def test_urls_to_fill_in_are_marked_so():
 
 
 @pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.__name__)
-def test_the_table_of_flags_is_whole(program):
+def test_table_lists_every_flag(program):
     rows = re.findall('^\\| (`--.*?) \\|', section(f'## {program.__name__}', FLAGS), re.MULTILINE)
     listed = [name for row in rows for name in re.findall(r'`--(\w+)', row)]
     assert sorted(listed) == sorted(program._FLAGS)
 
 
 @pytest.mark.parametrize('program', PROGRAMS, ids=lambda program: program.__name__)
-def test_what_is_required_is_said_so(program):
+def test_table_marks_required_flags(program):
     rows = re.findall(r'^\| `--(\w+).*Required \|$', section(f'## {program.__name__}', FLAGS), re.M)
     required = [name for name in program._FLAGS if program._FLAGS[name].help.startswith('required')]
     assert sorted(rows) == sorted(required)
@@ -235,7 +235,7 @@ def titles(text, level='#+'):
 
 
 def anchor_of(title):
-    """Returns the name that links have for a title."""
+    """Returns the anchor of a title in links."""
     return re.sub(r'[^\w -]', '', title).lower().replace(' ', '-')
 
 
@@ -243,18 +243,18 @@ def anchors(text):
     return {anchor_of(title) for title in titles(text)}
 
 
-def test_the_readme_is_short():
+def test_readme_is_short():
     assert len(README.read_text().splitlines()) <= 250
 
 
-def test_the_contents_are_above_all_sections_and_list_them():
+def test_contents_list_all_sections_and_come_first():
     text = README.read_text()
     listed = re.findall(r'^- \[(.*)\]\(#(.*)\)$', text.partition('\n## ')[0], re.MULTILINE)
     assert listed == [(title, anchor_of(title)) for title in titles(text, '##')]
 
 
 @pytest.mark.parametrize('page', PAGES, ids=NAMES)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     for link in re.findall(r'\]\(([^)]+)\)', page.read_text()):
         path, _, anchor = link.partition('#')
         target = page.parent / path if path else page
@@ -262,6 +262,6 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target.read_text()), link
 
 
-def test_every_page_is_linked():
+def test_readme_links_to_every_page():
     links = re.findall(r'\]\(([^)#]+)', README.read_text())
     assert {name for name in NAMES if name != 'README.md'} <= set(links)

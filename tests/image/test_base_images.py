@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a base is, and what is wrong with one (sections 5, 6 and 7)."""
+"""Which archives are base images, and problems of bases (sections 5, 6 and 7)."""
 
 import bz2
 import gzip
@@ -44,7 +44,7 @@ FILES = {**LOWER.files, 'manifest.json': json.dumps([LOWER.entry]).encode()}
 LAYOUT = {'index.json': b'{}', 'oci-layout': b'{}'}
 SAVE = 'give what `docker save` writes'
 
-# The members of what is no base image, and what is said of it.
+# Members of archives that are not base images, and the error.
 NO_IMAGES = {
     'an OCI layout': (
         {**LAYOUT, 'blobs/sha256/a': b''},
@@ -60,11 +60,11 @@ NO_IMAGES = {
         {f'image/{name}': data for name, data in FILES.items()},
         "it has its image in a directory, 'image': pack its contents",
     ),
-    'of before 1.10 with its directory': (
+    'Docker 1.9, packed with its directory': (
         {'image/a/json': b'', 'image/a/layer.tar': b''},
         f'it has no manifest.json, like a layer: {SAVE}',
     ),
-    'half of before 1.10': (
+    'half of Docker 1.9': (
         {'a/json': b'', 'b/layer.tar': b''},
         f'it has no manifest.json, like a layer: {SAVE}',
     ),
@@ -78,8 +78,8 @@ NO_IMAGES = {
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 @pytest.mark.parametrize('case', NO_IMAGES)
-def test_what_is_no_base_image(parts, case, flags):
-    """Reported with --verify, too, and nothing else is."""
+def test_archive_without_an_image_is_an_error(parts, case, flags):
+    """The only error with --verify, too."""
     files, text = NO_IMAGES[case]
     make_tar(parts.directory / 'base.tar', files)
     line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.directory)
@@ -87,7 +87,7 @@ def test_what_is_no_base_image(parts, case, flags):
     assert not parts.output.exists()
 
 
-def test_the_advice_can_be_pasted_into_a_shell(parts):
+def test_command_in_the_error_is_quoted_for_a_shell(parts):
     files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
     make_tar(parts.directory / "a b's.tar", files)
     line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.directory)
@@ -96,7 +96,7 @@ def test_the_advice_can_be_pasted_into_a_shell(parts):
 
 
 @pytest.mark.parametrize('case', NO_IMAGES)
-def test_any_archive_may_be_merged(parts, case):
+def test_archive_without_an_image_can_be_merged(parts, case):
     files, _ = NO_IMAGES[case]
     base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
@@ -106,13 +106,13 @@ def test_any_archive_may_be_merged(parts, case):
 
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
-def test_a_base_of_before_docker_1_10(tmp_path, flags):
+def test_base_written_by_docker_1_9_gives_a_warning(tmp_path, flags):
     image = on_fixture(tmp_path, BEFORE_1_10)
     text = 'was written by Docker 1.9 or older: only such a Docker can load images built on it'
     assert warns(*image.flags, *flags) == [f"--base: '{image.base}' {text}"]
 
 
-# What comes twice in a base.
+# Members that occur twice in a base.
 
 TWICE = {'manifest.json': b'[]', 'one.tar': b'other', LOWER.entry['Config']: b'{}'}
 
@@ -120,8 +120,8 @@ TWICE = {'manifest.json': b'[]', 'one.tar': b'other', LOWER.entry['Config']: b'{
 @pytest.mark.parametrize('spelling', ['{}', './{}', '/{}'])
 @pytest.mark.parametrize('pack', [bytes, gzip.compress])
 @pytest.mark.parametrize('name', TWICE)
-def test_what_counts_twice_with_different_content(tmp_path, name, pack, spelling):
-    """Docker takes the last, Podman and Skopeo the first."""
+def test_two_different_members_of_one_name_are_an_error(tmp_path, name, pack, spelling):
+    """Docker uses the last one, Podman and Skopeo the first."""
     more = [member(spelling.format(name), TWICE[name])]
     base = write_base(tmp_path / 'base.tar', LOWER, more=more)
     base.write_bytes(pack(base.read_bytes()))
@@ -133,8 +133,8 @@ def test_what_counts_twice_with_different_content(tmp_path, name, pack, spelling
 
 
 @pytest.mark.parametrize('pack', [bytes, gzip.compress])
-def test_a_large_layer_twice(tmp_path, pack):
-    """Larger than what is kept of a compressed base that is not merged."""
+def test_two_different_large_layers_of_one_name_are_an_error(tmp_path, pack):
+    """Too large to be kept in memory, in a compressed base that is not merged."""
     layer = tar_of(member('large', os.urandom(5 << 20)))
     entry = {'Config': 'c.json', 'Layers': ['l.tar']}
     config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
@@ -147,7 +147,7 @@ def test_a_large_layer_twice(tmp_path, pack):
     assert line == f"'{base}': 'l.tar' occurs twice with different content: replace it"
 
 
-def test_what_counts_twice_with_the_same_content(tmp_path):
+def test_two_equal_members_of_one_name_are_accepted(tmp_path):
     more = [member(f'./{name}', data) for name, data in FILES.items()]
     base = write_base(tmp_path / 'base.tar', LOWER, more=more)
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -155,11 +155,11 @@ def test_what_counts_twice_with_the_same_content(tmp_path):
     assert content(image.output, 'one.tar') == LOWER.layers['one.tar']
 
 
-# What a base lacks.
+# Parts that a base lacks.
 
 
 @pytest.mark.parametrize('merges', [True, False])
-def test_a_base_without_its_configuration(tmp_path, merges):
+def test_base_without_its_configuration_gives_a_warning(tmp_path, merges):
     files = {name: data for name, data in FILES.items() if name != LOWER.entry['Config']}
     base = make_tar(tmp_path / 'base.tar', files)
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -182,7 +182,7 @@ def test_a_base_without_its_configuration(tmp_path, merges):
         (b'{}', "it has a configuration without diff IDs, '{}': replace it"),
     ],
 )
-def test_a_base_whose_configuration_has_no_diff_ids(tmp_path, config, text):
+def test_base_whose_configuration_has_no_diff_ids_is_reported(tmp_path, config, text):
     base = make_tar(tmp_path / 'base.tar', {**FILES, LOWER.entry['Config']: config})
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     (line,) = warns(*image.flags)
@@ -190,7 +190,7 @@ def test_a_base_whose_configuration_has_no_diff_ids(tmp_path, config, text):
     assert line in problems(*image.flags)
 
 
-def test_a_base_with_another_number_of_diff_ids(tmp_path):
+def test_base_with_a_wrong_number_of_diff_ids_gives_a_warning(tmp_path):
     config = json.dumps(configuration(LOWER.diff_ids[:1])).encode()
     base = make_tar(tmp_path / 'base.tar', {**FILES, LOWER.entry['Config']: config})
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -199,8 +199,8 @@ def test_a_base_with_another_number_of_diff_ids(tmp_path):
     assert problems(*image.flags) == [line]
 
 
-def test_a_base_without_one_of_its_layers(tmp_path):
-    """A warning where it is not merged, as the original took it; an error where it is."""
+def test_base_without_one_of_its_layers(tmp_path):
+    """A warning if the base is not merged, as in the original program; otherwise an error."""
     base = make_tar(tmp_path / 'base.tar', {n: d for n, d in FILES.items() if n != 'two.tar'})
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     line = f"'{base}' lacks its layer 'two.tar': give a whole image"
@@ -212,8 +212,8 @@ def test_a_base_without_one_of_its_layers(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['top', 'repositories', 'index.json', 'oci-layout', 'top/l.tar'])
-def test_a_layer_of_a_name_that_is_not_merged(tmp_path, name):
-    """The archive would lack it: the merge and the checks go by one rule."""
+def test_layer_whose_name_is_not_merged_is_an_error(tmp_path, name):
+    """The archive would lack the layer: the merge and the checks follow one rule."""
     lower = BaseImage([name])
     base = write_base(tmp_path / 'base.tar', lower)
     image = Parts(tmp_path, base=base, below=lower.diff_ids)
@@ -223,8 +223,8 @@ def test_a_layer_of_a_name_that_is_not_merged(tmp_path, name):
     assert not image.output.exists()
 
 
-def test_the_same_base_by_two_paths(tmp_path):
-    """Which completes the image; and lacks what the base lacks."""
+def test_base_and_legacy_base_are_two_paths_of_one_file(tmp_path):
+    """The image is whole if the base is."""
     base = write_base(tmp_path / 'base.tar', LOWER)
     (tmp_path / 'link.tar').symlink_to('base.tar')
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -238,36 +238,36 @@ def test_the_same_base_by_two_paths(tmp_path):
     assert line == "'./base.tar' lacks its layer 'two.tar': give a whole image"
 
 
-# The content of a base's layers, which --verify reads.
+# The content of the base's layers, which --verify reads.
 
 
-def changed(layer):
+def with_a_flipped_bit(layer):
     data = bytearray(layer)
-    data[600] ^= 1  # in the content of its first file
+    data[600] ^= 1  # in the content of the first file
     return bytes(data)
 
 
 @pytest.mark.parametrize('pack', [bytes, gzip.compress])
 @pytest.mark.parametrize('pack_layer', [bytes, gzip.compress])
 @pytest.mark.parametrize('index', [0, 1])
-def test_a_flipped_byte_in_a_layer_of_the_base(tmp_path, index, pack_layer, pack):
-    """Docker refuses such an image, or runs the layer that it has already."""
+def test_verify_reports_a_damaged_layer_of_the_base(tmp_path, index, pack_layer, pack):
+    """Docker refuses such an image, or uses the layer that it already has."""
     name = LOWER.layer_names[index]
     files = dict(FILES)
     for other in LOWER.layer_names:
         files[other] = pack_layer(FILES[other])
-    files[name] = pack_layer(changed(FILES[name]))
+    files[name] = pack_layer(with_a_flipped_bit(FILES[name]))
     base = make_tar(tmp_path / 'base.tar', files)
     base.write_bytes(pack(base.read_bytes()))
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
-    found = f'sha256:{sha256(changed(FILES[name]))}'
+    found = f'sha256:{sha256(with_a_flipped_bit(FILES[name]))}'
     text = f'has the diff ID {found}, not {LOWER.diff_ids[index]}: replace the base'
     assert problems(*image.flags) == [f"layer '{name}' of '{base}' {text}"]
     assert not image.output.exists()
     build(*image.flags)
 
 
-def test_a_layer_that_is_named_twice_with_two_diff_ids(tmp_path):
+def test_layer_listed_twice_with_two_diff_ids_is_reported(tmp_path):
     layer = LOWER.layers['one.tar']
     diff_ids = [f'sha256:{sha256(layer)}', f'sha256:{"a" * 64}']
     entry = {'Config': 'c.json', 'Layers': ['l.tar', 'l.tar']}
@@ -279,7 +279,7 @@ def test_a_layer_that_is_named_twice_with_two_diff_ids(tmp_path):
     assert problems(*image.flags) == [f"layer 'l.tar' of '{base}' {text}"]
 
 
-def test_a_legacy_base_that_is_missing_is_named_alone(tmp_path):
+def test_missing_legacy_base_is_the_only_problem(tmp_path):
     base = write_base(tmp_path / 'base.tar', LOWER)
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     (line,) = problems(*image.without('legacy_base'), '--legacy_base=missing')
@@ -287,8 +287,8 @@ def test_a_legacy_base_that_is_missing_is_named_alone(tmp_path):
 
 
 @pytest.mark.parametrize('pack', [bytes, gzip.compress])
-def test_a_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
-    """Larger as it is stored than as it is read."""
+def test_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
+    """Stored with more bytes than its content has."""
     config = json.dumps(configuration(LOWER.diff_ids)).encode()
     records = [b'GNU.sparse.major=1', b'GNU.sparse.minor=0', b'GNU.sparse.name=c.json']
     records.append(b'GNU.sparse.realsize=%d' % len(config))
@@ -311,7 +311,7 @@ def test_a_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
     build(*image.flags)
 
 
-def test_the_layers_of_the_archive_that_is_merged_count(tmp_path):
+def test_verify_reads_the_layers_of_the_legacy_base(tmp_path):
     base = write_base(tmp_path / 'base.tar', LOWER)
     other = make_tar(tmp_path / 'other.tar', {**LOWER.layers, 'one.tar': LOWER.layers['two.tar']})
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -322,7 +322,7 @@ def test_the_layers_of_the_archive_that_is_merged_count(tmp_path):
     build(*flags, '--verify')
 
 
-def test_a_layer_of_the_base_that_is_no_archive(tmp_path):
+def test_layer_of_the_base_that_is_not_an_archive_is_reported(tmp_path):
     layer = b'no archive'
     entry = {'Config': 'c.json', 'Layers': ['l.tar']}
     config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()
@@ -334,8 +334,8 @@ def test_a_layer_of_the_base_that_is_no_archive(tmp_path):
 
 
 @pytest.mark.skipif(python_reads_zstd(), reason='this Python reads zstd')
-def test_a_zstd_layer_that_is_not_what_its_name_says(tmp_path):
-    """All that can be checked of it before Python 3.14, with the warning that it was not read."""
+def test_zstd_layer_whose_name_is_not_its_digest_is_reported(tmp_path):
+    """Before Python 3.14 only the digest can be checked; a warning says so."""
     whole = DATA / 'bases' / 'docker-29-zstd.tar'
     data = bytearray(whole.read_bytes())
     layer = manifest(whole)['Layers'][0]
@@ -355,8 +355,8 @@ def test_a_zstd_layer_that_is_not_what_its_name_says(tmp_path):
 
 
 @pytest.mark.parametrize(('pack', 'name'), [(bz2.compress, 'bzip2'), (lzma.compress, 'xz')])
-def test_a_compression_of_a_layer_that_not_all_read(tmp_path, pack, name):
-    """In the image and in its base, with --verify and without: a warning."""
+def test_layer_in_a_rare_compression_gives_a_warning(tmp_path, pack, name):
+    """In the image and in its base, with and without --verify."""
     files = {**FILES, 'two.tar': pack(FILES['two.tar'])}
     base = make_tar(tmp_path / 'base.tar', files)
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -374,7 +374,7 @@ def test_a_compression_of_a_layer_that_not_all_read(tmp_path, pack, name):
 
 
 @pytest.mark.parametrize(('flags', 'times'), [([], 1), (['--verify'], 1)])
-def test_a_compressed_base_is_inflated_once(tmp_path, flags, times):
+def test_compressed_base_is_inflated_once(tmp_path, flags, times):
     layer = tar_of(member('noise', os.urandom(LARGE)))
     entry = {'Config': 'c.json', 'Layers': ['l.tar']}
     diff_ids = [f'sha256:{sha256(layer)}']
@@ -391,14 +391,14 @@ def test_a_compressed_base_is_inflated_once(tmp_path, flags, times):
     assert done.returncode == 0, done.stderr
     assert content(image.output, 'l.tar') == layer
     assert set(tmp_path.iterdir()) == before | {image.output}
-    copied = LARGE  # from the inflated archive to the output, by the kernel or not
+    copied = LARGE  # from the inflated archive to the output, by the kernel or by the tool
     checked = LARGE if flags else 0
     assert read < times * LARGE * 17 // 16 + copied + checked + LARGE // 4
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_a_base_that_is_not_merged(tmp_path, base):
-    """Its names, its parent and its diff IDs count, and nothing is copied out of it."""
+def test_base_that_is_not_merged(tmp_path, base):
+    """Only its layer names, Parent and diff IDs are used; nothing is copied from it."""
     image = on_fixture(tmp_path, base)
     build(*image.without('legacy_base'))
     assert len(manifest(image.output)['Layers']) == 3
@@ -410,7 +410,7 @@ def test_a_base_that_is_not_merged(tmp_path, base):
 
 @pytest.mark.parametrize('flag', ['id', 'layer', 'legacy_id'])
 @pytest.mark.parametrize('output', ['output', 'digest_file'])
-def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
+def test_output_must_not_be_the_file_of_an_identifier(parts, flag, output):
     identifier, layer = parts.layers[0]
     text = f'{parts.id if flag == "id" else identifier}\n'
     (parts.directory / 'identifier').write_text(text)
@@ -422,7 +422,7 @@ def test_the_output_may_not_be_the_file_of_an_identifier(parts, flag, output):
 
 
 @pytest.mark.parametrize('flag', ['config', 'layer', 'metadata'])
-def test_the_output_may_not_be_a_part(parts, flag):
+def test_output_must_not_be_an_input(parts, flag):
     (parts.directory / 'metadata.json').write_text('{}')
     flags = [*parts.without('output'), f'--legacy_id={"c" * 64}', '--metadata=metadata.json']
     paths = {
@@ -440,8 +440,8 @@ def test_the_output_may_not_be_a_part(parts, flag):
 
 
 @pytest.mark.parametrize('is_same', [True, False])
-def test_a_compressed_base_with_a_layer_twice_is_inflated_once(tmp_path, is_same):
-    """Its layers are not kept, but compared by their SHA-256."""
+def test_compressed_base_with_two_layers_of_one_name_is_inflated_once(tmp_path, is_same):
+    """The two layers are not kept, but compared by their SHA-256."""
     noise = random.Random(1).randbytes(LARGE + (5 << 20))
     layer = tar_of(member('noise', noise))
     other = layer if is_same else tar_of(member('other', noise))
@@ -468,8 +468,8 @@ def test_a_compressed_base_with_a_layer_twice_is_inflated_once(tmp_path, is_same
 
 
 @pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
-def test_the_output_may_not_be_a_hard_link_of_an_input(parts, program):
-    """Neither may it be the same file by another mount, or in another case of letters."""
+def test_output_must_not_be_a_hard_link_of_an_input(parts, program):
+    """The check also covers the same file in another mount, or on a case-insensitive system."""
     _, layer = parts.layers[0]
     base = FIXTURES / 'docker-20.10.tar'
     inputs = {
@@ -488,8 +488,8 @@ def test_the_output_may_not_be_a_hard_link_of_an_input(parts, program):
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout'])
 @pytest.mark.parametrize('flag', ['base', 'legacy_base'])
-def test_stdout_may_not_be_the_base(tmp_path, flag, output):
-    """The base would be overwritten while it is read."""
+def test_stdout_must_not_be_the_base(tmp_path, flag, output):
+    """The base would be overwritten while the tool reads it."""
     base = write_base(tmp_path / 'base.tar', LOWER)
     before = base.read_bytes()
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
@@ -503,7 +503,7 @@ def test_stdout_may_not_be_the_base(tmp_path, flag, output):
     assert base.read_bytes() == before
 
 
-def test_the_output_may_be_the_base(tmp_path):
+def test_output_can_be_the_base(tmp_path):
     base = write_base(tmp_path / 'base.tar', LOWER)
     image = Parts(tmp_path, base=base, below=LOWER.diff_ids)
     build(*image.flags)
@@ -511,8 +511,8 @@ def test_the_output_may_be_the_base(tmp_path):
     assert base.read_bytes() == image.output.read_bytes()
 
 
-def test_a_link_of_a_base_is_followed_once(tmp_path):
-    """A layer and the configuration behind links: what they lead to counts."""
+def test_layer_and_configuration_behind_links(tmp_path):
+    """The targets of the links are used."""
     entry = {'Config': 'config-link', 'Layers': ['layers/link']}
     layer = LOWER.layers['one.tar']
     config = json.dumps(configuration([f'sha256:{sha256(layer)}'])).encode()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image on each archive of testdata/bases, as real programs wrote them (sections 4 to 7)."""
+"""An image on each archive of testdata/bases, written by real programs (sections 4 to 7)."""
 
 import json
 
@@ -11,7 +11,7 @@ from support.tars import content, manifest, members, names, python_reads_zstd, s
 
 LEFT_OUT = {'top', 'repositories', 'manifest.json', 'index.json', 'oci-layout'}
 
-# The image ID of each; some were made with configurations of their own.
+# The image ID of each base that has a configuration of its own.
 IDS = {
     'bazel-2016.tar': '766629315af5746d813ec415ada496f9c8df74a5f011146e0fdcef14d24babc5',
     'crane-0.21.tar': '48a31fb61211057d5b78a2e0ea1442acdfe06319b999170c49a7f14e6384e1f7',
@@ -23,7 +23,7 @@ IDS = {
 }
 SAME_ID = '81437bb0338bc7702fa67c1493e192c8ab599dcea06a32ce6242b7bc15b55412'
 
-# The digest of the archive that fixed parts on each give.
+# The SHA-256 of the image with fixed parts on each base.
 DIGESTS = {
     'bazel-2016.tar': 'a690e1366d1bc294806095ee7d25c3c2f3e4208fe0ebcb41e5d479a234798ad3',
     'crane-0.21.tar': '6d869bf53a90332d4a3c7ba7f55392290af2e5eb031591a0d762b26f76695ea6',
@@ -44,19 +44,19 @@ DIGESTS = {
 }
 
 
-def test_every_base_is_in_the_table():
+def test_table_has_every_base():
     assert sorted(DIGESTS) == BASES
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_digest(tmp_path, base):
+def test_output_bytes_do_not_change(tmp_path, base):
     image = on_fixture(tmp_path, base)
     build(*image.flags, warnings=base == BEFORE_1_10)
     assert sha256(image.output.read_bytes()) == DIGESTS[base]
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_an_image_is_whole(tmp_path, base):
+def test_image_on_each_base_is_whole(tmp_path, base):
     image = on_fixture(tmp_path, base)
     build(*image.flags, '--tag=example/derived:2.0')
     path = image.output
@@ -72,7 +72,7 @@ def test_an_image_is_whole(tmp_path, base):
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_no_trace_of_the_base_s_own_description(tmp_path, base):
+def test_manifest_and_metadata_of_the_base_are_left_out(tmp_path, base):
     image = on_fixture(tmp_path, base)
     build(*image.flags)
     found = names(image.output)
@@ -84,7 +84,7 @@ def test_no_trace_of_the_base_s_own_description(tmp_path, base):
 
 
 def described(path):
-    """Returns what a merge keeps of an archive's members, without those that it leaves out."""
+    """Returns the fields and content of the members of an archive that a merge keeps."""
     return [
         (m.name.removeprefix('./'), m.type, m.mode & 0o7777, m.uid, m.gid)
         + (m.uname, m.gname, m.linkname, m.size, data)
@@ -94,8 +94,8 @@ def described(path):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_merged_members(tmp_path, base):
-    """Order, type, mode, ownership, link target and content of the base's own members."""
+def test_members_of_the_base_are_kept(tmp_path, base):
+    """With their order, type, mode, owner, link target and content."""
     image = on_fixture(tmp_path, base)
     build(*image.flags, warnings=base == BEFORE_1_10)
     expected = described(image.base)
@@ -104,13 +104,13 @@ def test_merged_members(tmp_path, base):
     merged = [fields for fields in described(image.output) if fields[0] not in own]
     in_base = {fields[0] for fields in expected}
     assert [fields for fields in merged if fields[0] in in_base] == expected
-    # Directories that the base leaves out are added.
+    # Missing parent directories are added.
     added = [fields[1:3] for fields in merged if fields[0] not in in_base]
     assert set(added) <= {(b'5', 0o755)}
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_nothing_is_wrong_with_it(tmp_path, base):
+def test_verify_accepts_an_image_on_each_base(tmp_path, base):
     image = on_fixture(tmp_path, base)
     warnings = []
     if base == 'docker-29-zstd.tar' and not python_reads_zstd():
@@ -123,7 +123,7 @@ def test_nothing_is_wrong_with_it(tmp_path, base):
     assert image.output.exists()
 
 
-def test_before_docker_1_10_there_is_no_image_to_build_on(tmp_path):
+def test_no_layers_come_from_a_base_written_by_docker_1_9(tmp_path):
     image = on_fixture(tmp_path, BEFORE_1_10)
     (line,) = warns(*image.flags, '--verify')
     assert BEFORE_1_10 in line

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the loaders of clients refuse in a configuration (section 7)."""
+"""Configurations that the loaders of clients refuse (section 7)."""
 
 import pytest
 
@@ -20,14 +20,14 @@ WRONG_TYPES += [
     ('config.Labels', {'config': {'Labels': {'a': 1}}}, 'an object with strings'),
     ('rootfs.diff_ids', {'rootfs': {'diff_ids': 'x'}}, 'a list of strings'),
     ('rootfs.diff_ids', {'rootfs': {'diff_ids': [1]}}, 'a list of strings'),
-    # Go's decoder takes keys in any case.
+    # Go's decoder ignores the case of keys.
     ('config.env', {'config': {'env': 'A=b'}}, 'a list of strings'),
     ('OS', {'OS': 1}, 'a string'),
 ]
 
 
 @pytest.mark.parametrize(('where', 'config', 'expected'), WRONG_TYPES)
-def test_a_wrong_type(where, config, expected):
+def test_wrong_type_is_reported(where, config, expected):
     (text,) = config_schema.type_problems(config)
     assert text.startswith(f'{where} must be {expected}')
 
@@ -44,7 +44,7 @@ def test_null_counts_as_absent(where, config, expected):
     assert config_schema.type_problems(without_leaf(config, keys)) == []
 
 
-def test_unknown_keys_are_let_be():
+def test_unknown_keys_are_accepted():
     config = {'x': 1, 'config': {'y': 'z'}, 'rootfs': {'base': []}, 'moby.buildkit.trace': 1}
     assert config_schema.type_problems(config) == []
 
@@ -78,16 +78,16 @@ BAD_TIMES = [
 
 
 @pytest.mark.parametrize('text', GOOD_TIMES)
-def test_a_time(text):
+def test_valid_times(text):
     assert config_schema.is_time(text)
 
 
 @pytest.mark.parametrize('text', BAD_TIMES)
-def test_what_is_no_time(text):
+def test_invalid_times(text):
     assert not config_schema.is_time(text)
 
 
-# By the command line: changes to a good configuration, and the line that tells.
+# For the command line: changes to a good configuration, and the error.
 WRONG_CONFIGURATIONS = {
     'a string as ports': ({'config': {'ExposedPorts': ['80']}}, 'config.ExposedPorts must be'),
     'no architecture': ({'architecture': None}, 'architecture is missing or empty'),
@@ -107,7 +107,7 @@ WRONG_CONFIGURATIONS = {
 
 
 @pytest.mark.parametrize('case', WRONG_CONFIGURATIONS)
-def test_a_wrong_configuration(parts, case):
+def test_wrong_configuration_gives_a_warning_and_with_verify_an_error(parts, case):
     changes, text = WRONG_CONFIGURATIONS[case]
     config = {**configuration(parts.diff_ids), **changes}
     if (config['rootfs'] or {}).get('diff_ids') == 'own':
@@ -121,14 +121,14 @@ def test_a_wrong_configuration(parts, case):
 
 
 @pytest.mark.parametrize('history', [None, [], [{'empty_layer': True}, {'empty_layer': False}]])
-def test_a_history_that_fits(parts, history):
+def test_history_that_fits_the_layers_is_accepted(parts, history):
     parts.configure({**configuration(parts.diff_ids), 'history': history})
     build(*parts.flags, '--verify')
     build(*parts.flags)
 
 
-def test_more_layers_than_the_older_store_takes(tmp_path):
-    """A warning with --verify, too: other clients load them."""
+def test_more_than_125_layers_give_a_warning(tmp_path):
+    """With --verify, too: clients other than older Dockers load the image."""
     image = Parts(tmp_path, [{f'srv/{number}': b''} for number in range(126)])
     line = '--layer: the image has 126 layers, but some versions of Docker take 125: merge some'
     assert problems(*image.flags, warnings=[line]) == []

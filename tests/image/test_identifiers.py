@@ -8,7 +8,7 @@ from support.project import FIXTURES
 from support.running import build, environment, fails, problems, warns
 from support.tars import content, make_tar, manifest, names
 
-# What a file may hold around an identifier, as programs write it.
+# Content of a file with an identifier, as programs write it.
 FILES = [
     '{}',
     '{}\n',
@@ -21,7 +21,7 @@ FILES = [
     'SHA256 (layer.tar) = {}\n',  # the BSDs, sha256sum --tag
     '\\SHA256 (a\\nb.tar) = {}\n',  # sha256sum --tag, of a name with a newline
     'SHA256(a (1).tar)= {}\n',  # openssl 1
-    '{}  a\udcff.tar\n',  # of a name that is not UTF-8
+    '{}  a\udcff.tar\n',  # a name that is not UTF-8
     'SHA2-256(layer.tar)= {}\n',  # openssl 3
     'SHA256 hash of layer.tar:\r\n{}\r\nCertUtil: -hashfile command completed.\r\n',
     '{0}  layer.tar\n{0}  copy.tar\n',
@@ -32,7 +32,7 @@ UTF_8 = {'encoding': 'utf-8', 'errors': 'surrogateescape'}
 
 
 @pytest.mark.parametrize('text', FILES)
-def test_from_files(parts, text):
+def test_identifiers_from_files(parts, text):
     (layer_id, layer) = parts.layers[0]
     (parts.directory / 'id').write_text(text.format(parts.id), **UTF_8)
     (parts.directory / 'layer_id').write_text(text.format(layer_id), **UTF_8)
@@ -44,8 +44,8 @@ def test_from_files(parts, text):
 
 
 @pytest.mark.parametrize('change', [str.upper, 'sha256:{}'.format])
-def test_are_made_normal(parts, change):
-    """The same archive comes of capitals and of a prefix, on the command line and in a file."""
+def test_upper_case_and_prefix_are_normalised(parts, change):
+    """On the command line and in a file; the archive is the same."""
     (layer_id, layer) = parts.layers[0]
     build(*parts.flags)
     expected = parts.output.read_bytes()
@@ -56,13 +56,13 @@ def test_are_made_normal(parts, change):
         assert parts.output.read_bytes() == expected
 
 
-def test_in_utf_16(parts):
-    """As PowerShell's > writes a file."""
+def test_file_in_utf_16_is_read(parts):
+    """PowerShell's > writes such files."""
     (parts.directory / 'id').write_bytes(f'{parts.id}\r\n'.encode('utf-16'))
     build(*parts.without('id'), '--id=@id', '--verify', cwd=parts.directory)
 
 
-def test_a_file_with_several_digests(parts):
+def test_file_with_several_digests_gives_a_warning(parts):
     identifier, layer = parts.layers[0]
     (parts.directory / 'SHA256SUMS').write_text(f'{identifier}  a\n{"b" * 64}  b\n')
     flags = [*parts.without('layer'), f'--layer=@SHA256SUMS={layer}']
@@ -73,8 +73,8 @@ def test_a_file_with_several_digests(parts):
 
 
 @pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
-def test_what_is_not_hex_is_said_with_where_it_was_read(parts, flag):
-    """And nothing else is blamed for it."""
+def test_identifier_that_is_not_hex_is_reported_with_its_file(parts, flag):
+    """It is reported once, under its own flag."""
     (parts.directory / 'words').write_text('some words\n')
     flags = bad_flags(parts, flag, '@words')
     found = [
@@ -90,8 +90,8 @@ def test_what_is_not_hex_is_said_with_where_it_was_read(parts, flag):
 
 
 @pytest.mark.parametrize('flag', ['--id', '--layer'])
-def test_when_an_identifier_is_wrong_nothing_right_is_blamed(parts, flag):
-    """That is: not the configuration, which names the layer by its digest."""
+def test_wrong_identifier_is_the_only_problem(parts, flag):
+    """The configuration, which has the right diff ID, is not reported."""
     layer = parts.layers[0][1]
     flags = [*parts.without('id'), f'--id={"a" * 64}']
     if flag == '--layer':
@@ -101,8 +101,8 @@ def test_when_an_identifier_is_wrong_nothing_right_is_blamed(parts, flag):
     assert f', not {"a" * 64}: ' in line
 
 
-def test_each_identifier_is_told_with_its_own_file(parts):
-    """Two files hold one digest: the flag that is right is not blamed."""
+def test_wrong_identifier_is_reported_with_its_own_file(parts):
+    """Two files have the same digest; only one of the flags is wrong."""
     identifier, layer = parts.layers[0]
     for name in ('wrong', 'right'):
         (parts.directory / name).write_text(identifier)
@@ -121,20 +121,20 @@ def test_legacy_id_from_a_file(parts, text):
     assert content(parts.output, f'{identifier}/VERSION') == b'1.0'
 
 
-def test_the_first_equals_sign_separates(parts):
+def test_layer_path_can_have_an_equals_sign(parts):
     identifier, layer = parts.layers[0]
     copy = layer.rename(parts.directory / 'a=b.tar')
     build(*parts.without('layer'), f'--layer={identifier}={copy}')
     assert content(parts.output, f'{parts.id}/{identifier}.tar') == copy.read_bytes()
 
 
-def test_need_not_be_hex(parts):
+def test_identifiers_need_not_be_hex(parts):
     flags = ['--id=an image', f'--layer=l={parts.layers[0][1]}']
     build(*parts.without('id', 'layer'), *flags, warnings=True)
     assert names(parts.output) == ['an image.json', 'an image', 'an image/l.tar', 'manifest.json']
 
 
-def test_are_the_same_in_every_locale(parts):
+def test_identifiers_do_not_depend_on_the_locale(parts):
     flags = [*parts.without('id', 'layer'), '--id=é', f'--layer=ü={parts.layers[0][1]}']
     build(*flags, env=environment(LC_ALL='C.UTF-8'), warnings=True)
     expected = parts.output.read_bytes()
@@ -144,7 +144,7 @@ def test_are_the_same_in_every_locale(parts):
     assert manifest(parts.output)['Layers'] == ['é/ü.tar']
 
 
-def test_a_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
+def test_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
     flags = [b'--legacy_id=\xff', f'--metadata={parts.config}']
     build(*parts.flags, *flags, warnings=True)
     assert content(parts.output, 'top') == b'\xff'
@@ -152,7 +152,7 @@ def test_a_legacy_id_that_is_not_utf_8_keeps_its_bytes(parts):
     assert manifest(parts.output)['Layers'] == ['\udcff/layer.tar']
 
 
-def test_two_files_under_one_identifier(parts):
+def test_two_different_files_with_one_identifier_are_an_error(parts):
     identifier, layer = parts.layers[0]
     other = make_tar(parts.directory / 'other.tar', {'other': b''})
     flags = [*parts.flags, f'--layer={identifier}={other}']
@@ -161,7 +161,7 @@ def test_two_files_under_one_identifier(parts):
     assert not parts.output.exists()
 
 
-def test_two_files_with_the_same_content(parts):
+def test_two_equal_files_with_one_identifier_are_stored_once(parts):
     identifier, layer = parts.layers[0]
     copy = parts.directory / 'copy.tar'
     copy.write_bytes(layer.read_bytes())
@@ -173,7 +173,7 @@ def test_two_files_with_the_same_content(parts):
     assert manifest(parts.output)['Layers'] == [name, name]
 
 
-# What a file holds, or the flag itself, and how the error names it.
+# Content of the file, and words of the error.
 BAD_FILES = {
     'empty': (b'', "'file' has no identifier"),
     'blank': (b' \n', "'file' has no identifier"),
@@ -185,7 +185,7 @@ BAD_VALUES = ['a/b', '/', '.', '..']
 
 
 def check(parts, flag, word, *flags):
-    """Checks that the flag is refused, with a word, and nothing written."""
+    """Checks that the tool refuses the flag, with the word in the error, and writes nothing."""
     line = fails(*flags, cwd=parts.directory)
     assert line.startswith(f'{flag}')
     assert word in line
@@ -194,7 +194,7 @@ def check(parts, flag, word, *flags):
 
 @pytest.mark.parametrize('case', BAD_FILES)
 @pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
-def test_no_path_component_in_a_file(parts, flag, case):
+def test_bad_identifier_in_a_file_is_an_error(parts, flag, case):
     data, word = BAD_FILES[case]
     (parts.directory / 'file').write_bytes(data)
     check(parts, flag, word, *bad_flags(parts, flag, '@file'))
@@ -202,7 +202,7 @@ def test_no_path_component_in_a_file(parts, flag, case):
 
 @pytest.mark.parametrize('value', BAD_VALUES)
 @pytest.mark.parametrize('flag', ['--id', '--layer', '--legacy_id'])
-def test_no_path_component(parts, flag, value):
+def test_identifier_that_is_no_file_name_is_an_error(parts, flag, value):
     check(parts, flag, f"'{value}'", *bad_flags(parts, flag, value))
 
 
@@ -215,8 +215,8 @@ def bad_flags(parts, flag, value):
 
 
 @pytest.mark.parametrize('name', ['manifest', 'manifest.json', 'index', 'index.json', 'top'])
-def test_names_that_are_taken(parts, name):
-    """By what the archive holds beside the image's parts, or may not hold."""
+def test_reserved_names_are_an_error(parts, name):
+    """The archive has other members of these names, or must not have any."""
     if name != 'top':
         check(parts, '--id', "json'", *parts.without('id'), f'--id={name}')
     flags = [f'--legacy_id={name}', '--metadata=config.json']
@@ -224,12 +224,12 @@ def test_names_that_are_taken(parts, name):
         check(parts, '--id or --legacy_id', f"'{name}'", *parts.flags, *flags)
 
 
-# A locale in which Python encodes the names of files as ASCII.
+# A locale in which Python encodes file names as ASCII.
 ASCII = environment(PYTHONUTF8='0', PYTHONCOERCECLOCALE='0', LC_ALL='C')
 
 
 @pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
-def test_a_file_whose_name_the_locale_cannot_encode(parts, program):
+def test_file_whose_name_the_locale_cannot_encode_is_read(parts, program):
     (layer_id, layer) = parts.layers[0]
     (parts.directory / 'é.sha256').write_text(layer_id)
     flags = {
@@ -248,7 +248,7 @@ def test_a_file_whose_name_the_locale_cannot_encode(parts, program):
 
 
 @pytest.mark.parametrize('program', ['create_image', 'join_layers'])
-def test_a_missing_file_whose_name_the_locale_cannot_encode(parts, program):
+def test_missing_file_whose_name_the_locale_cannot_encode_is_reported(parts, program):
     flags = [f'--output={parts.output}', f'--config={parts.config}', '--id=@é.sha256']
     if program == 'join_layers':
         flags[1] = f'--layer={FIXTURES / "docker-20.10.tar"}'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a base: the functions of utils.py, and which image of an archive counts (section 5)."""
+"""Reading a base: the functions of utils.py, and the choice of the image (section 5)."""
 
 import bz2
 import gzip
@@ -42,22 +42,22 @@ SPELLINGS = {'a': b'1', 'b': b'2', 'c': b'3', 'x/a': b'0', 'd': None, 'x': None}
 
 
 @pytest.mark.parametrize('name', SPELLINGS)
-def test_spellings_of_a_member(tmp_path, name):
-    """As it is, then behind './', then behind '/', in whatever order they stand."""
+def test_order_in_which_spellings_of_a_name_are_tried(tmp_path, name):
+    """As given, then with './' in front, then with '/', in whatever order the members are."""
     files = {'/a': b'3', './a': b'2', 'a': b'1', './b': b'2', '/b': b'3', '/c': b'3', 'x/a': b'0'}
     path = make_tar(tmp_path / 'x.tar', files)
     assert utils.GetTarFile(str(path), name) == SPELLINGS[name]
 
 
-def test_the_last_of_several_members_counts(tmp_path):
+def test_last_of_several_members_of_one_name_is_read(tmp_path):
     path = write_tar(tmp_path / 'x.tar', member('a', b'1'), member('a', b'2'))
     assert utils.GetTarFile(str(path), 'a') == b'2'
 
 
 @pytest.mark.parametrize('pack', PACKERS)
 @pytest.mark.parametrize('size', [0, 1, 2560000, pytest.param(9437184, marks=pytest.mark.slow)])
-def test_a_member_of_any_size(tmp_path, pack, size):
-    """The archive's name says otherwise than its content, which counts."""
+def test_members_of_all_sizes_are_read(tmp_path, pack, size):
+    """The compression is detected by the content, not by the extension."""
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
     path = make_tar(tmp_path / 'x.zip', {'a': data})
     path.write_bytes(pack(path.read_bytes()))
@@ -65,14 +65,14 @@ def test_a_member_of_any_size(tmp_path, pack, size):
 
 
 def stored_zstd(data):
-    """Returns data as one raw block behind a header that holds its size (RFC 8878)."""
+    """Returns a zstd file of one raw block; its header holds the size of data (RFC 8878)."""
     frame = b'\x28\xb5\x2f\xfd\xa0' + len(data).to_bytes(4, 'little')
     block = (len(data) << 3 | 1).to_bytes(3, 'little')
     return frame + block + data
 
 
-def test_zstd(tmp_path):
-    """Read where Python can; elsewhere the error says what to do."""
+def test_zstd_is_read_or_the_error_gives_advice(tmp_path):
+    """Python 3.14 and later can read it."""
     path = make_tar(tmp_path / 'x.tar', {'a': b'1'})
     path.write_bytes(stored_zstd(path.read_bytes()))
     if python_reads_zstd():
@@ -82,7 +82,7 @@ def test_zstd(tmp_path):
             utils.GetTarFile(str(path), 'a')
 
 
-# The name, kind and target of a link, and whether it leads to directory/file.
+# Name, type and target of a link, and whether it leads to directory/file.
 LINKS = [
     ('directory/soft', LINK, 'file', True),
     ('other/soft', LINK, '../directory/file', True),
@@ -99,7 +99,7 @@ LINKS = [
 
 
 @pytest.mark.parametrize(('name', 'kind', 'target', 'leads'), LINKS)
-def test_a_link(tmp_path, name, kind, target, leads):
+def test_links_are_followed_and_broken_ones_are_an_error(tmp_path, name, kind, target, leads):
     """The target of a symbolic link is relative to its directory, that of a hard link is not."""
     link = member(name, kind=kind, link=target)
     path = str(write_tar(tmp_path / 'x.tar', member('directory/file', b'1'), link))
@@ -110,21 +110,21 @@ def test_a_link(tmp_path, name, kind, target, leads):
             utils.GetTarFile(path, name)
 
 
-def test_links_in_a_row(tmp_path):
+def test_link_to_a_link_is_followed(tmp_path):
     first = member('a', kind=LINK, link='directory/b')
     second = member('directory/b', kind=LINK, link='../c')
     path = str(write_tar(tmp_path / 'x.tar', first, second, member('c', b'1')))
     assert utils.GetTarFile(path, 'a') == b'1'
 
 
-def test_links_in_a_circle(tmp_path):
+def test_circular_links_are_an_error(tmp_path):
     one, two = member('one', kind=LINK, link='two'), member('two', kind=LINK, link='one')
     path = str(write_tar(tmp_path / 'x.tar', one, two))
     with pytest.raises(ArchiveError, match='leads to no file'):
         utils.GetTarFile(path, 'one')
 
 
-def test_podman_s_link_to_a_layer():
+def test_linked_layer_of_podman_is_read():
     path = str(DATA / 'bases' / 'podman-4.3.tar')
     with tarfile.open(path) as tar:
         link = next(member for member in tar if member.issym())
@@ -137,19 +137,19 @@ def test_podman_s_link_to_a_layer():
 
 
 @pytest.mark.parametrize('path', [None, ''])
-def test_no_file_has_no_manifest(path):
+def test_manifest_of_no_file_is_empty(path):
     assert utils.GetManifestFromTar(path) == []
     assert utils.GetLatestManifestFromTar(path) is None
 
 
-def test_no_manifest(tmp_path):
+def test_archive_without_a_manifest(tmp_path):
     other = make_tar(tmp_path / 'x.tar', {'a': b'', 'directory/manifest.json': b'[{}]'})
     for path in other, DATA / 'bases' / BEFORE_1_10:
         assert utils.GetManifestFromTar(str(path)) == []
         assert utils.GetLatestManifestFromTar(str(path)) is None
 
 
-def test_manifest(tmp_path):
+def test_all_manifest_entries_and_the_last_one(tmp_path):
     entries = [{'Config': 'a'}, {'Config': 'b', 'Layers': ['c'], 'More': {'d': 1}}]
     path = str(make_tar(tmp_path / 'x.tar', {'./manifest.json': json.dumps(entries).encode()}))
     assert utils.GetManifestFromTar(path) == entries
@@ -157,7 +157,7 @@ def test_manifest(tmp_path):
 
 
 @pytest.mark.parametrize('base', MODERN)
-def test_manifest_of_each_base(base):
+def test_manifest_of_each_base_is_read(base):
     path = str(DATA / 'bases' / base)
     with tarfile.open(path) as tar:
         (name,) = {'manifest.json', './manifest.json'} & set(tar.getnames())
@@ -168,7 +168,7 @@ def test_manifest_of_each_base(base):
 
 @pytest.mark.parametrize('target', ['m', 'directory/m'])
 @pytest.mark.parametrize('kind', [LINK, HARD])
-def test_manifest_behind_a_link(tmp_path, kind, target):
+def test_manifest_that_is_a_link_is_read(tmp_path, kind, target):
     lower = BaseImage(['l'])
     files = [member(name, data) for name, data in lower.files.items()]
     file = member(target, json.dumps([lower.entry]).encode())
@@ -179,11 +179,11 @@ def test_manifest_behind_a_link(tmp_path, kind, target):
     assert manifest(image.output)['Layers'][0] == 'l'
 
 
-# Which image counts, and what is none.
+# The image that is used, and archives without one.
 
 
 @pytest.mark.parametrize('position', [0, 1, 3, 5])
-def test_the_last_manifest_entry_counts(tmp_path, position):
+def test_last_manifest_entry_is_used(tmp_path, position):
     first, last = BaseImage(['one.tar'], tags=['one:1']), BaseImage(['two.tar', 'three.tar'])
     base = write_base(tmp_path / 'base.tar', first, last, position=position)
     image = Parts(tmp_path, below=last.diff_ids, base=base)
@@ -196,7 +196,7 @@ def test_the_last_manifest_entry_counts(tmp_path, position):
 
 
 @pytest.mark.parametrize('layers', [{}, {'Layers': None}, {'Layers': []}])
-def test_a_base_without_layers(tmp_path, layers):
+def test_base_without_layers(tmp_path, layers):
     lower = BaseImage([])
     entry = {'Config': f'{lower.id}.json', **layers}
     base = write_base(tmp_path / 'base.tar', lower, entries=[entry])
@@ -206,7 +206,7 @@ def test_a_base_without_layers(tmp_path, layers):
     assert manifest(image.output)['Parent'] == f'sha256:{lower.id}'
 
 
-def test_a_base_before_docker_1_10(tmp_path):
+def test_base_written_by_docker_1_9(tmp_path):
     image = on_fixture(tmp_path, BEFORE_1_10)
     (line,) = warns(*image.flags)
     assert (
@@ -219,13 +219,13 @@ def test_a_base_before_docker_1_10(tmp_path):
     assert len([name for name in names(image.output) if name.endswith('/layer.tar')]) == 2
 
 
-def test_the_warning_comes_once(tmp_path):
-    """With --verify, which reads the base too."""
+def test_warning_about_docker_1_9_is_printed_once(tmp_path):
+    """Also with --verify, which reads the base too."""
     image = on_fixture(tmp_path, BEFORE_1_10)
     assert len(warns(*image.flags, '--verify')) == 1
 
 
-def test_base_alone_makes_a_partial_image(tmp_path):
+def test_base_without_legacy_base_makes_a_partial_image(tmp_path):
     image = on_fixture(tmp_path, 'podman-4.3.tar')
     build(*image.without('legacy_base'))
     own = [f'{image.id}.json', image.id, f'{image.id}/{image.layers[0][0]}.tar', 'manifest.json']
@@ -235,13 +235,13 @@ def test_base_alone_makes_a_partial_image(tmp_path):
 
 
 def partial_image(directory):
-    """Writes an archive of an image that lacks the layers of its base."""
+    """Writes the archive of an image that lacks the layers of its base."""
     image = on_fixture(directory, 'podman-4.3.tar')
     build(*image.without('legacy_base'))
     return image.output.rename(directory / 'partial.tar')
 
 
-# Another path of the file partial.tar.
+# Other paths of the file partial.tar.
 SAME_FILE = {
     'the same path': lambda path: path,
     'with ./': lambda path: f'{path.parent}/./{path.name}',
@@ -256,8 +256,8 @@ def linked(path):
 
 
 @pytest.mark.parametrize('case', SAME_FILE)
-def test_a_whole_image_on_a_partial_base_is_refused(tmp_path, case):
-    """That the base lacks its layers is known if it is the --legacy_base too."""
+def test_partial_base_as_legacy_base_is_an_error(tmp_path, case):
+    """Whatever the path of the --legacy_base is: the two are compared as files."""
     partial = partial_image(tmp_path)
     other = SAME_FILE[case](partial) or linked(partial)
     image = on_fixture(tmp_path, 'podman-4.3.tar', config={'Cmd': ['other']})
@@ -268,8 +268,8 @@ def test_a_whole_image_on_a_partial_base_is_refused(tmp_path, case):
     assert not image.output.exists()
 
 
-def test_another_archive_may_be_merged_than_the_base(tmp_path):
-    """It need not have the base's layers: the image is partial then, as without it."""
+def test_legacy_base_can_be_another_archive_than_the_base(tmp_path):
+    """If it lacks the base's layers, the image is partial, as without a --legacy_base."""
     image = on_fixture(tmp_path, 'podman-4.3.tar')
     other = make_tar(tmp_path / 'other.tar', {'other': b'o'})
     build(*image.without('legacy_base'), f'--legacy_base={other}', warnings=True)
@@ -277,7 +277,7 @@ def test_another_archive_may_be_merged_than_the_base(tmp_path):
     assert names(image.output)[3:] == ['other', 'manifest.json']
 
 
-# What a sound archive may be.
+# Forms of an archive that is not damaged.
 
 
 def repacked(path, base, pack):
@@ -289,7 +289,7 @@ def repacked(path, base, pack):
 @pytest.mark.parametrize(
     ('pack', 'extension'), list(zip(PACKERS, ['tar.gz', 'tar.xz', 'tar', 'zip'], strict=True))
 )
-def test_compression_is_told_by_content(tmp_path, base, pack, extension):
+def test_compression_is_detected_by_content(tmp_path, base, pack, extension):
     image = on_fixture(tmp_path, base)
     build(*image.flags)
     expected = image.output.read_bytes()
@@ -299,7 +299,7 @@ def test_compression_is_told_by_content(tmp_path, base, pack, extension):
 
 
 @pytest.mark.parametrize('zero_blocks', [0, 1, 2, 1000])
-def test_how_an_archive_may_end(tmp_path, zero_blocks):
+def test_number_of_zero_blocks_at_the_end_does_not_matter(tmp_path, zero_blocks):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     build(*image.flags)
     expected = image.output.read_bytes()
@@ -310,7 +310,7 @@ def test_how_an_archive_may_end(tmp_path, zero_blocks):
     assert image.output.read_bytes() == expected
 
 
-def test_a_global_header_holds_for_all_that_follow(parts):
+def test_global_header_applies_to_all_members_after_it(parts):
     header = pax(b'uid=7', b'comment=c', kind=GLOBAL)
     base = write_tar(parts.directory / 'base.tar', header, *map(member, 'abc'))
     build(*parts.flags, f'--legacy_base={base}')
@@ -330,7 +330,7 @@ GNU_TAR_SPARSE = {
 
 
 @pytest.mark.parametrize('version', GNU_TAR_SPARSE)
-def test_sparse_members_are_written_out(parts, version):
+def test_sparse_members_are_expanded(parts, version):
     require('tar')
     sparse = parts.directory / 'sparse'
     with sparse.open('wb') as f:
@@ -347,7 +347,7 @@ def test_sparse_members_are_written_out(parts, version):
 
 
 @pytest.mark.slow
-def test_10000_members(parts):
+def test_base_with_10000_members(parts):
     files = {f'{n % 100}/{n}': b'%d' % n for n in range(10000)}
     base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
@@ -356,7 +356,7 @@ def test_10000_members(parts):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_every_member_of_each_base_can_be_read(base):
+def test_all_files_of_each_base_can_be_read(base):
     path = DATA / 'bases' / base
     for info, data in members(path):
         if info.isreg():

@@ -6,12 +6,12 @@ from support.tags import BAD_TAGS, GOOD_TAGS
 from support.tars import manifest
 
 
-def test_good_tags(parts):
+def test_good_tags_are_accepted(parts):
     assert problems(*parts.flags, *(f'--tag={tag}' for tag in GOOD_TAGS)) == []
     assert manifest(parts.output)['RepoTags'] == GOOD_TAGS
 
 
-def test_bad_tags(parts):
+def test_bad_tags_are_reported(parts):
     flags = [*parts.flags, *(f'--tag={tag}' for tag in BAD_TAGS)]
     lines = [f'--tag: {tag!r}: give a lower-case [registry/]repository:tag' for tag in BAD_TAGS]
     assert problems(*flags) == lines
@@ -27,7 +27,7 @@ SLOW_TAGS = [
 ]
 
 
-def test_no_tag_takes_long_to_judge(parts):
-    """A pattern that tries all ways would outlast the time limit of a run."""
+def test_long_tags_are_checked_quickly(parts):
+    """A regular expression that backtracks would exceed the time limit."""
     lines = problems(*parts.flags, *(f'--tag={tag}' for tag in SLOW_TAGS), timeout=20)
     assert len(lines) == len(SLOW_TAGS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""join_layers: bad input ends in one line that names the archive (section 9); its Python name."""
+"""join_layers: an error is one line that names the archive (section 9); the Python function."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ def two_of(data, other):
     return lambda name: [member(name, data), member(name, other)]
 
 
-def test_the_output_may_not_be_the_file_of_the_identifier(tmp_path):
+def test_output_must_not_be_the_file_of_the_identifier(tmp_path):
     (tmp_path / 'one.tar').write_bytes(GOOD)
     (tmp_path / 'id').write_text('a' * 64)
     flags = ['--output=./id', '--layer=one.tar', '--id=@id']
@@ -47,8 +47,8 @@ def test_the_output_may_not_be_the_file_of_the_identifier(tmp_path):
 
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout', '/dev/fd/7'])
-def test_an_output_that_is_not_open(tmp_path, output):
-    """An archive may have got its number by the time that it is written to: it stays."""
+def test_closed_stdout_is_an_error(tmp_path, output):
+    """An archive may have been opened under its number; it must not be overwritten."""
     path = tmp_path / 'one.tar'
     path.write_bytes(GOOD)
     flags = [f'--output={output}', f'--layer={path}']
@@ -120,8 +120,8 @@ BAD = {
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_an_archive(tmp_path, case):
-    """Whichever place it has."""
+def test_bad_archive_is_an_error(tmp_path, case):
+    """In any position."""
     data, text = BAD[case]
     good = write_base(tmp_path / 'good.tar', image_of('z'))
     bad = tmp_path / 'bad.tar'
@@ -133,30 +133,30 @@ def test_an_archive(tmp_path, case):
         assert ': ' in line
 
 
-def test_no_layer(tmp_path):
+def test_missing_layer_flag_is_an_error(tmp_path):
     for flags in ([], ['--layer=']):
         line = fails(f'--output={tmp_path}/out.tar', *flags, **PROGRAM)
         assert line == '--layer is missing: give an image archive'
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_output(tmp_path):
+def test_missing_output_flag_is_an_error(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     assert fails(f'--layer={path}', **PROGRAM).startswith('--output is missing: give ')
 
 
-def test_a_positional_argument(tmp_path):
+def test_positional_argument_is_an_error(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     assert f"'{path}'" in refuses(tmp_path, path, flags=[path])
 
 
-def test_a_missing_archive(tmp_path):
+def test_missing_archive_is_an_error(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     line = refuses(tmp_path, path, tmp_path / 'missing.tar')
     assert line.startswith(f"'{tmp_path}/missing.tar': No such file or directory: ")
 
 
-def test_a_directory_and_a_pipe(tmp_path):
+def test_directory_or_pipe_instead_of_an_archive_is_an_error(tmp_path):
     (tmp_path / 'directory').mkdir()
     os.mkfifo(tmp_path / 'pipe')
     assert f"'{tmp_path}/directory': Is a directory" in refuses(tmp_path, tmp_path / 'directory')
@@ -164,7 +164,7 @@ def test_a_directory_and_a_pipe(tmp_path):
 
 
 @pytest.mark.parametrize('identifier', ['a/b', '..', '@missing', '@empty'])
-def test_an_id(tmp_path, identifier):
+def test_bad_id_is_an_error(tmp_path, identifier):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     (tmp_path / 'empty').touch()
     value = identifier.replace('@', f'@{tmp_path}/')
@@ -172,14 +172,14 @@ def test_an_id(tmp_path, identifier):
     assert identifier.removeprefix('@') in line
 
 
-def test_an_id_file_of_several_digests(tmp_path):
+def test_id_file_with_several_digests_is_reported(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     (tmp_path / 'sums').write_text(f'{"1" * 64}  a\n{"2" * 64}  b\n')
     line = refuses(tmp_path, path, flags=[f'--id=@{tmp_path}/sums', '--verify'])
     assert 'has 2 digests' in line
 
 
-def test_the_output_is_an_archive_that_is_joined(tmp_path):
+def test_output_must_not_be_an_input(tmp_path):
     path = write_base(tmp_path / 'out.tar', IMAGE)
     (tmp_path / 'link.tar').symlink_to(path)
     before = path.read_bytes()
@@ -190,14 +190,14 @@ def test_the_output_is_an_archive_that_is_joined(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_the_directory_of_the_output_is_missing(tmp_path):
-    """Which is said before an archive is opened."""
+def test_output_in_a_missing_directory_is_an_error(tmp_path):
+    """It is reported before the tool opens an archive."""
     output = tmp_path / 'missing' / 'out.tar'
     line = fails(f'--output={output}', f'--layer={tmp_path}/none.tar', **PROGRAM)
     assert f"'{output}': No such file or directory" in line
 
 
-def test_the_previous_output_stays(tmp_path):
+def test_previous_output_is_untouched_after_an_error(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     bad = tmp_path / 'bad.tar'
     bad.write_bytes(GOOD[:700])
@@ -206,13 +206,13 @@ def test_the_previous_output_stays(tmp_path):
     assert (tmp_path / 'out.tar').read_bytes() == b'previous'
 
 
-def test_a_full_disk(tmp_path):
+def test_full_disk_is_an_error(tmp_path):
     path = write_base(tmp_path / 'one.tar', IMAGE)
     line = fails('--output=/dev/full', f'--layer={path}', **PROGRAM)
     assert line == "'/dev/full': No space left on device: free some space"
 
 
-# Where and when it runs changes nothing.
+# The output does not depend on the environment.
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def two(tmp_path):
     )
 
 
-def test_standard_output(tmp_path, two):
+def test_stdout_has_the_same_bytes(tmp_path, two):
     expected = join(tmp_path, *two, warnings=True).read_bytes()
     layers = [f'--layer={path}' for path in two]
     assert run_program('join_layers', '--output=-', *layers).stdout == expected
@@ -236,7 +236,7 @@ def test_standard_output(tmp_path, two):
     'variables',
     [{'LC_ALL': 'C', 'LANG': 'C'}, {'TZ': 'Asia/Kolkata'}, {'PYTHONHASHSEED': '7', 'HOME': '/'}],
 )
-def test_the_same_bytes_elsewhere(tmp_path, two, variables):
+def test_output_does_not_depend_on_the_environment(tmp_path, two, variables):
     expected = join(tmp_path, *two, warnings=True).read_bytes()
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.mkdir()
@@ -253,7 +253,7 @@ def test_the_same_bytes_elsewhere(tmp_path, two, variables):
 # From Python.
 
 
-def test_create_image(tmp_path, two):
+def test_create_image_writes_the_same_bytes(tmp_path, two):
     flags = [f'--id={"c" * 64}', '--repository=r', '--name=1']
     expected = join(tmp_path, *two, flags=flags, warnings=True).read_bytes()
     output = tmp_path / 'python.tar'
@@ -266,7 +266,7 @@ def test_create_image(tmp_path, two):
     assert len(entries_of(output)) == 2
 
 
-def test_what_create_image_raises(tmp_path, two):
+def test_exceptions_of_create_image(tmp_path, two):
     output = str(tmp_path / 'python.tar')
     path = str(two[0])
     with pytest.raises(ValueError, match='--layer is missing'):
@@ -283,7 +283,7 @@ def test_what_create_image_raises(tmp_path, two):
     assert not os.path.exists(output)
 
 
-def test_a_script_may_import_both_programs():
+def test_script_can_import_both_programs():
     import create_image
 
     assert create_image.create_image is not join_layers.create_image

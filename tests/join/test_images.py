@@ -19,7 +19,7 @@ HEX = 'e' * 64
 # The images.
 
 
-def test_the_same_image_of_five_programs(tmp_path):
+def test_equal_images_of_several_programs_become_one(tmp_path):
     joined = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE), flags=['--verify'])
     entry = manifest(joined)
     first = manifest(FIXTURES / SAME_IMAGE[0])
@@ -38,12 +38,12 @@ def test_the_same_image_of_five_programs(tmp_path):
 
 
 @pytest.mark.parametrize('order', list(itertools.permutations(SAME_IMAGE[:3])))
-def test_the_first_gives_the_names(tmp_path, order):
+def test_member_names_come_from_the_first_archive(tmp_path, order):
     entry = manifest(join(tmp_path, *(FIXTURES / name for name in order)))
     assert entry['Layers'] == manifest(FIXTURES / order[0])['Layers']
 
 
-def test_an_image_in_one_archive_twice(tmp_path):
+def test_equal_images_in_one_archive_become_one(tmp_path):
     image, other = image_of('a', tag='a:1'), image_of('b', tag='b:1')
     renamed = {**image.entry, 'Config': 'c.json', 'RepoTags': ['a:2', 'a:1']}
     entries = [image.entry, other.entry, renamed]
@@ -53,12 +53,12 @@ def test_an_image_in_one_archive_twice(tmp_path):
     assert [entry['RepoTags'] for entry in found] == [['a:1', 'a:2'], ['b:1']]
 
 
-def test_one_archive_given_twice(tmp_path, two):
+def test_archive_given_twice_is_joined_once(tmp_path, two):
     once = join(tmp_path, *two).read_bytes()
     assert join(tmp_path, *two, two[0]).read_bytes() == once
 
 
-def test_an_image_without_tags(tmp_path):
+def test_image_without_tags_has_an_empty_list(tmp_path):
     assert (
         manifest(join(tmp_path, write_base(tmp_path / 'one.tar', image_of('a'))))['RepoTags'] == []
     )
@@ -68,14 +68,14 @@ def test_an_image_without_tags(tmp_path):
 
 
 def partial_on(base, *layers, below=None, config_name=None):
-    """Returns an image on another one, whose layers it calls otherwise, if that is asked for."""
+    """Returns an image on base and its entry, where the base's layers may have the names below."""
     image = image_of(*base.layer_names, *layers, config_name=config_name)
     if below is None:
         return image, image.entry
     return image, {**image.entry, 'Layers': [*below, *layers]}
 
 
-def test_a_partial_image_has_the_names_of_its_base(tmp_path):
+def test_partial_image_uses_the_layers_of_its_base(tmp_path):
     base = image_of('x', 'y')
     image, _ = partial_on(base, 'z')
     one = write_base(tmp_path / 'one.tar', base)
@@ -84,7 +84,7 @@ def test_a_partial_image_has_the_names_of_its_base(tmp_path):
     assert entries_of(joined)[1]['Layers'] == ['x', 'y', 'z']
 
 
-def test_a_layer_is_found_by_its_diff_id(tmp_path):
+def test_missing_layer_is_found_by_its_diff_id(tmp_path):
     base = image_of('x', 'y')
     image, entry = partial_on(base, 'z', below=['elsewhere/1', 'elsewhere/2'])
     one = write_base(tmp_path / 'one.tar', base)
@@ -94,8 +94,8 @@ def test_a_layer_is_found_by_its_diff_id(tmp_path):
         assert ['x', 'y', 'z'] in [entry['Layers'] for entry in entries_of(joined)]
 
 
-def test_a_layer_of_its_own_name_stays(tmp_path):
-    """Also where another archive has the same one."""
+def test_present_layer_keeps_its_name(tmp_path):
+    """Even if another archive has the same layer under another name."""
     base = image_of('x')
     image, entry = partial_on(base, 'z', below=['copy'])
     more = [member('copy', base.layers['x'])]
@@ -106,7 +106,7 @@ def test_a_layer_of_its_own_name_stays(tmp_path):
 
 @pytest.mark.parametrize('base', [name for name in SAME_IMAGE if '.tar' in name])
 @pytest.mark.parametrize('other', ['docker-20.10.tar', 'podman-4.3.tar', 'docker-29-pulled.tar'])
-def test_a_partial_image_on_a_base_saved_by_another_program(tmp_path, base, other):
+def test_partial_image_on_a_base_saved_by_another_program(tmp_path, base, other):
     parts = Parts(tmp_path, below=base_diff_ids_of(other))
     build(*parts.flags, f'--base={FIXTURES / base}', '--tag=example/new:1')
     joined = join(tmp_path, FIXTURES / other, parts.output, flags=['--verify'])
@@ -120,7 +120,7 @@ def base_diff_ids_of(base):
     return config['rootfs']['diff_ids']
 
 
-def test_a_chain_of_three(tmp_path):
+def test_partial_image_on_a_partial_image(tmp_path):
     first = image_of('x')
     second, second_entry = partial_on(first, 'y', below=['p'])
     third, third_entry = partial_on(second, 'z', below=['q', 'r'])
@@ -133,7 +133,7 @@ def test_a_chain_of_three(tmp_path):
     assert [entry['Layers'] for entry in found] == [['x'], ['x', 'y'], ['x', 'y', 'z']]
 
 
-# Names that tell a digest, and others.
+# Names of a present and a missing layer, and whether the digest in them shows they are equal.
 BY_DIGEST = [
     (f'blobs/sha256/{HEX}', f'{HEX}.tar.gz', True),
     (f'{HEX}.tar', f'blobs/sha256/{HEX}', True),
@@ -145,8 +145,8 @@ BY_DIGEST = [
 
 
 @pytest.mark.parametrize(('present', 'absent', 'is_found'), BY_DIGEST)
-def test_a_layer_is_found_by_its_digest(tmp_path, present, absent, is_found):
-    """Where no configuration tells the diff IDs."""
+def test_missing_layer_is_found_by_the_digest_in_its_name(tmp_path, present, absent, is_found):
+    """If no configuration has the diff IDs."""
     base, image = image_of(present), image_of(absent, 'z', config_name='c.json')
     one = write_base(tmp_path / 'one.tar', base)
     other = write_base(
@@ -157,8 +157,8 @@ def test_a_layer_is_found_by_its_digest(tmp_path, present, absent, is_found):
     assert layers == [present if is_found else absent, 'z']
 
 
-def test_the_diff_id_counts_before_the_digest(tmp_path):
-    """A layer with another diff ID is another one, whatever its name says."""
+def test_diff_id_takes_precedence_over_the_digest_in_a_name(tmp_path):
+    """A layer with another diff ID is another layer, whatever its name is."""
     present, absent = f'{HEX}.tar', f'blobs/sha256/{HEX}'
     image = image_of(absent)
     one = write_base(tmp_path / 'one.tar', image_of(present))
@@ -170,7 +170,7 @@ def test_the_diff_id_counts_before_the_digest(tmp_path):
     assert entries_of(tmp_path / 'out.tar')[1]['Layers'] == [absent]
 
 
-def test_the_diff_id_of_a_layer_behind_a_link_counts_before_the_digest(tmp_path):
+def test_diff_id_of_a_layer_behind_a_link_takes_precedence_over_the_digest(tmp_path):
     """A link whose name has the digest leads to a layer with another diff ID."""
     present, absent = f'y/{HEX}.tar', f'x/{HEX}.tar'
     link = member(present, kind=LINK, link='../z/layer.tar')
@@ -186,7 +186,7 @@ def test_the_diff_id_of_a_layer_behind_a_link_counts_before_the_digest(tmp_path)
     assert f"no archive has its layer '{absent}'" in found
 
 
-def test_a_missing_layer(tmp_path):
+def test_layer_in_no_archive_is_reported(tmp_path):
     image = image_of('x', 'y')
     one = write_base(tmp_path / 'one.tar', image, without=['x'])
     text = "no archive has its layer 'x': also give the archive of its base"
@@ -198,7 +198,7 @@ def test_a_missing_layer(tmp_path):
     assert not (tmp_path / 'out.tar').exists()
 
 
-def test_a_missing_configuration(tmp_path):
+def test_configuration_in_no_archive_is_reported(tmp_path):
     image = image_of('x')
     one = write_base(tmp_path / 'one.tar', image, without=[f'{image.id}.json'])
     text = f"'{one}': '{image.id}.json' is missing from every archive: give a whole image"
@@ -239,7 +239,7 @@ HISTORIES = [
 
 
 @pytest.mark.parametrize(('below', 'above', 'stays'), HISTORIES)
-def test_parent(tmp_path, below, above, stays):
+def test_parent_is_kept_if_the_image_adds_to_its_history(tmp_path, below, above, stays):
     base, image = image_of('x'), image_of('x', 'y')
     base_config, config = with_history(base, below), with_history(image, above)
     base_name, name = f'{sha256(base_config)}.json', f'{sha256(config)}.json'
@@ -257,16 +257,16 @@ def test_parent(tmp_path, below, above, stays):
     assert 'Parent' not in found[1]
 
 
-def in_capitals(config):
-    """Returns a configuration whose keys are spelled as Go's decoder takes them, too."""
+def upper_case_keys(config):
+    """Returns a configuration with keys in upper case, which Go's decoder accepts, too."""
     return {key.upper(): value for key, value in config.items()}
 
 
 @pytest.mark.parametrize(('above', 'stays'), [([H1, H2], True), ([H2, H2], False)])
-def test_a_parent_whose_keys_are_in_another_spelling(tmp_path, above, stays):
+def test_case_of_keys_does_not_matter_for_the_parent(tmp_path, above, stays):
     base, image = image_of('x'), image_of('x', 'y')
-    base_config = json.dumps(in_capitals({**configuration(base.diff_ids), 'history': [H1]}))
-    config = json.dumps(in_capitals({**configuration(image.diff_ids), 'history': above}))
+    base_config = json.dumps(upper_case_keys({**configuration(base.diff_ids), 'history': [H1]}))
+    config = json.dumps(upper_case_keys({**configuration(image.diff_ids), 'history': above}))
     parent = sha256(base_config.encode())
     files = {**image.layers, f'{parent}.json': base_config.encode(), 'image.json': config.encode()}
     entries = [
@@ -279,14 +279,14 @@ def test_a_parent_whose_keys_are_in_another_spelling(tmp_path, above, stays):
 
 
 @pytest.mark.parametrize('parent', [f'sha256:{HEX}', HEX, '', None, 7, ['a']])
-def test_a_parent_that_is_not_there(tmp_path, parent):
+def test_parent_in_no_archive_is_dropped(tmp_path, parent):
     image = image_of('x')
     one = write_base(tmp_path / 'one.tar', image, entries=[{**image.entry, 'Parent': parent}])
     assert 'Parent' not in manifest(join(tmp_path, one))
 
 
-def test_the_configuration_of_a_parent_is_not_the_parent(tmp_path):
-    """Docker asks for an image."""
+def test_parent_needs_an_image_not_just_a_configuration(tmp_path):
+    """Docker looks for an image with this ID."""
     base = FIXTURES / 'bazel-2016.tar'
     assert b'"Parent"' in base.read_bytes()
     assert 'Parent' not in manifest(join(tmp_path, base))

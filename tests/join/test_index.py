@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""join_layers: the index.json of archives that are OCI image layouts, too (section 11)."""
+"""join_layers: index.json of archives that are also OCI image layouts (section 11)."""
 
 import gzip
 import hashlib
@@ -28,10 +28,10 @@ def described(data, media_type, **more):
 
 
 class Layout:
-    """An image of one or more layers as an OCI image layout beside manifest.json.
+    """An image of one or more layers as an OCI image layout with a manifest.json.
 
     Attributes:
-        blobs: {name: content}, the configuration, the layers and the manifest among them.
+        blobs: {name: content} of the configuration, the layers and the manifest.
         manifest: the content of the manifest.
         descriptor: the descriptor in index.json.
         entry: the entry in manifest.json.
@@ -70,7 +70,7 @@ def descriptors_of(path):
     return json.loads(content(path, 'index.json'))['manifests']
 
 
-def test_both_have_one(tmp_path):
+def test_two_indexes_are_merged(tmp_path):
     app, db = Layout('shared', 'a', tag='app:1'), Layout('shared', 'b', tag='db:1')
     archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
     joined = join(tmp_path, *archives, flags=['--verify'])
@@ -86,22 +86,22 @@ def test_both_have_one(tmp_path):
 
 
 @pytest.mark.parametrize('other', ['docker-20.10.tar', 'podman-4.3.tar', 'docker-1.9.tar'])
-def test_one_has_none(tmp_path, other):
+def test_no_index_if_one_archive_has_none(tmp_path, other):
     layout = Layout('a', tag='app:1').write(tmp_path / 'one.tar')
     joined = join(tmp_path, layout, FIXTURES / other, warnings=True)
     assert not {'index.json', 'oci-layout'} & set(names(joined))
 
 
-def test_the_first_of_a_name_stays(tmp_path):
-    """The other one's manifest may be another one of the same image."""
+def test_first_descriptor_of_a_name_is_kept(tmp_path):
+    """Another archive can have another manifest of the same image."""
     one, other = (FIXTURES / name for name in SAME_IMAGE[1:3])
     for order in ([one, other], [other, one]):
         joined = join(tmp_path, *order, flags=['--verify'])
         assert descriptors_of(joined) == descriptors_of(order[0])
 
 
-def test_names_are_told_apart_by_all_of_them(tmp_path):
-    """By the tag alone only where there is no more."""
+def test_descriptors_are_compared_by_all_their_names(tmp_path):
+    """By the tag alone only if there is no other name."""
     app, db = Layout('a', tag='app:1'), Layout('b', tag='db:1')
     archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
     assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor, db.descriptor]
@@ -111,8 +111,8 @@ def test_names_are_told_apart_by_all_of_them(tmp_path):
     assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor]
 
 
-def test_descriptors_without_a_name(tmp_path):
-    """One for each manifest."""
+def test_descriptors_without_a_name_are_compared_by_manifest(tmp_path):
+    """One for each manifest is kept."""
     app, db = Layout('a'), Layout('b')
     again = Layout('a')
     archives = [
@@ -121,7 +121,7 @@ def test_descriptors_without_a_name(tmp_path):
     assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor, db.descriptor]
 
 
-def test_what_else_a_descriptor_says_stays(tmp_path):
+def test_other_fields_of_a_descriptor_are_kept(tmp_path):
     layout = Layout('a', tag='app:1')
     layout.descriptor['platform'] = {'architecture': 'amd64', 'os': 'linux'}
     layout.descriptor['annotations']['x'] = 'y'
@@ -129,10 +129,10 @@ def test_what_else_a_descriptor_says_stays(tmp_path):
     assert descriptors_of(joined) == [layout.descriptor]
 
 
-# A partial layout, and what completes it.
+# A partial layout, and archives that complete it.
 
 
-def test_blobs_that_the_base_has(tmp_path):
+def test_base_completes_a_partial_layout(tmp_path):
     base, image = Layout('x', tag='base:1'), Layout('x', 'y', tag='app:1')
     archives = [
         base.write(tmp_path / 'base.tar'),
@@ -143,8 +143,8 @@ def test_blobs_that_the_base_has(tmp_path):
     assert entries_of(joined)[1]['Layers'] == image.layers
 
 
-def test_blobs_that_are_in_no_archive(tmp_path):
-    """Clients may have them."""
+def test_index_is_kept_if_layers_are_in_no_archive(tmp_path):
+    """Clients may already have these layers."""
     image = Layout('x', 'y', tag='app:1')
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
     (warning,) = warns(*flags_for(tmp_path, [path]), **PROGRAM)
@@ -152,8 +152,8 @@ def test_blobs_that_are_in_no_archive(tmp_path):
     assert descriptors_of(tmp_path / 'out.tar') == [image.descriptor]
 
 
-def test_a_manifest_that_is_in_no_archive(tmp_path):
-    """As docker save leaves out those of other platforms."""
+def test_index_is_kept_if_a_manifest_of_another_platform_is_missing(tmp_path):
+    """docker save leaves out the manifests of other platforms."""
     layout = Layout('x', tag='app:1')
     other = described(b'another manifest', MANIFEST_TYPE)
     data = json.dumps({'manifests': [layout.descriptor, other]}).encode()
@@ -163,8 +163,8 @@ def test_a_manifest_that_is_in_no_archive(tmp_path):
     assert descriptors_of(join(tmp_path, path, flags=['--verify'])) == [descriptor]
 
 
-def test_an_index_that_leads_to_nothing_itself(tmp_path):
-    """Clients that look for it first would not load the archive; manifest.json is whole."""
+def test_index_without_any_manifest_is_dropped(tmp_path):
+    """Clients that read index.json first could not load the archive; manifest.json is enough."""
     layout = Layout('x', tag='app:1')
     path = layout.write(tmp_path / 'one.tar', without=[blob(layout.manifest)])
     joined = join(tmp_path, path, flags=['--verify'])
@@ -172,8 +172,8 @@ def test_an_index_that_leads_to_nothing_itself(tmp_path):
     assert entries_of(joined) == [{**layout.entry, 'RepoTags': ['app:1']}]
 
 
-def has_no_index(directory, *archives):
-    """Checks that a join has no index, and that it is whole all the same."""
+def check_no_index(directory, *archives):
+    """Checks that a joined archive has no index, and every file that manifest.json lists."""
     joined = join(directory, *archives, warnings=True)
     found = set(names(joined))
     assert not {'index.json', 'oci-layout'} & found
@@ -181,8 +181,8 @@ def has_no_index(directory, *archives):
         assert {entry['Config'], *entry['Layers']} <= found
 
 
-def elsewhere(directory, name, layer_name, config_name=None, pack=bytes):
-    """Writes a base whose index leads to nothing, and whose one layer has another name."""
+def base_with_other_names(directory, name, layer_name, config_name=None, pack=bytes):
+    """Writes a base with an empty index, whose only layer has another name."""
     image = image_of(name)
     layer = image.layers[name]
     config_name = config_name or f'{image.id}.json'
@@ -197,20 +197,20 @@ def elsewhere(directory, name, layer_name, config_name=None, pack=bytes):
     return write_tar(directory / 'base.tar', *(member(n, data) for n, data in files.items()))
 
 
-def test_a_layer_under_another_name(tmp_path):
+def test_no_index_if_a_layer_has_another_name(tmp_path):
     image = Layout('x', 'y', tag='app:1')
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
+    check_no_index(tmp_path, base_with_other_names(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
-def test_a_layer_that_is_compressed_otherwise(tmp_path):
-    """Its digest is another one, its diff ID the same."""
+def test_no_index_if_a_layer_has_another_compression(tmp_path):
+    """The digest differs, the diff ID does not."""
     image = Layout('x', 'y', tag='app:1', pack=gzip.compress)
     path = image.write(tmp_path / 'image.tar', without=[image.layers[0]])
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
+    check_no_index(tmp_path, base_with_other_names(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
-def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
+def test_no_index_if_a_layer_has_its_digest_in_another_name(tmp_path):
     image = Layout('x', 'y', tag='app:1')
     (lower, _) = image.layers
     path = image.write(tmp_path / 'image.tar', without=[lower])
@@ -223,18 +223,18 @@ def test_a_layer_whose_name_alone_tells_its_digest(tmp_path):
         ).encode(),
     }
     base = write_tar(tmp_path / 'base.tar', *(member(name, data) for name, data in more.items()))
-    has_no_index(tmp_path, base, path)
+    check_no_index(tmp_path, base, path)
 
 
-def test_a_configuration_under_another_name(tmp_path):
+def test_no_index_if_a_configuration_has_another_name(tmp_path):
     image = Layout('x', tag='app:1')
     image.entry['Config'] = 'c.json'
     without = [blob(image.config)]
     path = image.write(tmp_path / 'image.tar', without=without, more={'c.json': image.config})
-    has_no_index(tmp_path, path)
+    check_no_index(tmp_path, path)
 
 
-def test_a_blob_behind_an_index(tmp_path):
+def test_no_index_if_a_blob_of_a_nested_index_has_another_name(tmp_path):
     image = Layout('x', 'y', tag='app:1')
     data = json.dumps({'manifests': [image.descriptor]}).encode()
     index = {'manifests': [described(data, INDEX_TYPE)]}
@@ -242,14 +242,14 @@ def test_a_blob_behind_an_index(tmp_path):
     path = image.write(
         tmp_path / 'image.tar', without=without, more={blob(data): data}, index=index
     )
-    has_no_index(tmp_path, elsewhere(tmp_path, 'x', 'directory/layer.tar'), path)
+    check_no_index(tmp_path, base_with_other_names(tmp_path, 'x', 'directory/layer.tar'), path)
 
 
 # --verify.
 
 
 @pytest.mark.parametrize('which', ['manifest', 'index', 'layer'])
-def test_the_digests_of_blobs(tmp_path, which):
+def test_wrong_digest_of_a_blob_is_reported(tmp_path, which):
     image = Layout('x', tag='app:1', pack=gzip.compress)
     data = json.dumps({'manifests': [image.descriptor]}).encode()
     image.blobs[blob(data)] = data
@@ -257,7 +257,7 @@ def test_the_digests_of_blobs(tmp_path, which):
     name = {'manifest': blob(image.manifest), 'index': blob(data), 'layer': layer}[which]
     if which == 'layer':
         packed = image.blobs[name]
-        image.blobs[name] = packed[:4] + b'\1' + packed[5:]  # the time in gzip's header
+        image.blobs[name] = packed[:4] + b'\1' + packed[5:]  # the time in the gzip header
     else:
         image.blobs[name] = image.blobs[name].replace(b' ', b'\t', 1)
     index = {'manifests': [described(data, INDEX_TYPE)]}
@@ -269,8 +269,8 @@ def test_the_digests_of_blobs(tmp_path, which):
     ]
 
 
-def test_the_digest_of_a_blob_behind_a_link(tmp_path):
-    """A layer that is right under its own name may be none of the blobs."""
+def test_wrong_digest_of_a_linked_blob_is_reported(tmp_path):
+    """The target is right under its own name, but not as this blob."""
     image = Layout('x', 'y', tag='app:1')
     first, second = image.layers
     del image.blobs[first]
@@ -283,7 +283,7 @@ def test_the_digest_of_a_blob_behind_a_link(tmp_path):
     assert text in found
 
 
-def test_the_sizes_of_blobs(tmp_path):
+def test_wrong_size_of_a_blob_is_reported(tmp_path):
     image = Layout('x', tag='app:1')
     size = len(image.manifest)
     image.descriptor['size'] += 1
@@ -295,14 +295,14 @@ def test_the_sizes_of_blobs(tmp_path):
     join(tmp_path, path)
 
 
-def test_blobs_that_no_index_leads_to_are_not_read(tmp_path):
+def test_blobs_not_listed_in_an_index_are_not_checked(tmp_path):
     image = Layout('x', tag='app:1')
     wrong = {f'blobs/sha256/{"e" * 64}': b'anything'}
     path = image.write(tmp_path / 'one.tar', more=wrong)
     assert problems(*flags_for(tmp_path, [path]), **PROGRAM) == []
 
 
-def test_the_fixture_of_several_platforms(tmp_path):
+def test_index_of_a_multi_platform_image_is_kept(tmp_path):
     base = FIXTURES / 'docker-29-multiplatform.tar'
     other = Layout('a', tag='app:1')
     joined = join(tmp_path, base, other.write(tmp_path / 'one.tar'), flags=['--verify'])
@@ -310,7 +310,7 @@ def test_the_fixture_of_several_platforms(tmp_path):
     assert entries_of(joined)[0] == manifest(base)
 
 
-def test_an_archive_joined_once_more(tmp_path):
+def test_joined_archive_can_be_joined_again(tmp_path):
     app, db = Layout('a', tag='app:1'), Layout('b', tag='db:1')
     both = join(tmp_path, app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar'))
     first = both.read_bytes()
@@ -319,7 +319,7 @@ def test_an_archive_joined_once_more(tmp_path):
 
 
 def sha512_layout(path, damaged=False):
-    """Writes an image whose manifest has a digest with SHA-512 in the index."""
+    """Writes an image whose manifest has a SHA-512 digest in the index."""
     layout = Layout('one.tar', tag='a:1')
     digest = hashlib.sha512(layout.manifest).hexdigest()
     layout.blobs[f'blobs/sha512/{digest}'] = layout.manifest
@@ -330,7 +330,7 @@ def sha512_layout(path, damaged=False):
     return layout
 
 
-def test_digests_with_sha512(tmp_path):
+def test_sha512_digests_are_accepted(tmp_path):
     layout = sha512_layout(tmp_path / 'a.tar')
     joined = join(tmp_path, tmp_path / 'a.tar', flags=['--verify'])
     index = json.loads(content(joined, 'index.json'))
@@ -339,7 +339,7 @@ def test_digests_with_sha512(tmp_path):
     assert content(joined, f'blobs/{name}') == layout.manifest
 
 
-def test_a_wrong_digest_with_sha512(tmp_path):
+def test_wrong_sha512_digest_is_reported(tmp_path):
     sha512_layout(tmp_path / 'a.tar', damaged=True)
     found = problems(*flags_for(tmp_path, [tmp_path / 'a.tar']), **PROGRAM)
     assert len(found) == 1

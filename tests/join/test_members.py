@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""join_layers: the members of the output, and members that several archives have (section 11)."""
+"""join_layers: members of the output, and members that several archives have (section 11)."""
 
 import json
 
@@ -14,7 +14,7 @@ from support.tars import DIR, HARD, LINK, content, manifest, member, members, na
 # The members.
 
 
-def test_the_members_of_two(tmp_path, two):
+def test_members_of_two_archives(tmp_path, two):
     joined = join(tmp_path, *two)
     app, db = image_of('shared', 'a', tag='app:1'), image_of('shared', 'b', tag='db:1')
     order = [f'{app.id}.json', 'shared', 'a', f'{db.id}.json', 'b', 'manifest.json']
@@ -24,7 +24,7 @@ def test_the_members_of_two(tmp_path, two):
     assert found['manifest.json'].decode() == json.dumps([app.entry, db.entry], sort_keys=True)
 
 
-def test_order_of_the_archives(tmp_path, two):
+def test_images_are_in_the_order_of_the_archives(tmp_path, two):
     one, other = two
     forth = [entry['RepoTags'] for entry in entries_of(join(tmp_path, one, other))]
     back = [entry['RepoTags'] for entry in entries_of(join(tmp_path, other, one))]
@@ -32,7 +32,7 @@ def test_order_of_the_archives(tmp_path, two):
     assert back == [['db:1'], ['app:1']]
 
 
-def test_members_are_merged_as_of_a_base(tmp_path):
+def test_members_are_merged_like_those_of_a_base(tmp_path):
     more = [
         member('./directory/', kind=DIR, mode=0o700),
         member('./directory/file', b'data', mode=0o4755, uid=7, mtime=123456789),
@@ -55,25 +55,25 @@ def test_members_are_merged_as_of_a_base(tmp_path):
     assert found['directory'].mode == 0o700
 
 
-def test_names_in_the_manifest_are_those_of_the_members(tmp_path):
+def test_names_in_the_manifest_are_normalised_like_those_of_members(tmp_path):
     image = image_of('./a', config_name='./c.json')
     entry = manifest(join(tmp_path, write_base(tmp_path / 'one.tar', image)))
     assert (entry['Config'], entry['Layers']) == ('c.json', ['a'])
 
 
-def test_what_else_an_entry_says_stays(tmp_path):
+def test_other_keys_of_a_manifest_entry_are_kept(tmp_path):
     image = image_of('a')
     entry = {**image.entry, 'LayerSources': {image.diff_ids[0]: {'size': 1}}}
     one = write_base(tmp_path / 'one.tar', image, entries=[entry])
     assert manifest(join(tmp_path, one))['LayerSources'] == {image.diff_ids[0]: {'size': 1}}
 
 
-# Members of one name. Each pair is one as another archive has it, and how it stays.
+# Members of one name in two archives; the form in the first one is kept.
 EQUAL = {
     'files': ([member('f', b'data')], [member('f', b'data', mode=0o600)]),
     'directories': ([member('d', kind=DIR, mode=0o755)], [member('d', kind=DIR, mode=0o700)]),
     'soft links': ([member('l', kind=LINK, link='x')], [member('l', kind=LINK, link='x')]),
-    'a link and what it leads to': (
+    'a link and its target': (
         [member('d/f', b'data'), member('d/e', b'data')],
         [member('d/f', b'data'), member('d/e', kind=LINK, link='f')],
     ),
@@ -106,11 +106,11 @@ UNEQUAL = {
     ),
     'kind': ([member('x', b'')], [member('x', kind=DIR)]),
     'target': ([member('x', kind=LINK, link='y')], [member('x', kind=LINK, link='z')]),
-    'what a link leads to': (
+    'content of the target of a link': (
         [member('y', b'1'), member('x', kind=LINK, link='y')],
         [member('z', b'2'), member('x', kind=LINK, link='z')],
     ),
-    'the second of a name': ([member('x', b'1')], [member('x', b'1'), member('x', b'2')]),
+    'second member of a name': ([member('x', b'1')], [member('x', b'1'), member('x', b'2')]),
 }
 
 
@@ -123,7 +123,7 @@ def test_unequal_members_are_refused(tmp_path, case):
     assert line == (f"'{one}' and '{other}' have 'x' with different content: leave one of them out")
 
 
-def test_the_archive_that_has_the_member_is_named(tmp_path):
+def test_error_names_the_two_archives_that_have_the_member(tmp_path):
     paths = [tmp_path / f'{n}.tar' for n in range(3)]
     write_base(paths[0], image_of('a'))
     write_base(paths[1], image_of('b'), more=[member('x', b'1')])
@@ -131,7 +131,7 @@ def test_the_archive_that_has_the_member_is_named(tmp_path):
     assert f"'{paths[1]}' and '{paths[2]}' have 'x'" in refuses(tmp_path, *paths)
 
 
-def test_a_name_that_comes_twice_in_one_archive_is_warned_of(tmp_path):
+def test_two_members_of_one_name_in_an_archive_give_a_warning(tmp_path):
     more = [member('x', b'1'), member('x', b'2')]
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=more)
     found = warns(*flags_for(tmp_path, [one]), **PROGRAM)
@@ -140,7 +140,7 @@ def test_a_name_that_comes_twice_in_one_archive_is_warned_of(tmp_path):
 
 
 def test_only_members_of_one_name_are_compared(tmp_path):
-    """What the kernel copies counts as read: once, and thrice where two archives have it."""
+    """The kernel's copies count as read: once, or three times if two archives have the member."""
     size = 2 * LARGE
     large = member('large', bytes(size))
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=[large])

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile and damaged archives in joins: each ends in a whole archive, or in one line.
+"""Hostile and damaged archives in joins: the output is a whole archive, or the error one line.
 
-JOIN_MUTANTS=20000 in the environment sets how many mutants are tried, in place of 280, or of
-2000 with ALL_TESTS=1. Each is seeded by its number, which a failure names; its file stays in the
-test's directory.
+JOIN_MUTANTS=20000 in the environment sets how many mutants are tried; the default is 280, or 2000
+with ALL_TESTS=1. The number of a mutant is its seed; a failure names it, and the mutant's file
+stays in the directory of the test.
 """
 
 import itertools
@@ -30,7 +30,7 @@ from support.tars import BLOCK, LINK, headers, member, tar_of, uncompressed
 MUTANTS = amount('JOIN_MUTANTS', every_day=280, all_tests=2000)
 JSON_FILES = ('manifest.json', 'repositories', 'index.json')
 HEX = 'e' * 64
-# What stands in the place of a value in one of these files.
+# Values that replace a value in one of these files.
 VALUES = [
     None,
     True,
@@ -53,7 +53,7 @@ VALUES += ['example/base:1.0', 'docker.io/example/base:1.0', '\ud800', 'n' * 500
 
 
 def with_another_value(value, chance):
-    """Returns a JSON value in which one of the values, at any depth, is another one."""
+    """Returns a JSON value with one value, at any depth, replaced."""
     if chance.random() < 0.2 or not value or not isinstance(value, dict | list):
         return chance.choice([*VALUES, value, [value], [value, value], {'a': value}])
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def with_another_value(value, chance):
 
 
 def with_another_json(base, chance):
-    """Returns a fixture with one change in what its JSON files say."""
+    """Returns a fixture with one change in one of its JSON files."""
     data = uncompressed((FIXTURES / base).read_bytes())
     places = [*headers(data), None]
     parts = []
@@ -92,8 +92,8 @@ def with_another_json(base, chance):
     return tar_of(*result)
 
 
-def check_whole(path):
-    """Checks that an output is an archive with a manifest, and an index that leads to blobs."""
+def check_archive(path):
+    """Checks that an output is a valid archive whose JSON files have the right types."""
     found = {}
     texts = {}
     with tarfile.open(path) as tar:
@@ -121,7 +121,7 @@ def check_whole(path):
 
 
 class Target:
-    """Three archives to join, of which the second is the hostile one."""
+    """Three archives to join; the second one is hostile."""
 
     def __init__(self, directory, base, time_limit):
         self.directory = directory
@@ -135,7 +135,7 @@ class Target:
         self.files = sorted(os.listdir(directory))
 
     def attempt(self, data, chance):
-        """Joins in this process; returns whether there is an output."""
+        """Joins in this process; returns whether it wrote an output."""
         self.output.unlink(missing_ok=True)
         self.hostile.write_bytes(data)
         archives = [str(path) for path in self.archives]
@@ -149,11 +149,11 @@ class Target:
             return False
         finally:
             self.time_limit(0)
-        check_whole(self.output)
+        check_archive(self.output)
         return True
 
     def run(self, data, *flags):
-        """Runs the program; returns its errors, none where it wrote a whole archive."""
+        """Runs the program; returns its errors, an empty list if it wrote a valid archive."""
         self.output.unlink(missing_ok=True)
         self.hostile.write_bytes(data)
         command = flags_for(self.directory, self.archives, *flags)
@@ -162,7 +162,7 @@ class Target:
         _, errors = messages(done.stderr, 'join_layers')
         if done.returncode == 0:
             assert errors == []
-            check_whole(self.output)
+            check_archive(self.output)
             return []
         assert done.returncode == 1
         assert errors
@@ -176,7 +176,7 @@ def target(tmp_path, request, time_limit):
 
 
 def mutants(base):
-    """Yields the mutants of a fixture: every other one is a sound archive of other JSON."""
+    """Yields the mutants of a fixture; every other one is a valid archive with changed JSON."""
     for number in range(MUTANTS // len(BASES)):
         chance = random.Random(f'join {base} {number}')
         if number % 2:
@@ -186,7 +186,7 @@ def mutants(base):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_mutants(target, base):
+def test_mutants_from_python(target, base):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ends = set()
     for number, data, chance in mutants(base):
@@ -199,7 +199,7 @@ def test_mutants(target, base):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_mutants_by_command_line(target, base):
+def test_mutants_on_the_command_line(target, base):
     for number, data, _ in mutants(base):
         if number == (4 if ALL_TESTS else 1):
             break

@@ -25,7 +25,7 @@ def two_tags(directory, one, other):
 
 
 @pytest.mark.parametrize('other', ['app:1', 'docker.io/app:1', 'docker.io/library/app:1'])
-def test_a_tag_of_two_images(tmp_path, other):
+def test_one_tag_for_two_images_is_an_error(tmp_path, other):
     one_path, other_path = two_tags(tmp_path, 'app:1', other)
     assert refuses(tmp_path, one_path, other_path) == (
         f"'{one_path}' and '{other_path}' have two images with the tag '{other}': "
@@ -34,17 +34,17 @@ def test_a_tag_of_two_images(tmp_path, other):
 
 
 @pytest.mark.parametrize('other', ['app:2', 'app2:1', 'localhost/app:1', 'x/app:1'])
-def test_tags_of_their_own(tmp_path, other):
+def test_different_tags_are_kept(tmp_path, other):
     found = entries_of(join(tmp_path, *two_tags(tmp_path, 'app:1', other)))
     assert [entry['RepoTags'] for entry in found] == [['app:1'], [other]]
 
 
-def test_a_tag_of_two_images_in_one_archive(tmp_path):
+def test_one_tag_for_two_images_in_one_archive_is_an_error(tmp_path):
     one = write_base(tmp_path / 'one.tar', image_of('a', tag='a:1'), image_of('b', tag='a:1'))
     assert refuses(tmp_path, one).startswith(f"'{one}' has two images with the tag 'a:1'")
 
 
-def test_another_image_of_the_same_tag_joins_under_another(tmp_path):
+def test_image_can_be_joined_after_its_tag_is_changed(tmp_path):
     base, other = FIXTURES / 'docker-20.10.tar', FIXTURES / 'crane-0.21.tar'
     assert f"'{base}' and '{other}' have two images" in refuses(tmp_path, base, other)
     entry = {**manifest(other), 'RepoTags': ['example/other:1.0']}
@@ -76,7 +76,7 @@ def test_repositories_are_merged(tmp_path):
     assert names(joined)[-2:] == ['manifest.json', 'repositories']
 
 
-def test_a_tag_of_two_v1_images(tmp_path):
+def test_one_tag_for_two_v1_images_is_an_error(tmp_path):
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=[v1_names({'app': {'1': 'a' * 64}})])
     other = write_base(
         tmp_path / 'other.tar', image_of('b'), more=[v1_names({'app': {'1': V1_ID}})]
@@ -85,8 +85,8 @@ def test_a_tag_of_two_v1_images(tmp_path):
 
 
 @pytest.mark.parametrize('how', ['by the tag', 'by the top layer', 'by the ID'])
-def test_several_v1_ids_of_one_image(tmp_path, how):
-    """As Docker and Podman give them; the first stays."""
+def test_first_of_several_v1_ids_of_an_image_is_kept(tmp_path, how):
+    """Docker and Podman write different ones."""
     layer, v1_id = 'a', 'b' * 64
     image = image_of(f'{"a" * 64}/layer.tar', tag='app:1')
     if how == 'by the top layer':
@@ -104,7 +104,7 @@ def test_several_v1_ids_of_one_image(tmp_path, how):
     assert repositories_of(join(tmp_path, one, other)) == {'app': {'1': 'a' * 64}}
 
 
-def test_top(tmp_path, two):
+def test_id_flag_writes_top(tmp_path, two):
     joined = join(tmp_path, *two, flags=[f'--id={V1_ID}'])
     assert content(joined, 'top') == V1_ID.encode()
     assert names(joined)[-2:] == ['manifest.json', 'top']
@@ -116,7 +116,7 @@ def test_top(tmp_path, two):
     assert names(joined)[-3:] == ['manifest.json', 'top', 'repositories']
 
 
-def test_the_flags_add_to_repositories(tmp_path):
+def test_flags_add_to_repositories(tmp_path):
     more = [v1_names({'app': {'1': 'a' * 64, '2': 'b' * 64}, 'x': {'1': 'd' * 64}})]
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=more)
     joined = join(tmp_path, one, flags=[f'--id={V1_ID}', '--repository=app', '--name=1'])
@@ -124,7 +124,7 @@ def test_the_flags_add_to_repositories(tmp_path):
 
 
 @pytest.mark.parametrize('flags', [[], [f'--id={V1_ID}']])
-def test_a_repository_wants_a_name(tmp_path, two, flags):
+def test_repository_requires_name(tmp_path, two, flags):
     assert refuses(tmp_path, *two, flags=[*flags, '--repository=r']) == (
         '--repository: give --name with it'
     )
@@ -133,7 +133,7 @@ def test_a_repository_wants_a_name(tmp_path, two, flags):
     )
 
 
-def test_a_repository_without_an_id_is_passed_over(tmp_path, two):
+def test_repository_without_id_is_ignored_with_a_warning(tmp_path, two):
     flags = flags_for(tmp_path, two, '--repository=r', '--name=1')
     assert warns(*flags, **PROGRAM) == [
         '--repository and --name are ignored without --id: give --id with them'
@@ -142,23 +142,23 @@ def test_a_repository_without_an_id_is_passed_over(tmp_path, two):
     assert 'top' not in names(tmp_path / 'out.tar')
 
 
-def test_empty_flags_count_as_not_given(tmp_path, two):
+def test_empty_flags_are_ignored(tmp_path, two):
     plain = join(tmp_path, *two).read_bytes()
     flags = ['--id=', '--repository=', '--name=', '--layer=']
     assert join(tmp_path, *two, flags=flags).read_bytes() == plain
 
 
-def test_an_id_that_is_no_digest(tmp_path, two):
+def test_id_that_is_not_hex_is_reported(tmp_path, two):
     text = "--id: 'x' is not 64 hex digits: give a SHA-256"
     assert warns(*flags_for(tmp_path, two, '--id=x'), **PROGRAM) == [text]
     assert content(tmp_path / 'out.tar', 'top') == b'x'
     assert problems(*flags_for(tmp_path, two, '--id=x'), **PROGRAM) == [text]
 
 
-# Archives of Docker 1.9 or older.
+# Archives written by Docker 1.9 or older.
 
 
-def test_an_archive_of_before_docker_1_10(tmp_path):
+def test_archive_written_by_docker_1_9_gives_a_warning(tmp_path):
     other = write_base(tmp_path / 'one.tar', image_of('a', tag='app:1'))
     base = FIXTURES / BEFORE_1_10
     assert warns(*flags_for(tmp_path, [base, other]), **PROGRAM) == [
@@ -172,7 +172,7 @@ def test_an_archive_of_before_docker_1_10(tmp_path):
     assert kept < set(names(joined))
 
 
-def test_such_archives_alone_get_no_manifest(tmp_path):
-    """An empty one would hide the images from Docker's loader for them."""
+def test_archives_written_by_docker_1_9_alone_get_no_manifest(tmp_path):
+    """An empty manifest would hide the images from the loader of these Dockers."""
     warns(*flags_for(tmp_path, [FIXTURES / BEFORE_1_10], '--verify'), **PROGRAM)
     assert names(tmp_path / 'out.tar') == names(FIXTURES / BEFORE_1_10)

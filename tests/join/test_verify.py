@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What join_layers checks of every image, and what --verify reads (sections 7 and 11)."""
+"""join_layers: checks of every image, and checks with --verify (sections 7 and 11)."""
 
 import bz2
 import gzip
@@ -18,8 +18,8 @@ HEX = 'e' * 64
 
 
 @pytest.mark.parametrize('name', BASES)
-def test_fixtures(tmp_path, name):
-    """All pass but for crane's, which containerd does not take."""
+def test_verify_accepts_each_base(tmp_path, name):
+    """Except crane's, which containerd refuses."""
     flags = flags_for(tmp_path, [FIXTURES / name], '--verify')
     _, errors = messages(run_program('join_layers', *flags).stderr, 'join_layers')
     texts = [error.rpartition("': ")[2] for error in errors]
@@ -30,14 +30,14 @@ def test_fixtures(tmp_path, name):
         assert texts == []
 
 
-def test_it_makes_the_same_archive(tmp_path, two):
+def test_verify_does_not_change_the_archive(tmp_path, two):
     plain = join(tmp_path, *two).read_bytes()
     assert join(tmp_path, *two, flags=['--verify']).read_bytes() == plain
 
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 @pytest.mark.parametrize(('kind', 'target'), [(LINK, '../x'), (HARD, 'x')])
-def test_a_layer_behind_a_link(tmp_path, kind, target, flags):
+def test_hard_linked_layer_gives_a_warning(tmp_path, kind, target, flags):
     """Skopeo does not follow a hard link."""
     image = image_of('x')
     entry = {**image.entry, 'Layers': ['y/layer.tar']}
@@ -50,7 +50,7 @@ def test_a_layer_behind_a_link(tmp_path, kind, target, flags):
 
 
 def with_config(directory, change, reads=False):
-    """Returns the path of an image whose configuration is changed, and its label."""
+    """Returns the path of an image with a changed configuration, and its label in messages."""
     image = image_of('x', 'y')
     config = change(configuration(image.diff_ids))
     data = config if isinstance(config, bytes) else json.dumps(config).encode()
@@ -69,8 +69,8 @@ def without(config, key):
     ('diff_ids', 'text'),
     [([f'sha256:{HEX}'], f'not sha256:{HEX}'), ([], 'rootfs.diff_ids has 0 entries for 1 layers')],
 )
-def test_diff_ids_in_another_spelling(tmp_path, key, diff_ids, text):
-    """Go's decoder takes a key in any case."""
+def test_key_of_diff_ids_in_another_case(tmp_path, key, diff_ids, text):
+    """Go's decoder ignores the case of keys."""
     image = image_of('x')
     config = configuration(diff_ids)
     config[key] = config.pop('rootfs')
@@ -107,8 +107,8 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize('case', CONFIGS)
-def test_a_configuration(tmp_path, case):
-    """A warning, with --verify an error."""
+def test_wrong_configuration_is_reported(tmp_path, case):
+    """As a warning; with --verify, as an error."""
     change, text = CONFIGS[case]
     path, label = with_config(tmp_path, change)
     assert warns(*flags_for(tmp_path, [path]), **PROGRAM) == [label + text]
@@ -117,8 +117,8 @@ def test_a_configuration(tmp_path, case):
     assert not (tmp_path / 'out.tar').exists()
 
 
-def test_every_image_is_checked(tmp_path):
-    """Not only the last one of each archive."""
+def test_every_image_of_an_archive_is_checked(tmp_path):
+    """Not just the last one."""
     good, bad = image_of('x', tag='good:1'), image_of('y', tag='BAD:1')
     one = write_base(tmp_path / 'one.tar', bad, good)
     other = write_base(tmp_path / 'other.tar', image_of('z', tag='Bad:2'), good)
@@ -130,7 +130,7 @@ def test_every_image_is_checked(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['{}.json', 'blobs/sha256/{}', 'sha256:{}'])
-def test_the_name_of_a_configuration_tells_its_digest(tmp_path, name):
+def test_configuration_with_another_digest_in_its_name_is_reported(tmp_path, name):
     image = image_of('x')
     image.config_name = name.format(HEX)
     one = write_base(tmp_path / 'one.tar', image)
@@ -140,7 +140,7 @@ def test_the_name_of_a_configuration_tells_its_digest(tmp_path, name):
     join(tmp_path, one)
 
 
-def test_the_name_in_each_archive_counts(tmp_path):
+def test_name_of_a_configuration_is_checked_in_each_archive(tmp_path):
     image = image_of('x')
     one = write_base(tmp_path / 'one.tar', image)
     image.config_name = f'{HEX}.json'
@@ -149,7 +149,7 @@ def test_the_name_in_each_archive_counts(tmp_path):
     assert found.startswith(f"'{other}': '{HEX}.json' has the SHA-256 ")
 
 
-def test_the_content_of_a_layer(tmp_path):
+def test_wrong_content_of_a_layer_is_reported(tmp_path):
     image = image_of('x', 'y')
     layer = tar_of(member('another', b'file'))
     one = write_base(tmp_path / 'one.tar', image, without=['y'], more=[member('y', layer)])
@@ -161,7 +161,7 @@ def test_the_content_of_a_layer(tmp_path):
 
 
 @pytest.mark.parametrize('pack', [gzip.compress, bytes])
-def test_a_layer_is_a_tar_archive(tmp_path, pack):
+def test_layer_that_is_not_a_tar_archive_is_reported(tmp_path, pack):
     data = pack(b'no tar archive' * 100)
     image = image_of('x')
     one = write_base(tmp_path / 'one.tar', image, without=['x'], more=[member('x', data)])
@@ -169,7 +169,7 @@ def test_a_layer_is_a_tar_archive(tmp_path, pack):
     assert found.startswith(f"layer 'x' of '{one}' is damaged or not a tar archive")
 
 
-def test_a_compressed_layer(tmp_path):
+def test_gzip_layer_is_accepted_and_bzip2_gives_a_warning(tmp_path):
     image = image_of('x')
     packed = gzip.compress(image.layers['x'])
     one = write_base(tmp_path / 'one.tar', image, without=['x'], more=[member('x', packed)])
@@ -182,7 +182,7 @@ def test_a_compressed_layer(tmp_path):
     ]
 
 
-def test_two_images_that_disagree_on_a_layer(tmp_path):
+def test_two_diff_ids_for_one_layer_are_reported(tmp_path):
     first, second = image_of('x'), image_of('x', 'y')
     config = json.dumps(configuration([f'sha256:{HEX}', second.diff_ids[1]])).encode()
     second.config_name = f'{sha256(config)}.json'
@@ -197,7 +197,7 @@ def test_two_images_that_disagree_on_a_layer(tmp_path):
     assert problems(*flags_for(tmp_path, [one, other]), **PROGRAM) == [text]
 
 
-def test_more_layers_than_some_dockers_take(tmp_path):
+def test_more_than_125_layers_give_a_warning(tmp_path):
     image = image_of(*(f'{n}' for n in range(126)))
     one = write_base(tmp_path / 'one.tar', image)
     assert warns(*flags_for(tmp_path, [one], '--verify'), **PROGRAM) == [
@@ -206,7 +206,7 @@ def test_more_layers_than_some_dockers_take(tmp_path):
     ]
 
 
-def test_a_shared_layer_is_read_once(tmp_path):
+def test_shared_layer_is_read_once(tmp_path):
     layer = tar_of(member('large', bytes(2 * LARGE)))
     diff_id = f'sha256:{sha256(layer)}'
     images = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints what assembling and joining images costs, as ratios to other programs in the same run.
+"""Prints the time and memory of building and joining images, as ratios to other programs.
 
-Usage: bench.py, in a directory that TMPDIR may name, with 25 GiB of room. Each figure is the
-median of runs that alternate with the runs that it is compared to. As root, it also measures on
-XFS and Btrfs, in loop mounts, where mkfs.xfs and mkfs.btrfs are.
+Usage: bench.py. The directory for temporary files, which TMPDIR can set, needs 25 GiB of space.
+Each figure is the median of several runs, which alternate with the runs of the other program. As
+root, it also measures on XFS and Btrfs in loop mounts, if mkfs.xfs and mkfs.btrfs are installed.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ import make_dist
 
 PROGRAMS = make_dist.PROGRAMS
 RUNS = 5
-MOST_MEMORY = 8 << 30  # bytes; twice what a command writes at most
+MOST_MEMORY = 8 << 30  # bytes; twice the largest output
 FILE_SYSTEMS = {'xfs': 'XFS', 'btrfs': 'Btrfs'}
 
 INFLATE = """
@@ -52,7 +52,7 @@ for _ in range(2):
 
 
 class Run(NamedTuple):
-    """What one run of a command took: seconds, and MiB of memory at its peak."""
+    """The figures of one run: seconds, and the peak of memory in MiB."""
 
     seconds: float
     memory: float
@@ -60,7 +60,7 @@ class Run(NamedTuple):
 
 def timed(command):
     start = time.perf_counter()
-    # Not by subprocess, whose children begin with the peak of the parent's memory as theirs.
+    # Not with subprocess, whose children start with the peak of the parent's memory as their own.
     pid = os.fork()
     if not pid:
         try:
@@ -75,11 +75,11 @@ def timed(command):
     return Run(seconds, usage.ru_maxrss / 1024)
 
 
-def have_at_hand(paths):
-    """Has memory and files at hand, so that copying is measured and not a machine's host or disk.
+def warm_up(paths):
+    """Makes the system have free memory, and the files in its cache, before a measurement.
 
-    The host of a virtual machine may take long to give it memory, and a kernel may have dropped
-    what it had of a file.
+    Otherwise the measurement includes the disk, and the host of a virtual machine, which may take
+    long to give it memory.
 
     Args:
         paths: the files.
@@ -97,14 +97,14 @@ def have_at_hand(paths):
 
 
 def measure(directory, commands, runs=RUNS, settles=True, at_hand=()):
-    """Runs commands in turn, each of which writes to the directory `out`; returns the runs of each.
+    """Runs commands in turn, each of which writes to the directory `out`; returns all runs.
 
     Args:
-        directory: where `out` is made.
+        directory: where `out` is created.
         commands: the commands.
-        runs: how often each is run, after a run that warms up and shows that it says nothing.
-        settles: whether what was written before is on the disk when the next one begins.
-        at_hand: files that are at hand before each run, and memory with them.
+        runs: the runs of each command, after one that must print nothing and is not counted.
+        settles: whether sync runs before each run.
+        at_hand: files for warm_up() before each run.
     """
     out = directory / 'out'
     results = [[] for _ in commands]
@@ -114,7 +114,7 @@ def measure(directory, commands, runs=RUNS, settles=True, at_hand=()):
             if settles:
                 sh('sync')
             if at_hand:
-                have_at_hand(at_hand)
+                warm_up(at_hand)
             if number == 0:
                 sh(*command)
             else:
@@ -132,13 +132,13 @@ def memory(runs):
 
 
 def ratio(runs, others, start_up=0):
-    """Returns what runs took beyond the start-up, in times of the others."""
+    """Returns the time of the runs without the start-up, as a multiple of that of the others."""
     pairs = zip(runs, others, strict=True)
     return statistics.median((run.seconds - start_up) / other.seconds for run, other in pairs)
 
 
 def added_ratio(runs, without, others):
-    """Returns what runs took more than those without something, in times of the others."""
+    """Returns the time that the runs take longer than those without, as a multiple of others."""
     triples = zip(runs, without, others, strict=True)
     return statistics.median((a.seconds - b.seconds) / c.seconds for a, b, c in triples)
 
@@ -158,8 +158,8 @@ def head(*cells):
 def compare(title, directory, tool, others, at_hand=()):
     """Prints a row; returns the runs of the tool and of the first of the others.
 
-    The tool takes turns with each of the others alone: after a slow one, a virtual machine
-    may have to ask its host for memory anew.
+    The tool alternates with each of the others separately: after a slow one, a virtual machine may
+    have to ask its host for memory again.
     """
     cells = dict.fromkeys(('cp', 'GNU tar', 'bsdtar', 'Skopeo'), '')
     pairs = []
@@ -175,7 +175,7 @@ def compare(title, directory, tool, others, at_hand=()):
 
 
 class Targets:
-    """The figures that have a target; they are printed in the end."""
+    """The figures that have a target; they are printed at the end."""
 
     def __init__(self):
         self._rows = []
@@ -190,7 +190,7 @@ class Targets:
             row(*cells)
 
 
-# What is measured.
+# Measurements.
 
 
 def skopeo(archive, output):
@@ -199,7 +199,7 @@ def skopeo(archive, output):
 
 
 def start_up(directory, targets):
-    """Returns the seconds of start-up of each program, which does next to nothing."""
+    """Returns the seconds that each program takes to start and do almost nothing."""
     out = directory / 'out'
     layer = make_layer(directory / 'small', 0)
     image = Image(directory, 'small', [layer])
@@ -231,7 +231,7 @@ def start_up(directory, targets):
 
 
 def layers(directory, targets, start_ups):
-    """Images of layers; returns an image of 1 GiB."""
+    """Images with layers; returns an image of 1 GiB."""
     out = directory / 'out'
     parts = directory / 'layers'
     parts.mkdir()
@@ -290,7 +290,7 @@ def bases(directory, targets, below):
 
 
 def members(directory):
-    """Bases of many members."""
+    """Bases with many members."""
     out = directory / 'out'
     layer = make_layer(directory / 'small', 0)
     for count in 1000, 10000:
@@ -316,7 +316,7 @@ def long_history(directory, targets):
 
 
 def compressed_base(directory, targets):
-    """An image on a base in gzip."""
+    """An image on a base compressed by gzip."""
     blocks = bench_images.compressible_blocks
     layer = make_layer(directory / 'compressible', 512, blocks)
     base = Image(directory, 'plain', [layer]).save()
@@ -336,7 +336,7 @@ def compressed_base(directory, targets):
 
 
 def joins(directory, targets, start_ups):
-    """Archives that are joined."""
+    """Joined archives."""
     out = directory / 'out'
     archives = []
     for number in range(4):
@@ -389,7 +389,7 @@ def mounted(directory, kind):
 
 
 def new_disk(directory, command):
-    """Returns by how many KiB a command has the file system grow."""
+    """Returns the KiB by which a command makes the file system grow."""
     (directory / 'out').mkdir()
     sh('sync', '-f', directory)
     before = os.statvfs(directory)
@@ -401,7 +401,7 @@ def new_disk(directory, command):
 
 
 def sharing(directory, name, targets):
-    """Prints the rows for a file system that shares blocks, with new disk in place of cp."""
+    """Prints the rows for a file system that shares blocks, with its growth in place of cp."""
     out = directory / 'out'
     small = Image(directory, 'small', [make_layer(directory / 'layer64', 64)])
     large = Image(directory, 'large', [make_layer(directory / 'layer4096', 4096)])
@@ -427,7 +427,7 @@ def sharing(directory, name, targets):
 
 
 def main():
-    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # start-up is that of compiled modules
+    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)  # start-up is measured with compiled modules
     targets = Targets()
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)

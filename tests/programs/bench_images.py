@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images that bench.py measures with: good ones, about which the programs say nothing."""
+"""The images that bench.py measures with: valid ones, for which the programs print nothing."""
 
 import hashlib
 import itertools
@@ -22,7 +22,7 @@ def program(name, *flags):
 
 
 def sh(*command):
-    """Runs a command, which must succeed and say nothing."""
+    """Runs a command, which must succeed and print nothing."""
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     if done.returncode or done.stderr:
         words = ' '.join(str(word) for word in command)
@@ -45,10 +45,10 @@ def make_layer(path, size, blocks=None):
     """Writes a layer.
 
     Args:
-        path: where.
-        size: the MiB of its file.
-        blocks: what yields these, each of one MiB; by default they are of equal lines, and all
-            differ, so that nothing can leave them out.
+        path: the path of the layer.
+        size: the size of its file in MiB.
+        blocks: a function that yields these MiB; by default each has equal lines, and all blocks
+            differ, so that no program can leave one out.
     """
     file = tarfile.TarInfo(path.name)
     file.size = size * MIB
@@ -68,7 +68,7 @@ def _different_blocks(name, count):
 
 
 def compressible_blocks(name, count):
-    """Yields hex digits: gzip makes them half as large, and finds nothing twice in its window."""
+    """Yields hex digits: gzip halves them, and finds nothing repeated in its window."""
     numbers = random.Random(name)
     digits = numbers.randbytes(4 * MIB).hex().encode()
     for _ in range(count):
@@ -82,14 +82,14 @@ class Image:
     Attributes:
         layers: the layers that it adds.
         config: the path of its configuration.
-        flags: those of create_image that name its parts.
+        flags: the flags of create_image for its parts.
     """
 
     def __init__(self, directory, name, layers, base=None):
-        """Writes its configuration.
+        """Writes the configuration of the image.
 
         Args:
-            directory: where.
+            directory: the directory of its files.
             name: the name of the image and of its files.
             layers: the layers that it adds.
             base: the path of the archive to build on.
@@ -107,7 +107,7 @@ class Image:
         self.flags = [f'--config={self.config}', tag, *parts, *base_flags]
 
     def add_history(self, count):
-        """Adds entries without a layer to the history of its configuration."""
+        """Adds entries without a layer to the history of the configuration."""
         config = json.loads(self.config.read_bytes())
         for number in range(count):
             entry = {'created_by': f'ENV NUMBER={number}', 'created': EPOCH, 'empty_layer': True}
@@ -115,19 +115,19 @@ class Image:
         self.config.write_text(json.dumps(config))
 
     def build(self, output, *flags):
-        """Returns the command that writes its archive."""
+        """Returns the command that writes the archive of the image."""
         identifier = hashlib.sha256(self.config.read_bytes()).hexdigest()
         own_flags = [f'--output={output}', f'--id={identifier}', *self.flags]
         return program('create_image', *own_flags, *flags)
 
     def save(self):
-        """Writes its archive; returns the path."""
+        """Writes the archive of the image; returns its path."""
         sh(*self.build(self._archive))
         return self._archive
 
 
 def add_members(archive, count):
-    """Adds empty files to an archive, in a hundred directories."""
+    """Adds empty files to an archive, in 100 directories."""
     with tarfile.open(archive, 'a') as tar:
         for number in range(count):
             tar.addfile(tarfile.TarInfo(f'{number % 100}/{number}'))

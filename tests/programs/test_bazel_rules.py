@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/bazel-rules.md says of docker.bzl, and its tool; CI builds with the rules."""
+"""docs/bazel-rules.md describes docker.bzl, and the tool of the rules works; CI uses the rules."""
 
 import bz2
 import gzip
@@ -22,7 +22,7 @@ def section(title):
     return TEXT.partition(f'\n## {title}\n')[2].partition('\n## ')[0]
 
 
-def test_examples_are_those_that_ci_builds():
+def test_ci_builds_the_examples():
     examples = re.findall(r'^```starlark\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
     built = (ROOT / 'tests' / 'bazel' / 'rules' / 'BUILD').read_text()
     assert len(examples) == 2
@@ -30,14 +30,14 @@ def test_examples_are_those_that_ci_builds():
         assert example in built
 
 
-def test_the_table_of_attributes_is_whole():
+def test_table_lists_every_attribute():
     rule = RULES.partition('\ndocker_build = rule(')[2].partition('\n)\n')[0]
     attributes = re.findall(r'^        ([a-z]\w*) = attr\.', rule, re.MULTILINE)
     listed = re.findall(r'^\| `(\w+)` \|', section('docker_build').partition('NAME.tar')[0], re.M)
     assert sorted(listed) == attributes
 
 
-def test_the_table_of_output_groups_is_whole():
+def test_table_lists_every_output_group():
     groups = RULES.partition('OutputGroupInfo(')[2].partition('\n        ),')[0]
     names = re.findall(r'^            (\w+) = depset', groups, re.MULTILINE)
     listed = re.findall(r'^\| `(\w+)` \|', section('docker_build').partition('NAME.tar')[2], re.M)
@@ -45,14 +45,14 @@ def test_the_table_of_output_groups_is_whole():
 
 
 @pytest.mark.parametrize('compress', [bytes, gzip.compress, bz2.compress, lzma.compress])
-def test_a_layer_is_named_by_what_it_holds(tmp_path, compress):
+def test_sha256_of_a_compressed_layer_is_of_its_content(tmp_path, compress):
     layer = (DATA / 'base-layer-1.tar').read_bytes()
     done = write_sha256(tmp_path, compress(layer))
     assert (done.returncode, done.stderr) == (0, b'')
     assert (tmp_path / 'digest').read_text() == f'{sha256(layer)}\n'
 
 
-def test_a_layer_that_is_cut_off(tmp_path):
+def test_cut_off_layer_is_an_error(tmp_path):
     done = write_sha256(tmp_path, gzip.compress(bytes(1000))[:-1])
     assert done.returncode == 1
     assert done.stderr.decode() == f"sha256: '{tmp_path / 'file'}' is cut off: replace it\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The same inputs give the same bytes, whoever runs the tool, where and when (section 4)."""
+"""The same inputs give the same bytes for every user, anywhere and at any time (section 4)."""
 
 import os
 
@@ -10,13 +10,13 @@ from support.needs import as_another_user
 from support.running import build, environment
 from support.tars import sha256
 
-# The digest of the archive that build_fixed() makes: every rule of the layout without a base.
+# The SHA-256 of the archive of build_fixed(), which depends on all rules of the layout but bases.
 FIXED_DIGEST = 'ea425f52da9993daf2f14254fac9d90ac09c65a9393e6c4bce73347a9fa3c283'
 TAGS = ['example/fixed:1.0', 'example/täg:1.0']
 
 
 def build_fixed(directory, *flags, **options):
-    """Builds an archive of fixed parts, which are bytes, if no sound image; returns its path."""
+    """Builds an archive of fixed parts, which need not be a valid image; returns its path."""
     (directory / 'config.json').write_bytes(b'{"fixed": true}\n')
     (directory / 'small.tar').write_bytes(b'small layer')
     (directory / 'large.tar').write_bytes(bytes(range(256)) * 300)
@@ -41,11 +41,11 @@ def digest(path):
     return sha256(path.read_bytes())
 
 
-def test_digest(tmp_path):
+def test_output_bytes_do_not_change(tmp_path):
     assert digest(build_fixed(tmp_path)) == FIXED_DIGEST
 
 
-def test_under_another_umask(tmp_path):
+def test_umask_changes_only_the_mode(tmp_path):
     image = build_fixed(tmp_path, umask=0o077)
     assert digest(image) == FIXED_DIGEST
     assert image.stat().st_mode & 0o777 == 0o600
@@ -61,11 +61,11 @@ def test_under_another_umask(tmp_path):
         {'PYTHONHASHSEED': '7', 'HOME': '/nowhere', 'SOURCE_DATE_EPOCH': '1700000000'},
     ],
 )
-def test_in_another_environment(tmp_path, variables):
+def test_environment_does_not_matter(tmp_path, variables):
     assert digest(build_fixed(tmp_path, env=environment(**variables))) == FIXED_DIGEST
 
 
-def test_in_another_directory_with_other_modes_and_times(tmp_path):
+def test_directory_modes_and_times_do_not_matter(tmp_path):
     directory = tmp_path / 'another directory'
     directory.mkdir()
     build_fixed(directory)
@@ -76,7 +76,7 @@ def test_in_another_directory_with_other_modes_and_times(tmp_path):
     assert digest(build_fixed(directory)) == FIXED_DIGEST
 
 
-def test_on_standard_output(tmp_path):
+def test_stdout_has_the_same_bytes(tmp_path):
     image = build_fixed(tmp_path)
     image.unlink()
     with image.open('wb') as f:
@@ -85,7 +85,7 @@ def test_on_standard_output(tmp_path):
     assert digest(image) == FIXED_DIGEST
 
 
-def test_as_another_user(tmp_path):
+def test_user_does_not_matter(tmp_path):
     image = build_fixed(tmp_path)
     image.unlink()
     for path in [*tmp_path.iterdir(), tmp_path, *tmp_path.parents[:-2]]:

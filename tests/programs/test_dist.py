@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one-file programs that `make dist` writes: their bytes, and that they need nothing else."""
+"""The one-file programs of `make dist`: their bytes, and that they need no other files."""
 
 import importlib.metadata
 import os
@@ -50,12 +50,12 @@ def tell(event, details):
 sys.addaudithook(tell)
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
-# Where this Python has absl-py, for a Python that has not.
+# The directory in which this Python has absl-py, for a Python without it.
 PACKAGES = str(importlib.metadata.distribution('absl-py').locate_file(''))
 
 
 def make_dist(directory, python=sys.executable, umask=0o022, **variables):
-    """Makes the programs in a copy of the project; returns the directory that has them."""
+    """Runs `make dist` in a copy of the project; returns the directory with the programs."""
     copy_project(directory)
     subprocess.run(
         [python, directory / 'tools' / 'make_dist.py'],
@@ -69,7 +69,7 @@ def make_dist(directory, python=sys.executable, umask=0o022, **variables):
 
 
 def make_bare_python(directory, python=sys.executable):
-    """Makes an environment without packages in a directory; returns its Python."""
+    """Creates a virtual environment without packages in a directory; returns its Python."""
     subprocess.run([python, '-m', 'venv', '--without-pip', directory / 'bare'], check=True)
     return directory / 'bare' / 'bin' / 'python3'
 
@@ -85,7 +85,7 @@ def dist(tmp_path_factory):
 
 @pytest.fixture
 def bare(tmp_path):
-    """Returns a function that runs a program alone, by its name, with a Python without packages.
+    """Returns a function that runs a program alone, with a Python without packages.
 
     Such a Python is the only one on the PATH. The program is copied to an empty directory.
     """
@@ -108,12 +108,12 @@ def bare(tmp_path):
     return run
 
 
-def test_every_program_is_made(dist):
+def test_dist_has_every_program(dist):
     assert sorted(read(dist)) == PROGRAMS
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_the_file(dist, program):
+def test_program_is_an_executable_zip_archive_with_fixed_headers(dist, program):
     path = dist / program
     assert path.read_bytes().startswith(b'#!/usr/bin/env python3\nPK')
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
@@ -128,8 +128,8 @@ def test_the_file(dist, program):
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_what_is_in_it(dist, program):
-    """The project's modules and absl-py as they are, and both licences; nothing of this machine."""
+def test_program_contains_the_modules_and_absl(dist, program):
+    """They are unchanged, with both licences, and nothing depends on this machine."""
     info = f'absl_py-{ABSL_VERSION}.dist-info'
     with zipfile.ZipFile(dist / program) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -152,35 +152,35 @@ def test_what_is_in_it(dist, program):
 
 
 @pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
-def test_every_module_is_compiled_once(dist, python):
+def test_each_module_is_compiled_once(dist, python):
     command = [python, '-c', COMPILED, dist / 'create_image', '--version']
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     inside = f'{dist}/create_image/'
     names = [line for line in done.stdout.splitlines() if line.startswith(inside)]
     modules = [name.removeprefix(inside) for name in names]
-    # Python imports the first two by its own importer.
+    # Python imports the first two with its own importer.
     behind = modules[modules.index('image_archive/__init__.py') :]
     assert {'create_image.py', 'absl/flags/__init__.py'} < set(behind)
     assert len(behind) == len(set(behind))
 
 
 @pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
-def test_the_same_bytes_by_another_python_in_another_directory(dist, tmp_path, python):
+def test_python_and_directory_do_not_matter(dist, tmp_path, python):
     other = make_dist(tmp_path, python, umask=0o077, TZ='Asia/Tokyo', LC_ALL='C')
     assert read(other) == read(dist)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o755 for path in other.iterdir())
 
 
 @pytest.mark.slow
-def test_the_same_bytes_again(tmp_path):
-    """After two seconds, the unit of times in a zip archive."""
+def test_time_does_not_matter(tmp_path):
+    """The second run is two seconds later: zip archives have times in units of two seconds."""
     first = read(make_dist(tmp_path))
     time.sleep(2)
     assert read(make_dist(tmp_path)) == first
 
 
 @pytest.mark.parametrize('python', some_every_day(PYTHONS, [sys.executable]))
-def test_it_makes_an_image(dist, tmp_path, bare, python):
+def test_program_builds_an_image_alone(dist, tmp_path, bare, python):
     image = Parts(tmp_path)
     subprocess.run([sys.executable, ROOT / 'create_image.py', *image.flags], check=True)
     wanted = image.output.read_bytes()
@@ -190,20 +190,20 @@ def test_it_makes_an_image(dist, tmp_path, bare, python):
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_its_help_is_that_of_the_checkout(dist, bare, program):
+def test_help_is_the_same_as_in_the_checkout(dist, bare, program):
     path = ROOT / f'{program}.py'
     command = [sys.executable, path, '--help']
     wanted = subprocess.run(command, capture_output=True, check=True).stdout
     assert b'--output' in wanted
     done = bare(dist / program, '--help')
-    # absl names the module that has the flags, or the path of the main module.
+    # absl prints the name of the module with the flags, or the path of the main module.
     assert done.stdout == wanted.replace(os.fsencode(f'{path}:'), os.fsencode(f'{program}:'))
     assert (done.returncode, done.stderr) == (0, b'')
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
 @pytest.mark.parametrize('safe_path', ['', '1'])
-def test_its_errors_begin_with_the_name_of_the_program(dist, bare, program, safe_path):
+def test_errors_begin_with_the_name_of_the_program(dist, bare, program, safe_path):
     done = bare(dist / program, name='renamed', PYTHONSAFEPATH=safe_path)
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith(f'{program}: ')
@@ -212,8 +212,8 @@ def test_its_errors_begin_with_the_name_of_the_program(dist, bare, program, safe
 
 @pytest.mark.parametrize('program', PROGRAMS)
 @pytest.mark.parametrize('python', some_every_day(['claims to be', *OLD], ['claims to be']))
-def test_an_old_python(dist, program, python):
-    """Ends the program as it does that of the checkout."""
+def test_old_python_is_an_error(dist, program, python):
+    """The error is the same as in the checkout."""
     command = [python, '-B']
     if python == 'claims to be':
         command = [sys.executable, '-c', CLAIM]
@@ -226,8 +226,8 @@ def test_an_old_python(dist, program, python):
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_sigint_amid_the_imports_leaves_no_traceback(dist, tmp_path, program):
-    """A module of the standard library that absl imports holds the program there."""
+def test_sigint_during_the_imports_prints_no_traceback(dist, tmp_path, program):
+    """In the test, a module of the standard library that absl imports sleeps."""
     reached = tmp_path / 'reached'
     text = f'import pathlib, time\npathlib.Path({str(reached)!r}).touch()\ntime.sleep(60)\n'
     (tmp_path / 'csv.py').write_text(text)
@@ -248,7 +248,7 @@ def test_sigint_amid_the_imports_leaves_no_traceback(dist, tmp_path, program):
     ('installed', 'reason'),
     [(None, 'absl-py {} is not installed'), ('1.0', 'absl-py 1.0 is installed, not {}')],
 )
-def test_another_absl_than_that_of_the_requirements_is_refused(tmp_path, installed, reason):
+def test_absl_of_another_version_than_required_is_an_error(tmp_path, installed, reason):
     packages = tmp_path / 'packages'
     if installed:
         info = packages / f'absl_py-{installed}.dist-info'

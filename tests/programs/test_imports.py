@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A wing imports only wings above it in this list, and the verbs never each other."""
+"""A wing imports only the wings before it in this list; the verbs do not import each other."""
 
 import ast
 import pathlib
@@ -9,7 +9,7 @@ import pytest
 from support.project import ROOT
 
 PACKAGE = ROOT / 'image_archive'
-# A module may import what is in lines before its own, and other modules of its own wing.
+# A module may import modules from the lines before its own, and from its own wing.
 FLOORS = [
     {'image_archive', 'errors', 'digests'},
     {'system'},
@@ -23,13 +23,13 @@ ROOT_MODULES = {path.stem for path in ROOT.glob('*.py')}
 
 
 def wing_of(module):
-    """Returns the wing of a dotted name below image_archive; its own name without a wing."""
+    """Returns the wing of a module below image_archive; the module's name if it is in none."""
     parts = module.split('.')
     return parts[1] if len(parts) > 1 else parts[0]
 
 
 def imported_by(path):
-    """Returns the dotted names that a module imports, also inside functions."""
+    """Yields the dotted names that a module imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -45,7 +45,7 @@ def floor_of(wing):
 
 
 @pytest.mark.parametrize('path', MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_down(path):
+def test_modules_import_only_from_lower_wings(path):
     inside = path.relative_to(PACKAGE)
     own = inside.parts[0].removesuffix('.py')
     if own == '__init__':
@@ -58,7 +58,7 @@ def test_imports_go_down(path):
         assert wing == own or floor_of(wing) < floor_of(own), name
 
 
-def test_no_module_imports_itself_through_others():
+def test_no_circular_imports():
     imports = {}
     for path in MODULES:
         module = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
@@ -83,7 +83,7 @@ def test_no_module_imports_itself_through_others():
         visit(module, ())
 
 
-def test_flags_are_read_in_the_root_programs_alone():
+def test_only_the_root_programs_and_system_import_absl_flags():
     for path in MODULES:
         if pathlib.PurePath('system') in [path.relative_to(PACKAGE).parent]:
             continue

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `make` does in directories of any name, with Pythons of any age, and with a changed one.
+"""make in directories with any name, with Pythons of any version, and after a change of Python.
 
-Most of it is tried with a stand-in for Python, a shell script that makes an environment of itself
-and installs nothing; the last test has the real venv and pip do it.
+Most tests use a stand-in for Python, a shell script that creates a virtual environment with itself
+and installs nothing; the last test uses the real venv and pip.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ The image is in examples/hello/hello.tar. To load and run it:
     docker load --input=examples/hello/hello.tar
     docker run --rm example/hello:1.0
 """
-# Without the check of its path it would copy itself over a Python of the system.
+# It checks the path, as otherwise it could overwrite a Python of the system with itself.
 STAND_IN = """\
 #!/bin/sh
 echo "$0" "$@" >> {log}
@@ -46,7 +46,7 @@ OLD = [
 
 
 class Checkout:
-    """A copy of the project in an odd directory, with one test that is skipped, and a Python."""
+    """A copy of the project in a directory with an odd name, with one skipped test and a Python."""
 
     def __init__(self, directory):
         require('make', 'tar', 'sha256sum')
@@ -62,7 +62,7 @@ class Checkout:
         self.python = self.stand_in('python')
 
     def stand_in(self, name, code=''):
-        """Writes a Python of that name, which runs the code before any code that it is given."""
+        """Writes a Python of this name; it runs the code before any code it is given with -c."""
         path = self.directory / 'my & pythons' / name
         path.parent.mkdir(exist_ok=True)
         code = f'import sys; sys.base_prefix = {name!r}; {code}\n'
@@ -72,7 +72,7 @@ class Checkout:
         return path
 
     def make(self, *arguments, python=None):
-        """Runs make as a user does, whatever make runs this; returns the finished process."""
+        """Runs make as a user does, also if make runs the tests; returns the finished process."""
         if 'test' in arguments and importlib.util.find_spec('xdist') is None:
             missing('pytest-xdist is not installed')
         ours = ('PYTHON', 'VENV', 'PYTEST_ARGS', 'PYTEST_ADDOPTS', 'MAKEFLAGS', 'MAKELEVEL')
@@ -88,13 +88,13 @@ class Checkout:
         )
 
     def makes(self, *arguments, python=None):
-        """Runs make, which must succeed and say nothing on standard error; returns what it says."""
+        """Runs make, which must succeed and print nothing to stderr; returns its stdout."""
         done = self.make(*arguments, python=python)
         assert (done.returncode, done.stderr) == (0, '')
         return done.stdout
 
     def fails(self, *arguments, python=None):
-        """Runs make, which must fail with one line, and one of make's own; returns that line."""
+        """Runs make, which must fail with one line, and one of make itself; returns the line."""
         done = self.make(*arguments, python=python)
         line, of_make = done.stderr.splitlines()
         assert (done.returncode, done.stdout) == (2, '')
@@ -102,7 +102,7 @@ class Checkout:
         return line
 
     def calls(self, words):
-        """Returns how often a Python was called with these words."""
+        """Returns how often a Python was run with these words."""
         return self.log.read_text().count(f' {words} ') if self.log.exists() else 0
 
 
@@ -111,37 +111,37 @@ def checkout(tmp_path):
     return Checkout(tmp_path)
 
 
-def test_an_image_is_made_in_an_odd_directory(checkout):
+def test_image_in_a_directory_with_an_odd_name(checkout):
     assert checkout.makes('image') == MESSAGE
     assert checkout.image.exists()
     assert (checkout.environment / 'bin' / 'python3').exists()
-    # Nothing of the path was taken for a command, or for another path.
+    # No part of the path was used as a command or as another path.
     assert [path.name for path in checkout.directory.parent.iterdir() if path != checkout.log] == [
         ODD
     ]
 
 
 @pytest.mark.slow
-def test_the_example_has_the_same_bytes_with_any_tar(checkout):
-    """As the README has them: GNU tar 1.34 and 1.35 write them alike."""
+def test_layer_of_the_example_has_fixed_bytes(checkout):
+    """The README has its digest; GNU tar 1.34 and 1.35 write the same bytes."""
     checkout.makes('image')
     layer = checkout.image.with_name('layer.tar').read_bytes()
     assert sha256(layer) == '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
 
 
-def test_tests_are_run_in_an_odd_directory_and_tell_why_one_is_skipped(checkout):
+def test_make_test_prints_why_a_test_is_skipped(checkout):
     output = checkout.makes('test')
     assert 'SKIPPED [1] tests/test_it.py:5: for a reason' in output
     assert '1 skipped' in output.splitlines()[-1]
 
 
-def test_arguments_for_pytest(checkout):
+def test_arguments_are_passed_to_pytest(checkout):
     output = checkout.makes('test', "PYTEST_ARGS=-k 'test_it and not other' --quiet")
     assert 'test session starts' not in output
     assert '1 skipped' in output
 
 
-def test_an_environment_is_made_once(checkout):
+def test_environment_is_created_once(checkout):
     checkout.makes('image')
     checkout.makes('image')
     assert (checkout.calls('-m venv'), checkout.calls('-m pip')) == (1, 1)
@@ -159,7 +159,7 @@ def test_changed_requirements_are_installed(checkout):
 
 
 @pytest.mark.slow
-def test_another_python_makes_the_environment_anew(checkout):
+def test_environment_is_recreated_for_another_python(checkout):
     checkout.makes('image')
     (checkout.environment / 'left').touch()
     other = checkout.stand_in('other')
@@ -170,7 +170,7 @@ def test_another_python_makes_the_environment_anew(checkout):
 
 
 @pytest.mark.slow
-def test_a_later_version_of_a_python_makes_the_environment_anew(checkout):
+def test_environment_is_recreated_for_a_new_version_of_python(checkout):
     checkout.makes('image')
     checkout.stand_in('python', "sys.version = 'later'")
     checkout.makes('image')
@@ -178,7 +178,7 @@ def test_a_later_version_of_a_python_makes_the_environment_anew(checkout):
 
 
 @pytest.mark.slow
-def test_an_environment_that_has_lost_its_python_is_made_anew(checkout):
+def test_environment_without_its_python_is_recreated(checkout):
     checkout.makes('image')
     (checkout.environment / 'bin' / 'python3').unlink()
     checkout.makes('image')
@@ -186,14 +186,14 @@ def test_an_environment_that_has_lost_its_python_is_made_anew(checkout):
 
 
 @pytest.mark.slow
-def test_a_python_of_the_environment_itself_leaves_it(checkout):
+def test_environment_is_kept_for_its_own_python(checkout):
     checkout.makes('image')
     checkout.makes('image', python=checkout.environment / 'bin' / 'python3')
     assert checkout.calls('-m venv') == 1
 
 
 @pytest.mark.parametrize('absolute', some_every_day([False, True], [True]))
-def test_the_directory_of_the_environment(checkout, absolute):
+def test_venv_sets_the_directory_of_the_environment(checkout, absolute):
     path = checkout.directory / 'my "v" & é'
     setting = f'VENV={path if absolute else path.name}'
     assert checkout.makes('image', setting) == MESSAGE
@@ -205,7 +205,7 @@ def test_the_directory_of_the_environment(checkout, absolute):
 
 
 @pytest.mark.parametrize('python', some_every_day(['claims to be', *OLD], ['claims to be']))
-def test_an_old_python(checkout, python):
+def test_old_python_is_an_error(checkout, python):
     if python == 'claims to be':
         python = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
         version = '3.9.18'
@@ -219,7 +219,7 @@ def test_an_old_python(checkout, python):
 
 
 @pytest.mark.slow
-def test_an_old_python_leaves_the_environment_of_another(checkout):
+def test_old_python_does_not_change_the_environment(checkout):
     checkout.makes('image')
     old = checkout.stand_in('old', 'sys.version_info = (3, 9, 18)')
     for target in ('image', 'test', 'dist'):
@@ -230,20 +230,20 @@ def test_an_old_python_leaves_the_environment_of_another(checkout):
 
 
 @pytest.mark.parametrize('module', ['venv', 'ensurepip'])
-def test_a_python_without_venv(checkout, module):
+def test_python_without_venv_is_an_error(checkout, module):
     bare = checkout.stand_in('bare', f'sys.modules[{module!r}] = None')
     line = checkout.fails('image', python=bare)
     assert line.startswith(f'create_image: PYTHON={bare} has no venv: install it')
     assert not checkout.environment.exists()
 
 
-def test_no_python(checkout):
+def test_missing_python_is_an_error(checkout):
     line = checkout.fails('image', python='no such/python')
     assert line.startswith('create_image: PYTHON=no such/python does not run: give another')
     assert not checkout.environment.exists()
 
 
-def test_an_environment_that_cannot_be_made_leaves_nothing(checkout):
+def test_no_files_are_left_if_the_environment_cannot_be_created(checkout):
     script = checkout.python.read_text()
     checkout.python.write_text(script.replace('touch "$4/pyvenv.cfg"', '! echo no room >&2'))
     line = checkout.fails('image')
@@ -251,7 +251,7 @@ def test_an_environment_that_cannot_be_made_leaves_nothing(checkout):
     assert not checkout.environment.exists()
 
 
-def test_a_directory_that_is_no_environment_is_left(checkout):
+def test_directory_that_is_not_an_environment_is_not_replaced(checkout):
     line = checkout.fails('image', 'VENV=tests')
     reason = 'is there, and no virtual environment: give another path'
     assert line == f'create_image: VENV=tests {reason}'
@@ -259,18 +259,18 @@ def test_a_directory_that_is_no_environment_is_left(checkout):
 
 
 @pytest.mark.slow
-def test_an_empty_directory_becomes_the_environment(checkout):
+def test_empty_directory_can_become_the_environment(checkout):
     checkout.environment.mkdir()
     assert checkout.makes('image') == MESSAGE
 
 
-def test_no_directory_is_no_system_directory(checkout):
+def test_empty_venv_is_an_error(checkout):
     line = checkout.fails('image', 'VENV=')
     assert line == 'create_image: VENV= is empty: give a directory'
 
 
 @pytest.mark.slow
-def test_the_programs_on_their_own(checkout):
+def test_make_dist_and_make_clean(checkout):
     checkout.makes('dist')
     dist = checkout.directory / 'dist'
     done = subprocess.run([dist / 'create_image'], capture_output=True, check=False)
@@ -280,8 +280,8 @@ def test_the_programs_on_their_own(checkout):
 
 
 @pytest.mark.slow
-def test_the_real_venv_and_pip(checkout):
-    """Without a word from pip, which warns of directories in its settings that are not there."""
+def test_real_venv_and_pip(checkout):
+    """pip must not print warnings, such as one about missing directories in its settings."""
     wheels = checkout.directory / 'wheels'
     requirements = checkout.directory / 'requirements.txt'
     pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet']

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wheel and the sdist: what they hold, their bytes, and the commands that they install.
+"""The wheel and the sdist: their contents, their bytes, and the commands that they install.
 
-The backend that pyproject.toml names is called by its hooks, as pip and build call it.
+The tests call the hooks of the backend in pyproject.toml, as pip and build do.
 """
 
 import email
@@ -27,7 +27,7 @@ import sys
 from hatchling import build
 getattr(build, sys.argv[1])(sys.argv[2])
 """
-# What .gitignore has: there is no need to copy it.
+# Files in .gitignore need not be copied.
 IGNORED = ['.git', '.venv*', '__pycache__', '*_cache', 'bazel-*', 'dist']
 
 
@@ -39,7 +39,7 @@ def run(*command, **options):
 
 
 def install_or_skip(requirement, *options):
-    """Installs what an index has; skips the test where there is none."""
+    """Installs a package from an index; skips the test if that fails."""
     command = [sys.executable, '-m', 'pip', *options, requirement]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -48,7 +48,7 @@ def install_or_skip(requirement, *options):
 
 @pytest.fixture(scope='module')
 def build(tmp_path_factory):
-    """A function that calls a hook of the backend in a project; returns the path of its file."""
+    """A function that calls a hook of the backend in a project; returns the path of the result."""
     text = (ROOT / 'pyproject.toml').read_text()
     (requirement,) = re.findall(r'^requires = \["(\S+)"\]', text, re.MULTILINE)
     packages = tmp_path_factory.mktemp('backend')
@@ -81,7 +81,7 @@ def sdist(build, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def installed(wheel, tmp_path_factory):
-    """The directory of the commands of an environment with the wheel and what it needs."""
+    """The directory of the commands in an environment with the wheel and its requirements."""
     environment = tmp_path_factory.mktemp('installed')
     run(sys.executable, '-m', 'venv', '--without-pip', environment)
     pip = ['--python', environment, 'install']
@@ -91,7 +91,7 @@ def installed(wheel, tmp_path_factory):
 
 
 def copy_project(directory, mode_mask):
-    """Copies the checkout, with today's times and without some bits of modes."""
+    """Copies the checkout, with the current time and without some bits of the modes."""
     shutil.copytree(ROOT, directory, ignore=shutil.ignore_patterns(*IGNORED))
     now = time.time()
     for path in [directory, *directory.rglob('*')]:
@@ -111,25 +111,25 @@ def metadata_of(wheel):
         return email.message_from_bytes(archive.read(name))
 
 
-# What is in them.
+# Their contents.
 
 
-def test_the_names_that_the_wheel_installs(wheel):
-    """Neither utils nor archive, whose names are too common, nor the tests."""
+def test_wheel_installs_only_these_names(wheel):
+    """Not utils and archive, whose names are too common, and not the tests."""
     names = {name.partition('/')[0] for name in names_in(wheel)}
     modules = {f'{program}.py' for program in PROGRAMS}
     info = f'create_image-{image_archive.VERSION}.dist-info'
     assert names == {*modules, 'image_archive', info}
 
 
-def test_the_wheel_has_the_package_whole_and_its_types(wheel):
+def test_wheel_has_the_whole_package_and_py_typed(wheel):
     package = ROOT / 'image_archive'
     modules = {path.relative_to(ROOT).as_posix() for path in package.rglob('*.py')}
     names = {name for name in names_in(wheel) if name.startswith('image_archive/')}
     assert names == {*modules, 'image_archive/py.typed'}
 
 
-def test_the_metadata(wheel):
+def test_metadata_of_the_wheel(wheel):
     metadata = metadata_of(wheel)
     assert metadata['Name'] == 'create-image'
     assert metadata['Version'] == image_archive.VERSION
@@ -137,12 +137,12 @@ def test_the_metadata(wheel):
     assert metadata['License-Expression'] == 'Apache-2.0'
     (requirement,) = metadata.get_all('Requires-Dist')
     assert requirement.startswith('absl-py>=')
-    # There is no page of it that stays.
+    # The project has no permanent home page.
     assert 'Project-URL' not in metadata
     assert 'Home-page' not in metadata
 
 
-def test_the_sdist_makes_the_same_wheel(build, wheel, sdist, tmp_path):
+def test_wheel_built_from_the_sdist_is_the_same(build, wheel, sdist, tmp_path):
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path)
     (project,) = tmp_path.iterdir()
@@ -150,7 +150,7 @@ def test_the_sdist_makes_the_same_wheel(build, wheel, sdist, tmp_path):
     assert again.read_bytes() == wheel.read_bytes()
 
 
-def test_the_sdist_has_the_tests_and_what_they_need(sdist):
+def test_sdist_has_the_tests_and_the_files_that_they_need(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
     assert {
@@ -166,8 +166,7 @@ def test_the_sdist_has_the_tests_and_what_they_need(sdist):
 
 
 @pytest.mark.parametrize('hook', ['build_wheel', 'build_sdist'])
-def test_the_same_bytes_from_another_directory(build, tmp_path, hook):
-    """With another umask, other times and other modes for all but the owner."""
+def test_directory_umask_modes_and_times_do_not_matter(build, tmp_path, hook):
     first = copy_project(tmp_path / 'first', 0)
     second = copy_project(tmp_path / 'it is second', 0o077)
     one = build(hook, first, tmp_path / 'one')
@@ -176,10 +175,10 @@ def test_the_same_bytes_from_another_directory(build, tmp_path, hook):
     assert two.read_bytes() == one.read_bytes()
 
 
-# What they install.
+# The installed commands.
 
 
-def test_the_commands_make_what_the_scripts_make(installed, tmp_path):
+def test_commands_write_the_same_bytes_as_the_scripts(installed, tmp_path):
     def make(name, *command):
         output = tmp_path / name
         run(*command, f'--output={output}')
@@ -199,7 +198,7 @@ def test_the_commands_make_what_the_scripts_make(installed, tmp_path):
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_a_command_fails_as_the_script_does(installed, program):
+def test_commands_fail_with_the_same_error_as_the_scripts(installed, program):
     script = [sys.executable, ROOT / f'{program}.py']
     wanted = subprocess.run(script, capture_output=True, check=False)
     done = subprocess.run([installed / program], capture_output=True, check=False)
@@ -208,13 +207,13 @@ def test_a_command_fails_as_the_script_does(installed, program):
 
 
 @pytest.mark.parametrize('program', PROGRAMS)
-def test_the_help_of_a_command_is_that_of_the_script(installed, program):
+def test_help_of_a_command_is_the_same_as_of_the_script(installed, program):
     help_of_script = run(sys.executable, ROOT / f'{program}.py', '--help')
     assert run(installed / program, '--help') == help_of_script
     assert run(installed / program, '--version') == f'{program} {image_archive.VERSION}\n'
 
 
-def test_the_modules_can_be_imported(installed, tmp_path):
+def test_installed_modules_can_be_imported(installed, tmp_path):
     imports = 'import create_image, create_image_config, join_layers, image_archive; '
     code = imports + "import importlib.resources as r; print(r.files(image_archive) / 'py.typed')"
     path = run(installed / 'python3', '-c', code, cwd=tmp_path).strip()

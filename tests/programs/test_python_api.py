@@ -17,7 +17,7 @@ from support.running import build
 
 
 def parameters(function):
-    """Returns [name or (name, default)] of a function."""
+    """Returns the parameters of a function: a name, or (name, default)."""
     return [
         p.name if p.default is p.empty else (p.name, p.default)
         for p in inspect.signature(function).parameters.values()
@@ -27,13 +27,13 @@ def parameters(function):
 OPTIONAL = ['tags', 'base', 'legacy_base', 'metadata_id', 'metadata', 'name', 'repository']
 
 
-def test_create_image_s_parameters():
+def test_parameters_of_create_image():
     required = ['output', 'identifier', 'layers', 'config']
     expected = required + [(name, None) for name in OPTIONAL]
     assert parameters(create_image.create_image) == expected
 
 
-def test_tar_file_writer_s_parameters():
+def test_parameters_of_tar_file_writer():
     writer = archive.TarFileWriter
     assert parameters(writer)[0] == 'name'
     options = [('kind', b'0'), ('content', None), ('file_content', None), ('mode', None)]
@@ -41,7 +41,7 @@ def test_tar_file_writer_s_parameters():
     assert parameters(writer.add_tar)[:3] == ['self', 'tar', ('name_filter', None)]
 
 
-def test_names():
+def test_other_public_names():
     assert create_image.DATA_FORMAT_VERSION == '1.0'
     assert issubclass(TarFileWriter.Error, Exception)
     for name in ('ExtractValue', 'GetTarFile', 'GetManifestFromTar', 'GetLatestManifestFromTar'):
@@ -52,17 +52,17 @@ def test_names():
 
 
 @pytest.mark.parametrize('value', ['plain', '', ' a ', 'a@b', 'sha256:AB'])
-def test_a_value_is_itself(value):
+def test_extract_value_returns_a_plain_value(value):
     assert utils.ExtractValue(value) == value
 
 
 @pytest.mark.parametrize('text', ['', '  ä b\n', 'sha256:AB\n'])
-def test_the_text_of_a_file(tmp_path, text):
+def test_extract_value_reads_a_file(tmp_path, text):
     (tmp_path / 'file').write_bytes(text.encode())
     assert utils.ExtractValue(f'@{tmp_path}/file') == text
 
 
-def test_a_file_without_text(tmp_path):
+def test_extract_value_raises_for_a_bad_or_missing_file(tmp_path):
     (tmp_path / 'file').write_bytes(b'\xff')
     with pytest.raises(ValueError, match='utf-8'):
         utils.ExtractValue(f'@{tmp_path}/file')
@@ -73,7 +73,7 @@ def test_a_file_without_text(tmp_path):
 # create_image.
 
 
-def test_the_same_bytes_as_from_the_command_line(tmp_path):
+def test_create_image_writes_the_same_bytes_as_the_command(tmp_path):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     build(*image.flags, '--tag=a:1', '--repository=r', '--name=n')
     by_flags = image.output.read_bytes()
@@ -82,7 +82,7 @@ def test_the_same_bytes_as_from_the_command_line(tmp_path):
     assert image.output.read_bytes() == by_flags
 
 
-def test_the_same_bytes_as_from_the_command_line_with_a_legacy_id(parts):
+def test_create_image_with_a_legacy_id_writes_the_same_bytes_as_the_command(parts):
     metadata = parts.directory / 'metadata.json'
     metadata.write_text('{}')
     identifier = 'c' * 64
@@ -94,7 +94,7 @@ def test_the_same_bytes_as_from_the_command_line_with_a_legacy_id(parts):
     assert parts.output.read_bytes() == by_flags
 
 
-def test_every_call_warns(tmp_path, caplog, capfd):
+def test_warning_is_printed_in_every_call(tmp_path, caplog, capfd):
     image = on_fixture(tmp_path, BEFORE_1_10)
     for _ in range(2):
         create_image.create_image(**image.arguments)
@@ -102,7 +102,7 @@ def test_every_call_warns(tmp_path, caplog, capfd):
     assert said.count('was written by Docker 1.9 or older') == 2
 
 
-# Other arguments than those of good parts, the error, and what it names.
+# Arguments that replace good ones, the exception, and words of its message.
 ERRORS = {
     'identifier': ({'identifier': 'a/b'}, ValueError, "--id: 'a/b'"),
     'layer': ({'layers': [{'name': '', 'layer': 'x'}]}, ValueError, '--layer'),
@@ -118,15 +118,15 @@ ERRORS = {
 
 
 @pytest.mark.parametrize('case', ERRORS)
-def test_errors(parts, case):
+def test_bad_arguments_raise(parts, case):
     changes, error, words = ERRORS[case]
     with pytest.raises(error, match=words):
         create_image.create_image(**{**parts.arguments, **changes})
     assert not parts.output.exists()
 
 
-def test_a_script_may_import_all_programs():
-    """And define flags of its own under the same names."""
+def test_script_can_import_all_programs():
+    """The script can define its own flags with the same names."""
     script = (
         'import create_image, create_image_config, join_layers\n'
         'from absl import flags\n'

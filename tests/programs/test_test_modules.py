@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tests themselves: what they share is in tests/support/."""
+"""The test modules themselves; what they share is in tests/support/."""
 
 import ast
 
@@ -13,7 +13,7 @@ MODULES = sorted(
 
 
 def imported(path):
-    """Returns the names of all modules, or parts of them, that a file imports."""
+    """Returns the dotted names that a file imports."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

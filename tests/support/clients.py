@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients as fixtures, each with its state in a directory of its own.
+"""Real clients as fixtures; each has its state in a directory of its own.
 
-A store keeps images: Docker, containerd, Podman. All stores have the same methods: load(), tags(),
-config_digest(), files() and clear(). Docker has two stores from 25 on: of its graph drivers, where
-an image's id is the digest of its configuration, and of containerd, where it is that of its
-manifest. A test that takes `store` runs in each, one that takes `docker` in each of Docker's.
+A store keeps images: Docker, containerd or Podman. All stores have the same methods: load(),
+tags(), config_digest(), files() and clear(). Docker has two stores since version 25: in that of
+the graph drivers the ID of an image is the digest of its configuration, in that of containerd it is
+the digest of its manifest. A test with the fixture `store` runs in each store, one with `docker` in
+each of Docker's.
 
-A test begins with empty stores: a layer that is there already would hide a missing one.
+A test begins with empty stores, as a layer that is already there would hide a missing one.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from support.tars import sha256
 
 
 def call(*command, fails=False, **options):
-    """Runs a client; returns its standard output, or what it says of its failure."""
+    """Runs a client; returns its stdout, or the text of its failure."""
     done = subprocess.run(command, capture_output=True, timeout=300, check=False, **options)
     if fails:
         assert done.returncode != 0, done.stdout
@@ -40,23 +41,23 @@ def call(*command, fails=False, **options):
 
 
 def files_of_tar(path):
-    """Returns {name: content} of the regular files."""
+    """Returns {name: content} of the regular files in an archive."""
     with tarfile.open(path) as tar:
         return {m.name: tar.extractfile(m).read() for m in tar if m.isreg()}
 
 
 def files_below(directory):
-    """Returns {name: content} of the regular files."""
+    """Returns {name: content} of the regular files in a directory."""
     paths = [path for path in directory.rglob('*') if path.is_file() and not path.is_symlink()]
     return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
 
 
 @contextlib.contextmanager
 def daemon(directory, command, probe):
-    """Has a daemon run, from when the probe succeeds on."""
+    """Runs a daemon; yields as soon as the probe succeeds."""
     if os.geteuid() != 0:
         missing(f'{command[0]} needs root')
-    # It outlives a test run that is killed by half an hour at most.
+    # If the test run is killed, the daemon ends after half an hour at most.
     command = ['timeout', '--kill-after=60', '1800', *command]
     log = directory / 'log'
     with log.open('wb') as output:
@@ -73,11 +74,11 @@ def daemon(directory, command, probe):
 
 
 class Docker:
-    """A Docker daemon's client.
+    """The client of a Docker daemon.
 
     Attributes:
-        store: What the daemon keeps its images in: 'graphdriver' or 'containerd'.
-        version: The daemon's, of which the first number counts.
+        store: Where the daemon keeps its images: 'graphdriver' or 'containerd'.
+        version: The major version of the daemon.
     """
 
     LOAD = ('load', '--input')
@@ -94,7 +95,7 @@ class Docker:
         features = {'containerd-snapshotter': self.store == 'containerd'}
         config = self.directory / 'daemon.json'
         config.write_text(json.dumps({'features': features}))
-        # They copy the files of each layer, which any file system lets them.
+        # These drivers copy the files of each layer, which works on any file system.
         driver = {'graphdriver': 'vfs', 'containerd': 'native'}[self.store]
         command = ['dockerd', f'--config-file={config}', f'--storage-driver={driver}']
         command += ['--host', self.command[-1], '--data-root', self.directory / 'data']
@@ -138,7 +139,7 @@ class Docker:
         if containers:
             self('rm', '--force', *containers)
         while self('images', '--all', '--quiet'):
-            # An image that others name as their Parent goes behind those only.
+            # An image that is the Parent of others is removed only after them.
             self('image', 'prune', '--all', '--force')
 
 
@@ -155,7 +156,7 @@ class Containerd:
     def running(self):
         require('ctr', 'containerd')
         config = self.directory / 'config.toml'
-        # From 2 on it unpacks by what stands under unpack_config alone; 1.6 does not read that.
+        # From version 2 on containerd unpacks only as unpack_config says; 1.6 does not read it.
         config.write_text(
             f'version = 2\nroot = "{self.directory}/root"\nstate = "{self.directory}/state"\n'
             'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
@@ -179,7 +180,7 @@ class Containerd:
         return {name.removeprefix('docker.io/') for name in self.names()}
 
     def digest(self, tag):
-        """Returns the digest of the image's manifest."""
+        """Returns the digest of an image's manifest."""
         (line,) = self('images', 'ls', f'name==docker.io/{tag}').splitlines()[1:]
         return line.split()[2]
 
@@ -188,7 +189,7 @@ class Containerd:
         return manifest['config']['digest'].removeprefix('sha256:')
 
     def files(self, tag):
-        # A directory of its own: what was mounted at a path before may come again (seen with 1.6).
+        # A new directory: containerd 1.6 may show an earlier mount again at the same path.
         with tempfile.TemporaryDirectory(dir=self.directory) as directory:
             self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', directory)
             try:
@@ -208,7 +209,7 @@ class Podman:
     LOAD = ('load', '--input')
 
     def __init__(self):
-        # In a short path: Podman refuses one of more than 50 characters.
+        # The path must be short: Podman refuses more than 50 characters.
         self.directory = None
         self.command = None
 
@@ -221,7 +222,7 @@ class Podman:
             self.directory = directory
             self.command = ['podman', '--storage-driver=vfs', '--root', f'{directory}/root']
             self.command += ['--runroot', f'{directory}/run', '--tmpdir', f'{directory}/tmp']
-            # crun wants a kernel whose control groups are all of version 2.
+            # crun needs a kernel with only version 2 of control groups.
             self.command += ['--runtime=runc']
             yield
 
@@ -239,7 +240,7 @@ class Podman:
         return self('image', 'inspect', '--format={{.Id}}', tag)
 
     def run(self, tag, *command):
-        # A sandbox may not let it have as much as it asks for by default.
+        # A sandbox may not allow the default limits.
         limits = ['--ulimit=nofile=1024:1024', '--ulimit=nproc=1024:1024']
         return self('run', '--rm', '--network=none', *limits, tag, *command)
 
@@ -256,7 +257,7 @@ class Podman:
 
 
 def _stores_of_docker():
-    """Returns the stores that the Docker daemon of this machine knows."""
+    """Returns the stores of the installed Docker daemon."""
     if not shutil.which('dockerd'):
         return ['graphdriver']
     version = int(re.search(r'version (\d+)', call('dockerd', '--version'))[1])
@@ -269,7 +270,7 @@ STORES = [*DOCKERS, 'containerd', 'podman']
 
 @pytest.fixture(scope='session')
 def running_store(tmp_path_factory):
-    """A function that gives the store of a name, empty; it runs from the first call on."""
+    """A function that returns a store by its name, empty; the first call starts it."""
     stores = {}
 
     def store_of(name):
@@ -309,11 +310,11 @@ def podman(running_store):
     return running_store('podman')
 
 
-# The layout of Docker 1.9 and older.
+# The layout of Docker 1.9 or older.
 
 
 def without_manifest(image):
-    """Returns a copy without manifest.json, which Docker reads as one of Docker 1.9."""
+    """Returns a copy without manifest.json, which Docker reads as an archive of Docker 1.9."""
     copy = image.directory / 'v1.tar'
     with tarfile.open(image.output) as old, tarfile.open(copy, 'w') as new:
         for member in old:
@@ -331,7 +332,7 @@ def v1_flags(directory, identifier, repository, **fields):
 
 
 def load_v1(docker, image):
-    """Loads what Docker 1.9 finds in an image; tells whether the store reads that."""
+    """Loads the parts of an image that Docker 1.9 reads; returns whether the store can do so."""
     archive = without_manifest(image)
     if docker.store == 'containerd':
         assert 'unrecognized image format' in docker.load(archive, fails=True)
@@ -344,10 +345,10 @@ def load_v1(docker, image):
 
 
 def scan_with_syft(image, transport, expected):
-    """Checks the files that syft finds in an image; returns what it says of the image itself.
+    """Checks the files that syft finds in an image; returns its description of the image.
 
     Args:
-        image: Parts of which the archive was made.
+        image: The Parts of the archive.
         transport: How syft reads the archive: docker-archive or oci-archive.
         expected: {name: content}
     """
@@ -368,7 +369,7 @@ def check_with_container_structure_test(image, expected):
     """Checks the files that container-structure-test finds in an image.
 
     Args:
-        image: Parts of which the archive was made.
+        image: The Parts of the archive.
         expected: {name: content}
     """
     require('container-structure-test')

@@ -3,7 +3,7 @@
 
 OBJECT, STRING, INTEGER, BOOLEAN = {}, 'text', 7, True
 STRINGS = ['text']
-# Each key of a configuration, a value of each wrong type, and what it must be.
+# Each key of a configuration, a value of each wrong type, and the type that it must have.
 A_STRING = ('a string', [INTEGER, BOOLEAN, STRINGS, OBJECT])
 STRINGS_ONLY = ('a list of strings', [STRING, INTEGER, OBJECT, [INTEGER], [None]])
 A_SET = ('an object', [STRING, STRINGS, INTEGER])

@@ -19,11 +19,11 @@ SCRATCH = {
 
 
 def written(output, *flags, warnings=False, **options):
-    """Runs the program, which must succeed; returns the configuration that it wrote."""
+    """Runs the program, which must succeed; returns the configuration that it writes."""
     build(f'--output={output}', *flags, program=PROGRAM, warnings=warnings, **options)
     return json.loads(output.read_bytes())
 
 
 def process(output, *flags):
-    """Returns the key `config` of what the program writes."""
+    """Runs the program, which must succeed; returns the key `config` of its output."""
     return written(output, *flags)['config']

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults while an image is written: a large part, and checks that a failed run changes nothing."""
+"""Errors while an image is written: a large part, and checks that a failed run changes nothing."""
 
 import gzip
 import hashlib
@@ -20,14 +20,14 @@ def digest(path):
 
 
 def error_of(process):
-    """Waits for a process, which must end as on bad input; returns its one error."""
+    """Waits for a process, which must fail with one error; returns the error."""
     (error,) = messages(process.communicate()[1])[1]
     assert process.returncode == 1
     return error
 
 
 def fails_cleanly(image, *flags, **options):
-    """Runs the tool, which must fail and leave an output that is there and its directory alone."""
+    """Runs the tool, which must fail and leave an existing output and its directory untouched."""
     image.output.write_bytes(OLD)
     before = sorted(os.listdir(image.directory))
     line = fails(*image.flags, *flags, **options)
@@ -36,12 +36,12 @@ def fails_cleanly(image, *flags, **options):
     return line
 
 
-# Parts that are copied from their files; the configuration is read as a whole, before all else.
+# Parts whose files are copied; the configuration is read completely before anything else.
 COPIED_PARTS = ['layer', 'base', 'compressed base']
 
 
 def with_large_part(image, part):
-    """Adds a part of 4 MiB; returns its path and the flags of the image with it."""
+    """Adds a part of 4 MiB to an image; returns the path of the part and the image's flags."""
     path = make_tar(image.directory / 'large', {'noise': NOISE})
     if part == 'compressed base':
         path.write_bytes(gzip.compress(path.read_bytes(), 1))
@@ -54,8 +54,8 @@ def with_large_part(image, part):
     return path, [*image.flags, f'--legacy_base={path}']
 
 
-def leaves_all_as_it_was(image, *flags, output=True, **options):
-    """Runs the tool, which must fail, and leave both files and their directories alone."""
+def leaves_both_outputs(image, *flags, output=True, **options):
+    """Runs the tool, which must fail and leave the old archive and digest file untouched."""
     digest_file = image.directory / 'digest'
     digest_file.write_bytes(b'old digest')
     image.output.write_bytes(b'old')

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that has imported the programs, and forks for each run of one.
 
-It is not pytest that forks: pytest has opened files, set handlers and filters, and is large, so
-that each of its forks takes five times as long. Usage: fork_server.py DESCRIPTOR, which is a
-socket. For each run it reads the length of a request, with the descriptors of three standard
-streams, and the request itself; it answers with the process ID of the fork, and with its status.
+pytest itself does not fork: it has open files, handlers and filters, and is so large that each fork
+takes five times as long. Usage: fork_server.py DESCRIPTOR, where the descriptor is a socket. For
+each run the server reads the length of a request, with three file descriptors for the standard
+streams, and then the request; it answers with the process ID of the fork, then with its status.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ NUMBER = struct.Struct('q')
 
 
 def serve(connection):
-    """Runs what is asked for, one after the other, until the other end is closed."""
+    """Runs one request after the other, until the other end of the connection is closed."""
     mains = {program: importlib.import_module(program).run_main for program in PROGRAMS}
     while True:
         head, streams, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
@@ -59,14 +59,14 @@ def run(main, request, streams):
     try:
         sys.stdout.flush()
     except OSError:
-        status = 120  # as Python has it
+        status = 120  # the status of Python in this case
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     return status
 
 
 def call(main):
-    """Calls a function; returns the status that Python ends with after it."""
+    """Calls a function; returns the exit status that Python would have after it."""
     try:
         main()
     except SystemExit as end:
@@ -83,13 +83,13 @@ def call(main):
 
 
 def print_figures():
-    """Prints what the system knows of this process."""
+    """Prints what the kernel reports about this process."""
     for name in ('status', 'io'):
         print(pathlib.Path(f'/proc/self/{name}').read_text())
 
 
 if __name__ == '__main__':
-    # In the place of this directory.
+    # The root replaces the directory of this file.
     sys.path[:] = [str(ROOT), *(path for path in sys.path if path != os.path.dirname(__file__))]
     with socket.socket(fileno=int(sys.argv[1])) as to_the_tests:
         serve(to_the_tests)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a program in a fork of a process that has imported it: much faster than a new Python."""
+"""Running a program in a fork of a process that has imported it, faster than in a new Python."""
 
 import contextlib
 import json
@@ -14,31 +14,31 @@ import time
 
 from support.fork_server import NUMBER
 
-# What a pipe takes though nobody reads it: pipe(7).
+# The bytes that a pipe holds before anybody reads them (see pipe(7)).
 PIPE_SIZE = 1 << 16
 _SERVER = pathlib.Path(__file__).with_name('fork_server.py')
 
 
 class Server:
-    """The process that forks, which is started when it is first asked for a run."""
+    """The process that forks; the first run starts it."""
 
     def __init__(self):
         self._process = None
         self._connection = None
 
     def run(self, program, arguments, input=None, timeout=None, is_measured=False, **settings):
-        """Runs a program; returns what subprocess.run() returns of it.
+        """Runs a program; returns the same as subprocess.run().
 
         Args:
             program: The name of the program.
             arguments: Its arguments, as strings.
-            input: The bytes of its standard input, PIPE_SIZE at most, which then is a pipe.
-            timeout: How many seconds it may take.
-            is_measured: Whether figures of the process follow in its output.
-            **settings: `cwd` and `umask`, where they are not those of this process.
+            input: The bytes of its stdin, at most PIPE_SIZE; stdin is a pipe then.
+            timeout: The time limit in seconds.
+            is_measured: Whether the output ends with figures of the process.
+            **settings: `cwd` and `umask`, if they differ from those of this process.
 
         Raises:
-            subprocess.TimeoutExpired: It took longer.
+            subprocess.TimeoutExpired: The program took longer.
         """
         request = {'program': program, 'arguments': arguments, 'is_measured': is_measured}
         request['cwd'] = os.fspath(settings.pop('cwd', os.getcwd()))
@@ -58,7 +58,7 @@ class Server:
                 outputs = _read_all([out, error], timeout)
                 status = self._receive()
             except BaseException as failure:
-                # This may come from the handler of a signal, at any time: it is not asked again.
+                # A signal handler may raise this at any time, so the server is not used again.
                 self._stop(pid)
                 if isinstance(failure, TimeoutError):
                     raise subprocess.TimeoutExpired([program, *arguments], timeout) from None
@@ -101,7 +101,7 @@ def _umask():
 
 
 def _pipe(stack):
-    """Returns both ends of a pipe, as files that a stack closes."""
+    """Returns the two ends of a pipe, as files that the stack closes."""
     reader, writer = os.pipe()
     reading = stack.enter_context(os.fdopen(reader, 'rb'))
     writing = stack.enter_context(os.fdopen(writer, 'wb'))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What GNU tar reads: the archive reader that the tool's is held against."""
+"""What GNU tar reads in an archive; the tool's reader is compared to it."""
 
 import re
 import stat
@@ -12,13 +12,13 @@ from support.tars import DIR, FILE, HARD, LINK
 
 _LINE = re.compile(r'(.)(.{9}) (\S+)/(\S+) +(\S+) \S+ \S+ ?(.*)', re.DOTALL)
 _HARMLESS = re.compile(rb'tar: Ignoring unknown extended header keyword .*\n')
-# The letters of `tar -tv`. C is a contiguous file, V a volume label.
+# The letters of `tar -tv`; C is a contiguous file, V a volume label.
 _KINDS = {'-': FILE, 'C': FILE, 'd': DIR, 'l': LINK, 'h': HARD, 'c': b'3', 'b': b'4', 'p': b'6'}
 OTHER = b'?'
 
 
 class Listed(NamedTuple):
-    """A member as a reader lists it; the owner by name, or by number where it has no name."""
+    """A member as a listing shows it; the owner is a name, or a number if there is no name."""
 
     name: str
     kind: bytes
@@ -29,7 +29,7 @@ class Listed(NamedTuple):
 
 
 def listing(path, *options):
-    """Returns the members that GNU tar lists, or None where it complains."""
+    """Returns the members that GNU tar lists, or None if it reports a problem."""
     require('tar')
     command = ['tar', '-Ptvf', path, '--utc', '--quoting-style=escape', *options]
     done = subprocess.run(
@@ -67,7 +67,7 @@ def _unescaped(text):
 
 
 def as_listed(member, numeric=False):
-    """Returns a member of the tool's reader as GNU tar would list it."""
+    """Returns a member of the tool's reader in the form of listing()."""
     user, group = str(member.uid), str(member.gid)
     if not numeric:
         user, group = member.uname or user, member.gname or group
@@ -82,7 +82,7 @@ def as_listed(member, numeric=False):
 
 
 def extract(path, directory):
-    """Has GNU tar extract an archive, plain or compressed."""
+    """Extracts an archive, plain or compressed, with GNU tar."""
     require('tar')
     directory.mkdir()
     command = ['tar', '-xf', path, '-C', directory, '--no-same-owner', '--delay-directory-restore']

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading archives of single members."""
+"""Reading small archives that are given as bytes."""
 
 import pytest
 
@@ -18,14 +18,14 @@ def read(data):
 
 
 def read_one(data):
-    """Returns the first of the members; the last must be as it was written."""
+    """Returns the first of two members; the second one must be MEMBER."""
     first, last = read(tar_of(data, MEMBER))
     assert (last.name, last.size) == ('m', 4)
     return first
 
 
 def error(data):
-    """Returns what is wrong with an archive."""
+    """Returns the error that an archive gives."""
     with pytest.raises(ArchiveError) as caught:
         read(data)
     return str(caught.value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile and damaged bases: mutants of the fixtures, and what a run may make of them."""
+"""Hostile and damaged bases: mutants of the fixtures, and checks of a run with one."""
 
 import bz2
 import gzip
@@ -18,7 +18,7 @@ from support.project import DATA
 from support.running import messages
 from support.tars import BLOCK, FIELDS, headers, member, pax, sha256, with_fields
 
-MEMORY = 200 << 20  # bytes that the tool may take, whatever a base claims
+MEMORY = 200 << 20  # the limit for the tool in bytes, whatever a base claims
 SECONDS = 20
 UNPACK = {'.gz': gzip.decompress, '.bz2': bz2.decompress, '.xz': lzma.decompress}
 PACK = {
@@ -29,12 +29,12 @@ PACK = {
 
 
 def image(layers, *more):
-    """Returns a base whose manifest.json, the first of its members, names layers."""
+    """Returns a base that starts with a manifest.json with these layers."""
     text = json.dumps([{'Config': 'c.json', 'Layers': layers}])
     return member('manifest.json', text.encode()) + b''.join(more)
 
 
-# Damage by chance.
+# Random damage.
 
 
 def checksum_of(header):
@@ -43,9 +43,9 @@ def checksum_of(header):
 
 
 def with_random_field(data, place, field, chance, mend):
-    """Returns an archive with another value in a field of the header at place.
+    """Returns an archive with a random value in a field of the header at place.
 
-    Its checksum stays as it is, or becomes right again.
+    The checksum stays as it is, or is corrected if mend is true.
     """
     values = [b'', b'/', b'../' * 9, b'-1', b'7' * 12, b'\xff' * 12, b'\x80' * 12]
     values.append(b'\x80' + bytes(10) + b'\2')
@@ -60,7 +60,7 @@ def with_random_field(data, place, field, chance, mend):
 
 
 def mutated(data, chance):
-    """Returns data with one kind of damage; a field only in a tar archive."""
+    """Returns data with one kind of damage; fields are changed only in a tar archive."""
     start = chance.randrange(len(data))
     start -= chance.choice([0, start % BLOCK])
     end = start + chance.choice([1, BLOCK, 2 * BLOCK, chance.randint(2, 20000)])
@@ -88,7 +88,7 @@ def mutated(data, chance):
 
 
 def mutant(base, number):
-    """Returns one mutant of a fixture, and whether a compressor's checksum guards it."""
+    """Returns a mutant of a fixture, and whether a checksum of the compression covers damage."""
     chance = random.Random(f'{base} {number}')
     stored = (DATA / 'bases' / base).read_bytes()
     plain = UNPACK.get(posixpath.splitext(base)[1], bytes)(stored)
@@ -99,8 +99,8 @@ def mutant(base, number):
     return mutated(data, chance), data != plain
 
 
-def check_whole(path):
-    """Checks that an output is an archive that holds all that its manifest names."""
+def check_archive(path):
+    """Checks that an output is a valid archive with every file that its manifest lists."""
     found = {}
     with tarfile.open(path) as tar:
         for info in tar:
@@ -122,7 +122,7 @@ def check_whole(path):
 
 
 class Target:
-    """An image to build on one base after the other."""
+    """An image that is built on one base after the other."""
 
     def __init__(self, directory, time_limit):
         base = directory / 'hostile'
@@ -132,12 +132,12 @@ class Target:
         self.files = sorted(os.listdir(directory))
 
     def prepare(self, data):
-        """Puts data where the base is, and no output beside it."""
+        """Writes data as the base, and removes the output."""
         self.image.output.unlink(missing_ok=True)
         self.image.base.write_bytes(data)
 
     def attempt(self, data):
-        """Builds in this process; returns the output's digest, or None after a proper error."""
+        """Builds in this process; returns the SHA-256 of the output, or None after an error."""
         self.prepare(data)
         self.time_limit(SECONDS)
         try:
@@ -148,18 +148,18 @@ class Target:
             return None
         finally:
             self.time_limit(0)
-        check_whole(self.image.output)
+        check_archive(self.image.output)
         return sha256(self.image.output.read_bytes())
 
     def run(self, data, memory=MEMORY, **options):
-        """Runs the tool; returns its one error, or None where it wrote a whole archive."""
+        """Runs the tool; returns its one error, or None if it wrote a valid archive."""
         self.prepare(data)
         done, peak, _ = measure(*self.image.flags, timeout=SECONDS, **options)
         assert peak < memory
         _, errors = messages(done.stderr)
         if done.returncode == 0:
             assert errors == []
-            check_whole(self.image.output)
+            check_archive(self.image.output)
             return None
         (line,) = errors
         assert done.returncode == 1
@@ -168,8 +168,8 @@ class Target:
         return line
 
 
-# The plain fixtures, and bases with both kinds of extended headers. These end in a member that
-# no image needs, but for whose header nothing tells of damage.
+# The plain fixtures, and bases with both kinds of extended headers. The last member of these is not
+# used by any image; damage to its header alone goes unnoticed.
 LONG = 'directory/' + 'l' * 120
 ARCHIVES = {base: (DATA / 'bases' / base).read_bytes() for base in BASES if base.endswith('.tar')}
 for dialect in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sample images: to build on, and to build."""
+"""Sample images: bases to build on, and images to build."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ def base_diff_ids():
 
 
 def configuration(diff_ids, config=None):
-    """Returns a configuration with which nothing is wrong, of layers with these diff IDs."""
+    """Returns a valid configuration of layers with these diff IDs."""
     return {
         'architecture': 'amd64',
         'os': 'linux',
@@ -35,11 +35,11 @@ def configuration(diff_ids, config=None):
 
 @dataclasses.dataclass
 class BaseImage:
-    """An image of an archive to build on; its layers have a file each.
+    """An image in an archive to build on; each layer has one file.
 
     Attributes:
-        layer_names: The names of the layers' members, bottom first.
-        config_name: The name of the configuration's member, in place of <digest>.json.
+        layer_names: The names of the layers in the archive, lowest first.
+        config_name: The name of the configuration in the archive; by default <digest>.json.
         tags: The value of RepoTags.
     """
 
@@ -65,26 +65,26 @@ class BaseImage:
 
     @property
     def files(self):
-        """Its members but for manifest.json, as {name: content}."""
+        """The files of the image without manifest.json, as {name: content}."""
         return {self.entry['Config']: self.config, **self.layers}
 
     @property
     def entry(self):
-        """Its entry in manifest.json."""
+        """The entry of the image in manifest.json."""
         config_name = self.config_name or f'{self.id}.json'
         return {'Config': config_name, 'RepoTags': self.tags, 'Layers': self.layer_names}
 
 
 def write_base(path, *images, position=0, entries=None, without=(), more=()):
-    """Writes an archive of images.
+    """Writes an archive with images.
 
     Args:
         path: The path of the archive.
-        *images: BaseImages, whose files stand in this order.
-        position: Before which of these files manifest.json stands.
-        entries: What manifest.json holds, in place of the images' entries.
+        *images: BaseImages; their files are written in this order.
+        position: The number of files before manifest.json.
+        entries: The entries of manifest.json, if they differ from those of the images.
         without: The names of files that are left out.
-        more: Members behind all others.
+        more: Members to add after all others.
     """
     files = {}
     for image in images:
@@ -98,13 +98,13 @@ def write_base(path, *images, position=0, entries=None, without=(), more=()):
 
 
 def write_base_of(path, data=None, layers=2, **keys):
-    """Writes an archive of one image whose configuration, config.json, may be wrong.
+    """Writes an archive with one image, whose configuration config.json may be wrong.
 
     Args:
         path: The path of the archive.
-        data: The bytes of the configuration; None for a good one.
+        data: The bytes of the configuration; by default a valid one.
         layers: The number of layers.
-        **keys: Keys of the good configuration to replace.
+        **keys: Keys to replace in the valid configuration.
     """
     image = BaseImage([f'{number}/layer.tar' for number in range(layers)], 'config.json')
     if data is None:
@@ -116,18 +116,18 @@ def write_base_of(path, data=None, layers=2, **keys):
 
 
 class Parts:
-    """The parts of an image with which nothing is wrong, in a directory, and the flags for them."""
+    """The parts of a valid image in a directory, and the flags for them."""
 
     def __init__(self, directory, layers=None, below=(), config=None, base=None, mode=0o644):
-        """Makes the parts.
+        """Writes the parts.
 
         Args:
-            directory: Where they are made.
-            layers: The files of each layer, as {name: content}; one layer of one file, if None.
-            below: The diff IDs of the layers that the base has.
+            directory: The directory for the parts and the output.
+            layers: The files of each layer, as {name: content}; by default one layer of one file.
+            below: The diff IDs of the layers in the base.
             config: The key `config` of the configuration.
-            base: The path of the archive to give as --base and --legacy_base.
-            mode: The mode of the files.
+            base: The path of the archive for --base and --legacy_base.
+            mode: The mode of the files in the layers.
         """
         self.directory = directory
         self.output = directory / 'image.tar'
@@ -141,11 +141,11 @@ class Parts:
 
     @property
     def diff_ids(self):
-        """Those of its own layers."""
+        """The diff IDs of the image's own layers."""
         return [f'sha256:{identifier}' for identifier, _ in self.layers]
 
     def configure(self, config):
-        """Gives the image another configuration, an object or bytes, and the ID of that."""
+        """Replaces the configuration by an object or bytes, and sets the ID to its digest."""
         data = config if isinstance(config, bytes) else json.dumps(config).encode()
         self.config.write_bytes(data)
         self.id = sha256(data)
@@ -165,12 +165,12 @@ class Parts:
         return own + self.layer_flags + self.base_flags
 
     def without(self, *names):
-        """The flags of the image but for those of these names."""
+        """Returns the flags of the image without those of these names."""
         return [flag for flag in self.flags if flag.partition('=')[0][2:] not in names]
 
     @property
     def arguments(self):
-        """What the flags say, as arguments of create_image.create_image()."""
+        """The flags as arguments of create_image.create_image()."""
         arguments = {
             'output': str(self.output),
             'identifier': self.id,
@@ -183,6 +183,6 @@ class Parts:
 
 
 def on_fixture(directory, base, **options):
-    """Returns the parts of an image on one of testdata/bases."""
+    """Returns the parts of an image on one of the archives in testdata/bases."""
     below = () if base == BEFORE_1_10 else base_diff_ids()
     return Parts(directory, below=below, base=DATA / 'bases' / base, **options)

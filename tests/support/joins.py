@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of join_layers share."""
+"""Helpers for the tests of join_layers."""
 
 import json
 
@@ -8,7 +8,7 @@ from support.running import build, fails
 from support.tars import content
 
 PROGRAM = {'program': 'join_layers'}
-# They hold one image, whose files each program names otherwise.
+# Archives of one image; each program gives other names to its files.
 SAME_IMAGE = [
     'docker-20.10.tar',
     'docker-29-containerd.tar',
@@ -41,7 +41,7 @@ def repositories_of(path):
 
 
 def refuses(directory, *archives, flags=()):
-    """Has a join fail with one line, which it returns, and leave nothing behind."""
+    """Joins archives, which must fail with one line and leave no files; returns the line."""
     before = set(directory.iterdir())
     line = fails(*flags_for(directory, archives, *flags), **PROGRAM)
     assert set(directory.iterdir()) == before

@@ -17,7 +17,7 @@ ZSTD_BASE = 'docker-29-zstd.tar'
 
 @dataclasses.dataclass
 class Layout:
-    """An archive as a reader of OCI layouts takes it.
+    """An archive, as a program that reads OCI layouts sees it.
 
     Attributes:
         files: The files, as {name: content}.
@@ -52,7 +52,7 @@ class Layout:
         return json.loads(self.files[blob(self.manifest['config']['digest'])])
 
     def descriptors(self):
-        """All descriptors, those in index.json first."""
+        """All descriptors; those in index.json come first."""
         image = self.manifest
         return [*self.index['manifests'], image['config'], *image['layers']]
 
@@ -62,7 +62,7 @@ def blob(digest):
 
 
 def write_layout(image, *flags, tags=TAGS, partial=False, **options):
-    """Builds an image with --oci; returns its layout and what is in the digest file."""
+    """Builds an image with --oci; returns its layout and the content of the digest file."""
     digest_file = image.directory / 'digest'
     own = image.without('legacy_base') if partial else image.flags
     named = [f'--tag={tag}' for tag in tags]
@@ -71,7 +71,7 @@ def write_layout(image, *flags, tags=TAGS, partial=False, **options):
 
 
 def on(directory, base, name='next', **options):
-    """Returns the parts of an image on an archive that create_image.py wrote."""
+    """Returns the parts of an image on an archive that create_image wrote."""
     layout = Layout.read(base)
     (entry,) = json.loads(layout.files['manifest.json'])
     config = json.loads(layout.files[entry['Config']])
@@ -82,7 +82,7 @@ def on(directory, base, name='next', **options):
 
 
 def repacked(path, base, spell):
-    """Writes a fixture with other names for its members."""
+    """Writes a copy of a fixture whose members have other names."""
     parts = []
     for header, data in members(DATA / 'bases' / base):
         options = {'kind': header.type, 'link': header.linkname, 'mode': header.mode}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bases whose layer is a link."""
+"""Bases with a layer that is a link."""
 
 from support.images import BaseImage, write_base
 from support.tars import HARD, LINK, member
 
-# tests/clients/test_stores.py sees that Skopeo follows these links, and those not.
+# tests/clients/test_stores.py checks which of these links Skopeo follows.
 NOT_FOLLOWED = 'is a link that Skopeo does not follow: save the image again'
 LINKS = {
     'a file beside it': (LINK, '../x/layer.tar', True),
@@ -17,7 +17,7 @@ LINKS = {
 
 
 def base_with_a_link(path, case):
-    """Writes a base whose layer is a link; returns its path and the layer's diff ID."""
+    """Writes a base with a layer that is a link; returns its path and the layer's diff ID."""
     kind, target, _ = LINKS[case]
     lower = BaseImage(['x/layer.tar'], tags=['example/lower:1'])
     entry = {**lower.entry, 'Layers': ['y/layer.tar']}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that a run takes, and bytes that it reads."""
+"""Memory that a run uses, and bytes that it reads."""
 
 import re
 import subprocess
@@ -7,11 +7,11 @@ import subprocess
 from support import forks
 from support.running import REAL_PROCESSES, command
 
-# The size of what is measured, in bytes: large beside what Python reads of its own as it starts,
-# 4 MB and more, and a fork does not.
+# The size of measured files in bytes: large compared to what Python reads when it starts (4 MB and
+# more), which a fork does not read.
 LARGE = (16 if REAL_PROCESSES else 4) << 20
 
-# Runs a program, and prints what the system knows of the process in the end.
+# Runs a program, and prints at its end what the kernel reports about the process.
 _MEASURED = """
 import atexit, os, runpy, sys
 del sys.argv[0]
@@ -26,7 +26,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 def measure(*flags, program='create_image', timeout=300):
-    """Runs a program; returns it, its peak of memory, and how much it read, in bytes (proc(5))."""
+    """Runs a program; returns the process, its peak of memory, and the bytes it read (proc(5))."""
     python, script, *arguments = command(program, *flags)
     if REAL_PROCESSES:
         done = subprocess.run(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small file systems in memory, which only root may mount."""
+"""Small file systems in memory; only root can mount them."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def tmpfs(directory, size):
 
     Args:
         directory: The path of the mount point.
-        size: Its size, as mount takes it: 8k, 1m.
+        size: The size in the form of mount: 8k, 1m.
     """
     require('mount', 'umount')
     if os.geteuid() != 0:
@@ -31,7 +31,7 @@ def tmpfs(directory, size):
 
 @contextlib.contextmanager
 def mounted_on_itself(path):
-    """Makes a mount point of a file, which then cannot be replaced."""
+    """Makes a file a mount point, so that it cannot be replaced."""
     require('mount', 'umount')
     if os.geteuid() != 0:
         missing('only root may mount')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a test needs of the machine: it is skipped where that is missing."""
+"""Programs and permissions that a test needs; without them it is skipped."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import pytest
 
 
 def missing(reason):
-    """Skips the test, or fails it where REQUIRE_CLIENTS=1 says that all must be there."""
+    """Skips the test, or fails it if REQUIRE_CLIENTS=1 says that nothing may be missing."""
     if os.environ.get('REQUIRE_CLIENTS') == '1':
         pytest.fail(reason)
     pytest.skip(reason)
@@ -21,7 +21,7 @@ def require(*programs):
 
 
 def as_another_user(directory, function):
-    """Calls a function as another user in a directory; returns what it gives, a small number."""
+    """Calls a function as another user in a directory; returns its result, a small number."""
     if os.geteuid() != 0:
         missing('only root may become another user')
     pid = os.fork()

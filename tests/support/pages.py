@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README and the other pages: their blocks and sections, and a checkout to run them in.
 
-As a program it writes below each command of the pages what the command prints.
+Run as a program, it writes the output of each command on the pages below the command.
 """
 
 import itertools
@@ -33,7 +33,7 @@ def section(title, page=README):
 
 
 def steps(block):
-    """Yields (command, the output below it); after a backslash a command goes on."""
+    """Yields (command, output below it); a command continues after a backslash."""
     lines = block.splitlines()
     while lines:
         command = lines.pop(0)
@@ -46,7 +46,7 @@ def steps(block):
 
 
 class Checkout:
-    """A copy of the project in which `make image` was run before."""
+    """A copy of the project after `make image`."""
 
     def __init__(self, directory):
         self.directory = directory / 'create_image'
@@ -54,17 +54,17 @@ class Checkout:
         self.programs = self.directory / '.venv' / 'bin'
         self.programs.mkdir(parents=True)
         self.add_program('python3', f'exec {sys.executable} "$@"')
-        self.add_program('activate', '')  # shell() has set the PATH already
+        self.add_program('activate', '')  # shell() sets the PATH
         (self.directory / '.venv' / 'run').touch()
 
     def add_program(self, name, script):
-        """Has the commands find a shell script in the place of a program."""
+        """Replaces a program by a shell script, for the commands that are run."""
         path = self.programs / name
         path.write_text(f'#!/bin/sh\n{script}\n')
         path.chmod(0o755)
 
     def shell(self, command):
-        """Runs commands; returns the finished process, standard error in its output."""
+        """Runs commands; returns the finished process, with stderr in its stdout."""
         variables = environment(
             PATH=f'{self.programs}:{os.environ["PATH"]}',
             LC_ALL='C.UTF-8',
@@ -89,7 +89,7 @@ class Checkout:
 
 
 def with_todays_output(page):
-    """Returns the text of a page in which each command has the output that it gives today."""
+    """Returns the text of a page with the output that its commands print today."""
     with tempfile.TemporaryDirectory() as directory:
         checkout = Checkout(pathlib.Path(directory))
 

@@ -8,12 +8,12 @@ ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
 TOOL = ROOT / 'create_image.py'
 DATA = ROOT / 'tests' / 'testdata'
 FIXTURES = DATA / 'bases'
-# The directories that the programs, `make` and `make dist` take files from.
+# The directories with the files that the programs, `make` and `make dist` need.
 _SOURCES = ('image_archive', 'tools', 'examples')
 
 
 def copy_project(directory):
-    """Copies to a directory all that the project's commands need, but nothing that they made."""
+    """Copies the files that the project's commands need, but nothing that they wrote."""
     directory.mkdir(exist_ok=True)
     for path in ROOT.iterdir():
         if path.is_file() and not path.name.startswith('.'):

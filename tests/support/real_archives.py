@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of real programs, which are compared with what GNU tar lists and extracts."""
+"""Archives of real programs, compared with what GNU tar lists and extracts."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ def shell(command, directory):
 
 
 def make_trees(directory):
-    """Makes directories to pack: `plain` of what v7 holds, `full` of what others hold too."""
+    """Makes two directories to pack: `plain`, which fits in the v7 format, and `full`."""
     make_tree(directory / 'plain')
     make_tree(directory / 'full')
     add_long_names(directory / 'full')
@@ -76,7 +76,7 @@ def add_long_names(directory):
 
 
 def read(path):
-    """Returns what the tool reads: the members as GNU tar lists them, and their content."""
+    """Returns the members that the tool reads, as gnu_tar.listing() does, and their content."""
     with archives.open_archive(str(path)) as opened:
         listed = [gnu_tar.as_listed(member) for member in opened.members]
         contents = {}
@@ -94,7 +94,7 @@ def digest(blocks):
 
 
 def check(path, directory, merges=True):
-    """Checks that an archive is read as GNU tar does, and merged with all that is in it."""
+    """Checks that the tool reads an archive like GNU tar, and merges all of its members."""
     expected = gnu_tar.listing(path)
     listed, contents = read(path)
     assert len(listed) > 0
@@ -115,8 +115,8 @@ def check_merged(path, directory):
 
 
 def facts(directory):
-    """Returns {path: what is there} of all in a directory."""
-    # By os.walk: before Python 3.11, rglob() stops at a link whose target is too long for a name.
+    """Returns {path: (mode, content)} of all files in a directory."""
+    # os.walk(), because before Python 3.11 rglob() stops at a link with a target of over 255 bytes.
     paths = []
     for parent, directories, names in os.walk(directory):
         paths += [pathlib.Path(parent, name) for name in (*directories, *names)]

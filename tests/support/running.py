@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running the programs as their users do."""
+"""Running the programs like their users do."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import sys
 from support import forks
 from support.project import ROOT
 
-# Whether every program runs in a process of its own, as `make test-all` has it.
+# Whether every program runs in a process of its own, as in `make test-all`.
 REAL_PROCESSES = os.environ.get('REAL_PROCESSES') == '1'
 
 
@@ -20,23 +20,23 @@ def command(program, *flags):
     return [sys.executable, ROOT / f'{program}.py', *arguments]
 
 
-# What a fork does as a new process does. With any other option, the environment or descriptors
-# among them, a program runs in a process of its own.
-_OPTIONS_OF_FORKS = {'cwd', 'input', 'timeout', 'umask'}
+# The options that a fork supports. With any other one, such as the environment, a program runs in a
+# process of its own.
+_FORK_OPTIONS = {'cwd', 'input', 'timeout', 'umask'}
 
 
 def run_program(program, *flags, real=REAL_PROCESSES, **options):
-    """Runs a program; returns the finished process, with what it wrote.
+    """Runs a program; returns the finished process, with its output.
 
     Args:
         program: The name of the program.
-        *flags: Its arguments, as command() takes them.
-        real: Whether it needs a process of its own, as its users start it; else it runs in a fork
-            of one that has imported it, unless an option asks for more than a fork can do.
-        **options: As subprocess.run() takes them.
+        *flags: Its arguments, as for command().
+        real: Whether it runs in a process of its own, as for its users; otherwise it runs in a
+            fork of a process that has imported it, if a fork supports all options.
+        **options: Options of subprocess.run().
     """
     options = {'timeout': 300, **options}
-    if not real and options.keys() <= _OPTIONS_OF_FORKS:
+    if not real and options.keys() <= _FORK_OPTIONS:
         arguments = [os.fsdecode(argument) for argument in command(program, *flags)[2:]]
         return forks.SERVER.run(program, arguments, **options)
     if not options.keys() & {'input', 'stdin'}:
@@ -50,7 +50,7 @@ def run(*flags, **options):
 
 
 def messages(stderr, program='create_image'):
-    """Returns a program's warnings, and the errors behind them, without the program's name."""
+    """Returns a program's warnings and the errors after them, without the program's name."""
     warning = re.compile(f'{program}: warning: ')
     warnings, errors = [], []
     for line in stderr.decode().splitlines():
@@ -64,7 +64,7 @@ def messages(stderr, program='create_image'):
 
 
 def build(*flags, warnings=False, program='create_image', **options):
-    """Runs a program, which must succeed and say nothing, or nothing but warnings."""
+    """Runs a program, which must succeed and print nothing to stderr, or warnings if expected."""
     done = run_program(program, *flags, **options)
     assert done.returncode == 0, done.stderr.decode()
     if warnings:
@@ -81,7 +81,7 @@ def warns(*flags, program='create_image', **options):
 
 
 def fails(*flags, program='create_image', **options):
-    """Runs a program, which must end as on bad input; returns its one error."""
+    """Runs a program, which must fail with one error; returns the error."""
     done = run_program(program, *flags, **options)
     _, errors = messages(done.stderr, program)
     assert done.returncode == 1, done
@@ -102,13 +102,13 @@ def environment(**changes):
     return {**os.environ, **changes}
 
 
-def by_default():
-    """A shell makes the programs that it runs in the background ignore signals."""
+def reset_signals():
+    """Resets signals that a shell ignores in the programs that it runs in the background."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 
 
 def start(flags, **options):
     """Starts create_image with default signal handling; returns the process."""
-    options = {'stderr': subprocess.PIPE, 'preexec_fn': by_default, **options}
+    options = {'stderr': subprocess.PIPE, 'preexec_fn': reset_signals, **options}
     return subprocess.Popen(command('create_image', *flags), **options)

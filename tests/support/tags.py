@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tags that clients take, and tags that they refuse."""
+"""Tags that clients accept, and tags that they refuse."""
 
 
 # Tags.
@@ -22,12 +22,12 @@ GOOD_TAGS = [
     'a' * 247 + ':1',
     'localhost/sha256:1',
     'sha256/a:1',
-    # Docker before 23 took capitals for a host only beside a dot or a colon.
+    # Before version 23 Docker accepts upper-case hosts only with a dot or a colon.
     'Host/a:1',
-    # No host, for all that it has a dot: a component of the path may have both.
+    # Not a host, although it has a dot: an underscore is allowed only in a component of the path.
     'h_x.example/a:1',
     'a__b.c/d:1',
-    # The host does not count.
+    # The host is not included in the limit.
     'host.example/' + 'a' * 255 + ':1',
 ]
 BAD_TAGS = [

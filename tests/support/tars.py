@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building tar archives of bytes, a member at a time, broken ones too; and reading them."""
+"""Building tar archives from bytes, one member at a time, also broken ones; reading archives."""
 
 import bz2
 import gzip
@@ -19,7 +19,7 @@ def sha256(data):
 
 # Building archives.
 
-# Where the fields of a header begin and end (POSIX ustar). Old GNU tar has times at prefix.
+# Start and end of the fields in a header (POSIX ustar). Old GNU tar has times in place of prefix.
 FIELDS = {
     'name': (0, 100),
     'mode': (100, 108),
@@ -46,17 +46,17 @@ LONG_NAME, LONG_LINK = tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK
 def member(
     name, data=b'', kind=FILE, link='', size=None, dialect=tarfile.GNU_FORMAT, raw=None, **fields
 ):
-    """Returns a member of an archive: its header, or headers, and its data in whole blocks.
+    """Returns a member of an archive: its headers, and its data in whole blocks.
 
     Args:
-        name: Of any length; what is too long for a header is written in the dialect's way.
-        data: The content, also of an extended header or a long name.
+        name: A name of any length; the dialect says how a long name is written.
+        data: The content, also that of an extended header or a long name.
         kind: The type, any byte.
         link: The target of a link.
-        size: The size to claim, in place of that of data.
+        size: The size in the header, if it differs from that of data.
         dialect: One of the formats of tarfile.
-        raw: {field of FIELDS: bytes} to put in the header as they are. The checksum fits, unless
-            it is among them.
+        raw: {field of FIELDS: bytes} to write to the header unchanged. The checksum is right,
+            unless it is one of them.
         **fields: Other attributes of tarfile.TarInfo.
     """
     info = tarfile.TarInfo(name)
@@ -72,7 +72,7 @@ def member(
 
 
 def with_fields(header, **raw):
-    """Returns a header with other bytes in its fields, and, without a checksum, with a new one."""
+    """Returns a header with these bytes in its fields; its checksum is corrected if not given."""
     for field, value in raw.items():
         start, end = FIELDS[field]
         header = header[:start] + value[: end - start].ljust(end - start, b'\0') + header[end:]
@@ -84,28 +84,28 @@ def with_fields(header, **raw):
 
 
 def pax(*records, kind=EXTENDED):
-    """Returns an extended header of records such as b'path=x', for the member behind it."""
+    """Returns an extended header for the next member, with records such as b'path=x'."""
     lines = []
     for record in records:
         size = len(record) + len(b' \n')
-        # A record begins with its length, in which its own digits count.
+        # A record begins with its length, which includes its own digits.
         digits = len(str(size + len(str(size))))
         lines.append(b'%d %s\n' % (size + digits, record))
     return member('pax', b''.join(lines), kind)
 
 
 def sparse(real_size, *islands, more=b'\0', size=BLOCK):
-    """Returns a member in GNU's old sparse format.
+    """Returns a member in the old GNU sparse format.
 
     Args:
-        real_size: The file's size, its holes included.
-        *islands: (offset, size) of what is no hole, at most four.
+        real_size: The size of the file, with its holes.
+        *islands: (offset, size) of the data between the holes, at most four.
         more: b'\\1' says that another block of islands follows.
-        size: The size that the header claims; one block of zeros follows it in any case.
+        size: The size in the header; one block of zeros follows the header in any case.
     """
     numbers = [number for island in islands for number in island]
     table = b''.join(_number(number) for number in numbers).ljust(96, b'\0')
-    # They stand in the place of ustar's prefix, behind three times and two numbers (tar.5).
+    # The islands replace the prefix of ustar, after three times and two numbers (tar(5)).
     prefix = bytes(41) + table + more + _number(real_size)
     fields = {'prefix': prefix, 'magic': b'ustar  \0'}
     return member('s', kind=tarfile.GNUTYPE_SPARSE, size=size, raw=fields) + bytes(BLOCK)
@@ -116,7 +116,7 @@ def _number(value):
 
 
 def tar_of(*members):
-    """Returns an archive that ends as GNU tar's do: two zero blocks and a full record."""
+    """Returns an archive that ends like those of GNU tar: two zero blocks and a full record."""
     data = b''.join(members) + bytes(2 * BLOCK)
     return data + bytes(-len(data) % tarfile.RECORDSIZE)
 
@@ -127,12 +127,12 @@ def write_tar(path, *members):
 
 
 def make_tar(path, files, **fields):
-    """Writes an archive of {name: content}, of root, at time 0."""
+    """Writes an archive of {name: content}, owned by root, with time 0."""
     return write_tar(path, *(member(name, data, **fields) for name, data in files.items()))
 
 
 def headers(data):
-    """Yields where the headers of a sound archive begin."""
+    """Yields the offsets of the headers in a valid archive."""
     start, end = FIELDS['size']
     place = 0
     while any(data[place : place + BLOCK]):
@@ -155,7 +155,7 @@ def names(path):
 
 
 def content(path, name):
-    """Returns the one member's content, through symbolic and hard links."""
+    """Returns the content of the only member of this name; links are followed."""
     with tarfile.open(path) as tar:
         assert tar.getnames().count(name) == 1
         return tar.extractfile(name).read()
@@ -167,7 +167,7 @@ def manifest(path):
 
 
 def uncompressed(data):
-    """Returns the content of a layer, plain or compressed in any way that layers come in."""
+    """Returns the content of a layer, plain or in any compression that layers have."""
     if data.startswith(b'\x1f\x8b'):
         return gzip.decompress(data)
     if data.startswith(b'BZh'):

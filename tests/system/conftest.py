@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures of the tests of the command line and of faults."""
+"""Fixtures for the tests of the command line and of system errors."""
 
 import pytest
 

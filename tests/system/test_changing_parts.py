@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts that change while they are read (section 9)."""
+"""Parts that change while the tool reads them (section 9)."""
 
 import os
 import signal
@@ -13,8 +13,6 @@ from support.faults import COPIED_PARTS, OLD, error_of, with_large_part
 from support.needs import missing
 from support.running import command, start
 
-# Parts that change while they are read.
-
 CHANGES = {
     'shrinks': lambda path: os.truncate(path, 1 << 20),
     'grows': lambda path: path.open('ab').write(b'more'),
@@ -25,8 +23,8 @@ CHANGES = {
 
 @pytest.mark.parametrize('change', CHANGES)
 @pytest.mark.parametrize('part', COPIED_PARTS)
-def test_a_part_changes_while_it_is_streamed(parts, part, change):
-    """A FIFO as output holds the tool until the part has changed."""
+def test_part_that_changes_while_it_is_streamed_is_an_error(parts, part, change):
+    """The output is a FIFO, so the tool waits until the part has changed."""
     path, flags = with_large_part(parts, part)
     os.mkfifo(parts.output)
     process = start(flags)
@@ -37,7 +35,7 @@ def test_a_part_changes_while_it_is_streamed(parts, part, change):
     assert error_of(process).startswith(f"'{path}'")
 
 
-# Runs the tool; each system call that copies takes 1 MiB, and stops it when it is done.
+# Runs the tool; every copying system call copies 1 MiB, then stops the process.
 STEPWISE = """
 import os, runpy, signal, sys
 del sys.argv[0]
@@ -62,8 +60,8 @@ def wait_until_stopped(process):
 @pytest.mark.parametrize('change', CHANGES)
 @pytest.mark.parametrize('part', ['layer', 'base'])
 @pytest.mark.parametrize('steps', some_every_day([1, 3], [3]))
-def test_a_part_changes_while_the_kernel_copies_it(parts, part, change, steps):
-    """The tool stands still meanwhile, behind the first of the part's 4 MiB or before the last."""
+def test_part_that_changes_while_the_kernel_copies_it_is_an_error(parts, part, change, steps):
+    """The tool is stopped meanwhile, after the first or before the last of the part's 4 MiB."""
     path, flags = with_large_part(parts, part)
     parts.output.write_bytes(OLD)
     before = sorted(os.listdir(parts.directory))

@@ -17,7 +17,7 @@ OPTIONAL = ['layer', 'tag', 'base', 'legacy_base', 'legacy_id', 'metadata', 'rep
 
 
 @pytest.mark.parametrize('flag', ['--help', '-h', '--helpshort'])
-def test_help(flag):
+def test_help_lists_every_flag_and_an_example(flag):
     done = run(flag)
     assert (done.returncode, done.stderr) == (0, b'')
     text = done.stdout.decode()
@@ -33,7 +33,7 @@ def test_help(flag):
     assert str(ROOT) not in text
 
 
-def test_version():
+def test_version_is_printed():
     done = run('--version')
     assert (done.returncode, done.stderr) == (0, b'')
     assert done.stdout.decode() == f'create_image {VERSION}\n'
@@ -43,7 +43,7 @@ def test_version():
 
 
 @pytest.mark.parametrize('flag', OPTIONAL)
-def test_an_optional_flag_with_an_empty_value_is_not_given(parts, flag):
+def test_optional_flag_with_an_empty_value_is_ignored(parts, flag):
     build(*parts.flags)
     expected = parts.output.read_bytes()
     build(*parts.flags, f'--{flag}=')
@@ -51,7 +51,7 @@ def test_an_optional_flag_with_an_empty_value_is_not_given(parts, flag):
 
 
 @pytest.mark.parametrize('flag', ['verify', 'oci'])
-def test_a_boolean_flag_with_an_empty_value_is_not_given(parts, flag):
+def test_boolean_flag_with_an_empty_value_is_ignored(parts, flag):
     build(*parts.flags)
     expected = parts.output.read_bytes()
     (parts.directory / 'flags').write_text(f'--{flag}=\n')
@@ -60,7 +60,7 @@ def test_a_boolean_flag_with_an_empty_value_is_not_given(parts, flag):
         assert parts.output.read_bytes() == expected
 
 
-def test_all_optional_flags_with_empty_values(parts):
+def test_all_optional_flags_with_empty_values_are_ignored(parts):
     build(*parts.flags)
     expected = parts.output.read_bytes()
     empty = [f'--{flag}=' for flag in OPTIONAL]
@@ -69,20 +69,20 @@ def test_all_optional_flags_with_empty_values(parts):
 
 
 @pytest.mark.parametrize('flag', REQUIRED)
-def test_a_required_flag_with_an_empty_value(parts, flag):
+def test_required_flag_with_an_empty_value_is_missing(parts, flag):
     line = fails(*parts.without(flag), f'--{flag}=')
     assert line.startswith(f'--{flag} is missing: give ')
     assert line == fails(*parts.without(flag))
 
 
-def test_a_flagfile_that_is_not_utf_8(parts):
+def test_flagfile_that_is_not_utf_8_is_an_error(parts):
     (parts.directory / 'flags').write_bytes(b'--tag=\xff\n')
     line = fails(*parts.flags, f'--flagfile={parts.directory}/flags')
     assert line == 'a file of --flagfile is not in UTF-8: save it as UTF-8'
 
 
 @pytest.mark.parametrize('flag', ['--help', '--version'])
-def test_help_and_version_from_a_flagfile(parts, flag):
+def test_help_and_version_in_a_flagfile(parts, flag):
     (parts.directory / 'flags').write_text(f'{flag}\n')
     done = run(f'--flagfile={parts.directory}/flags')
     assert (done.returncode, done.stderr) == (0, b'')
@@ -90,13 +90,13 @@ def test_help_and_version_from_a_flagfile(parts, flag):
 
 
 @pytest.mark.parametrize('flag', ['output', 'id', 'config', 'base', 'layer', 'tag', 'metadata'])
-def test_a_nul_in_a_flagfile(parts, flag):
+def test_nul_in_a_flagfile_is_an_error(parts, flag):
     (parts.directory / 'flags').write_text(f'--{flag}=a\0b\n')
     line = fails(*parts.without(flag), f'--flagfile={parts.directory}/flags')
     assert line == f'--{flag} has a NUL character: leave it out'
 
 
-def test_flagfile(parts):
+def test_flagfile_is_read(parts):
     build(*parts.flags)
     direct = parts.output.read_bytes()
     (parts.directory / 'flags').write_text('\n'.join(parts.flags))
@@ -104,7 +104,7 @@ def test_flagfile(parts):
     assert parts.output.read_bytes() == direct
 
 
-def test_a_name_without_a_repository_is_taken(parts):
+def test_name_without_a_repository_is_ignored(parts):
     build(*parts.flags)
     expected = parts.output.read_bytes()
     build(*parts.flags, '--name=n')
@@ -113,7 +113,7 @@ def test_a_name_without_a_repository_is_taken(parts):
 
 
 def test_text_that_is_not_utf_8_keeps_its_bytes(parts):
-    """Arguments are bytes; JSON writes one that is not UTF-8 as Python's surrogateescape does."""
+    """Arguments are bytes; JSON has them as Python's surrogateescape decodes them."""
     flags = [b'--tag=a:\xff', b'--repository=r\xfe', b'--name=n\xfd']
     build(*parts.flags, *flags, warnings=True)
     assert manifest(parts.output)['RepoTags'] == ['a:\udcff']
@@ -121,7 +121,7 @@ def test_text_that_is_not_utf_8_keeps_its_bytes(parts):
     assert content(parts.output, 'repositories').decode() == text
 
 
-def test_the_log_is_silent_but_at_verbosity_0(parts):
+def test_members_are_logged_only_at_verbosity_0(parts):
     assert run(*parts.flags).stderr == b''
     lines = run(*parts.flags, '--verbosity=0').stderr.decode().splitlines()
     assert [line.removeprefix('create_image: ') for line in lines] == [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is at the output path, and devices and files that fail (section 9)."""
+"""Existing files at the output path, devices, and files that cannot be read (section 9)."""
 
 import contextlib
 import ctypes
@@ -16,22 +16,22 @@ from support.running import build, fails, start
 from support.tars import manifest, names
 
 
-def obey_modes():
-    """Takes from root the right to pass over the modes of files."""
+def respect_file_modes():
+    """Removes root's permission to ignore file modes from this process."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
 
-def test_a_read_only_directory(parts):
+def test_output_in_a_read_only_directory_is_an_error(parts):
     directory = parts.directory / 'directory'
     directory.mkdir(0o555)
     parts.output = directory / 'image.tar'
-    line = fails(*parts.flags, preexec_fn=obey_modes)
+    line = fails(*parts.flags, preexec_fn=respect_file_modes)
     assert f"'{parts.output}': Permission denied" in line
     assert os.listdir(directory) == []
 
 
 @pytest.mark.parametrize('size', [100, 20000])
-def test_a_limit_to_file_sizes(parts, size):
+def test_output_over_the_file_size_limit_is_an_error(parts, size):
     limit = resource.RLIMIT_FSIZE, (size, size)
     line = fails_cleanly(parts, preexec_fn=lambda: resource.setrlimit(*limit))
     assert f"'{parts.output}': File too large" in line
@@ -48,7 +48,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize('flag', UNREADABLE)
-def test_a_read_error(parts, flag):
+def test_read_error_names_the_file(parts, flag):
     path, reason, more = UNREADABLE[flag]
     if not os.path.exists(path):
         missing(f'{path} is not there')
@@ -56,8 +56,8 @@ def test_a_read_error(parts, flag):
     assert fails_cleanly(parts, f'{flag}={value}', *more).startswith(f"'{path}': {reason}")
 
 
-def test_a_file_that_is_shorter_than_it_says(parts):
-    """As those of /sys are, of a page each."""
+def test_file_shorter_than_its_size_is_an_error(parts):
+    """Files in /sys are so: they have the size of a page."""
     path = '/sys/class/net/lo/mtu'
     if not os.path.exists(path):
         missing(f'{path} is not there')
@@ -65,7 +65,7 @@ def test_a_file_that_is_shorter_than_it_says(parts):
     assert f"'{path}': it ends early: try again" in line
 
 
-def test_an_output_that_cannot_be(parts):
+def test_output_path_that_cannot_be_written_is_an_error(parts):
     directory = parts.directory / 'directory'
     directory.mkdir()
     (parts.directory / 'loop').symlink_to('loop')
@@ -80,8 +80,8 @@ def test_an_output_that_cannot_be(parts):
 
 
 @pytest.mark.parametrize(('name', 'minor'), [('null', 3), ('full', 7)])
-def test_devices(parts, name, minor):
-    """Root has its own: a wrong tool would replace the system's."""
+def test_output_to_a_device_does_not_replace_it(parts, name, minor):
+    """Root uses a device of its own, as a faulty tool would replace the system's."""
     path = f'/dev/{name}'
     if os.geteuid() == 0:
         path = parts.directory / name
@@ -94,7 +94,7 @@ def test_devices(parts, name, minor):
     assert stat.S_ISCHR(os.stat(path).st_mode)
 
 
-# What is at the output path.
+# Existing files at the output path.
 
 
 @pytest.mark.parametrize('content', [None, OLD])
@@ -112,7 +112,7 @@ def test_symbolic_links_are_followed(parts, content):
     assert os.listdir(target.parent) == ['target']
 
 
-def test_an_old_file_is_replaced_not_written_to(parts):
+def test_old_output_is_replaced_and_not_overwritten_in_place(parts):
     parts.output.write_bytes(OLD)
     parts.output.chmod(0o600)
     other = parts.directory / 'other'
@@ -123,7 +123,7 @@ def test_an_old_file_is_replaced_not_written_to(parts):
     assert names(parts.output)[-1] == 'manifest.json'
 
 
-def test_the_output_replaces_the_base(tmp_path):
+def test_output_can_replace_the_base(tmp_path):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     build(*image.flags)
     expected = image.output.read_bytes()
@@ -135,7 +135,7 @@ def test_the_output_replaces_the_base(tmp_path):
     assert len(manifest(base)['Layers']) == 3
 
 
-def test_eight_runs_at_once(parts):
+def test_eight_runs_with_one_output_at_once(parts):
     _, flags = with_large_part(parts, 'layer')
     build(*flags)
     expected = parts.output.read_bytes()

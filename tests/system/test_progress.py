@@ -13,11 +13,9 @@ import pytest
 from support.images import Parts
 from support.running import command
 
-# Progress.
-
 
 def run_on_a_terminal(parts, delay):
-    """Writes an image into a FIFO that nobody reads at first; returns what the terminal got."""
+    """Writes an image to a FIFO that is read after delay seconds; returns the terminal's text."""
     os.mkfifo(parts.output)
     leader, follower = pty.openpty()
     process = subprocess.Popen(command('create_image', *parts.flags), stderr=follower)
@@ -27,7 +25,7 @@ def run_on_a_terminal(parts, delay):
         fifo.read()
     assert process.wait() == 0
     shown = b''
-    with contextlib.suppress(OSError):  # the end of a terminal
+    with contextlib.suppress(OSError):  # read at the end of a terminal
         while data := os.read(leader, 1 << 16):
             shown += data
     os.close(leader)
@@ -39,8 +37,8 @@ def large_parts(tmp_path):
     return Parts(tmp_path, [{'srv/large': bytes(8 << 20)}])
 
 
-def test_progress_on_a_terminal(large_parts):
-    """Work of over two seconds is shown in one line, which goes away."""
+def test_progress_is_shown_on_a_terminal(large_parts):
+    """In one line, which is erased at the end, if the work takes over two seconds."""
     shown = run_on_a_terminal(large_parts, 2.5)
     lines = shown.split('\r')
     assert '\n' not in shown
@@ -54,7 +52,7 @@ def test_no_progress_for_short_work(large_parts):
 
 
 @pytest.mark.slow
-def test_no_progress_elsewhere(large_parts):
+def test_no_progress_without_a_terminal(large_parts):
     os.mkfifo(large_parts.output)
     process = subprocess.Popen(command('create_image', *large_parts.flags), stderr=subprocess.PIPE)
     with large_parts.output.open('rb') as fifo:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals: the output is the old file, nothing, or a whole archive (section 9)."""
+"""Signals: the output is the old file, missing, or the complete new archive (section 9)."""
 
 import contextlib
 import gzip
@@ -16,22 +16,19 @@ from support.amounts import ALL_TESTS, some_every_day
 from support.faults import NOISE, OLD, digest
 from support.images import Parts, configuration
 from support.project import TOOL
-from support.running import build, by_default, environment, start
+from support.running import build, environment, reset_signals, start
 from support.tars import make_tar
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
 MIB = 1 << 20
-# What is copied and what is inflated of the image that signals strike.
+# Bytes that are copied and bytes that are decompressed for the image in these tests.
 COPIED, INFLATED = (200 * MIB, 100 * MIB) if ALL_TESTS else (40 * MIB, 20 * MIB)
 ROUNDS = 2 if ALL_TESTS else 1
 
 
-# Signals.
-
-
 class Big:
-    """An image that takes long enough to strike: two thirds are copied, the rest inflated."""
+    """An image that takes long enough to send signals: two thirds are copied, one is inflated."""
 
     def __init__(self, directory):
         self.image = Parts(directory)
@@ -52,7 +49,7 @@ class Big:
         self.files = os.listdir(directory)
 
     def start(self, content, size=0, **options):
-        """Starts the tool over an old file or None, and waits until it has written size bytes."""
+        """Starts the tool, with content in the output or none; waits for size bytes written."""
         for path in (self.output, *self.unfinished()):
             path.unlink(missing_ok=True)
         if content:
@@ -72,7 +69,7 @@ class Big:
         return paths
 
     def is_whole(self):
-        """Tells whether the output is the whole archive, and no part of it."""
+        """Returns whether the output is the new archive; fails if it is only a part of it."""
         if not self.output.exists() or self.output.stat().st_size == len(OLD):
             return False
         assert digest(self.output) == self.digest
@@ -85,7 +82,7 @@ def big(tmp_path_factory):
 
 
 @pytest.mark.parametrize('numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT)]))
-def test_signals_while_the_archive_is_written(big, numbers):
+def test_signal_while_writing_leaves_the_old_output(big, numbers):
     chance = random.Random(str(numbers))
     for content in (None, OLD) * ROUNDS:
         process = big.start(content, chance.randrange(1, COPIED + INFLATED // 5))
@@ -101,7 +98,7 @@ def test_signals_while_the_archive_is_written(big, numbers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('numbers', SIGNALS)
-def test_signals_at_any_time(big, numbers):
+def test_signal_at_any_time_leaves_the_old_output_or_a_complete_archive(big, numbers):
     chance = random.Random(str(numbers))
     for _ in range(4):
         process = big.start(OLD)
@@ -114,17 +111,17 @@ def test_signals_at_any_time(big, numbers):
         assert len(big.unfinished()) <= (KILL in numbers)
 
 
-def catches(process, number):
-    """Tells whether a handler of Python's gets a signal (proc(5))."""
+def has_python_handler(process, number):
+    """Returns whether a Python handler is set for the signal (see proc(5))."""
     with open(f'/proc/{process.pid}/status') as f:
         (mask,) = (int(line.split()[1], 16) for line in f if line.startswith('SigCgt:'))
     return bool(mask >> number - 1 & 1)
 
 
-def test_sigint_amid_the_imports_leaves_no_traceback(parts):
-    """Python catches it from its start, and the tool has it undo that before it imports.
+def test_sigint_during_the_imports_prints_no_traceback(parts):
+    """Python sets a handler at its start; the tool removes it before it imports anything.
 
-    An absl that sleeps holds the tool there.
+    In the test, the import of absl sleeps.
     """
     reached = parts.directory / 'reached'
     (parts.directory / 'absl').mkdir()
@@ -133,7 +130,7 @@ def test_sigint_amid_the_imports_leaves_no_traceback(parts):
     process = start(parts.flags, env=environment(PYTHONPATH=str(parts.directory)))
     while not reached.exists():
         assert process.poll() is None
-    assert not catches(process, INT)
+    assert not has_python_handler(process, INT)
     process.send_signal(INT)
     assert process.communicate()[1] == b''
     assert process.returncode == -INT
@@ -157,16 +154,16 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 @pytest.mark.parametrize('number', [INT, TERM, HUP])
-def test_a_signal_as_the_temporary_file_is_made(parts, number):
+def test_signal_when_the_temporary_file_is_created_leaves_no_file(parts, number):
     before = sorted(os.listdir(parts.directory))
     struck = [sys.executable, '-c', STRUCK, str(int(number)), TOOL, *parts.flags]
-    done = subprocess.run(struck, capture_output=True, preexec_fn=by_default, check=False)
+    done = subprocess.run(struck, capture_output=True, preexec_fn=reset_signals, check=False)
     assert (done.returncode, done.stderr) == (-number, b'')
     assert sorted(os.listdir(parts.directory)) == before
 
 
-def test_an_ignored_signal_stays_ignored(big):
-    """As nohup and a shell's background jobs have it."""
+def test_ignored_signal_stays_ignored(big):
+    """nohup and the background jobs of a shell ignore signals."""
     for number in (HUP, INT):
         ignore = {'preexec_fn': lambda number=number: signal.signal(number, signal.SIG_IGN)}
         process = big.start(OLD, 1, **ignore)

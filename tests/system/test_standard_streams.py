@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Standard input, output and error, pipes and FIFOs (section 9)."""
+"""stdin, stdout and stderr, pipes and FIFOs (section 9)."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ from support.running import build, command, fails, messages, run, start, warns
 # Pipes.
 
 
-def test_a_configuration_and_metadata_from_pipes(parts):
+def test_small_files_can_be_pipes(parts):
     legacy = [f'--legacy_id={"c" * 64}']
     build(*parts.flags, *legacy, '--metadata=config.json', cwd=parts.directory)
     expected = parts.output.read_bytes()
@@ -26,7 +26,7 @@ def test_a_configuration_and_metadata_from_pipes(parts):
     assert parts.output.read_bytes() == expected
 
 
-def test_a_configuration_from_standard_input(parts):
+def test_configuration_can_be_stdin(parts):
     build(*parts.flags)
     expected = parts.output.read_bytes()
     flags = [*parts.without('config'), '--config=/dev/stdin', '--verify']
@@ -35,16 +35,16 @@ def test_a_configuration_from_standard_input(parts):
 
 
 @pytest.mark.parametrize('flag', [f'--layer={"1" * 64}=', '--base=', '--legacy_base='])
-def test_a_layer_or_base_from_a_pipe(parts, flag):
+def test_layer_or_base_from_a_pipe_is_an_error(parts, flag):
     line = fails(*parts.flags, f'{flag}/dev/stdin', input=b'')
     assert line == "'/dev/stdin': Not a regular file: write it to a file first"
     assert not parts.output.exists()
 
 
-# Standard output, pipes and devices.
+# stdout, pipes and devices.
 
 
-def test_a_reader_that_closes_early(parts):
+def test_closed_pipe_is_an_error(parts):
     _, flags = with_large_part(parts, 'layer')
     process = start([*flags, '--output=-'], stdout=subprocess.PIPE)
     process.stdout.read(1000)
@@ -55,13 +55,13 @@ def test_a_reader_that_closes_early(parts):
 
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout'])
-def test_standard_output_has_the_same_bytes(parts, output):
+def test_stdout_has_the_same_bytes(parts, output):
     _, flags = with_large_part(parts, 'layer')
     build(*flags)
     assert build(*flags, f'--output={output}').stdout == parts.output.read_bytes()
 
 
-def test_warnings_stay_on_standard_error(tmp_path):
+def test_warnings_are_printed_to_stderr(tmp_path):
     image = on_fixture(tmp_path, BEFORE_1_10)
     warned = warns(*image.flags)
     done = build(*image.flags, '--output=-', warnings=True)
@@ -71,8 +71,8 @@ def test_warnings_stay_on_standard_error(tmp_path):
 
 
 @pytest.mark.parametrize('closed', [(0,), (1,), (2,), (0, 1, 2)])
-def test_closed_standard_streams(tmp_path, closed):
-    """The archive's own descriptor then is one of theirs: what is said must not enter it."""
+def test_messages_are_not_written_to_the_archive_if_streams_are_closed(tmp_path, closed):
+    """The archive then gets the file descriptor of a standard stream."""
     image = on_fixture(tmp_path, BEFORE_1_10)
     warns(*image.flags)
     expected = image.output.read_bytes()
@@ -86,7 +86,7 @@ def test_closed_standard_streams(tmp_path, closed):
     assert image.output.read_bytes() == expected
 
 
-def test_a_closed_standard_output(parts):
+def test_closed_stdout_is_an_error(parts):
     line = fails_cleanly(parts, '--output=-', preexec_fn=lambda: os.close(1))
     assert "'standard output': Bad file descriptor" in line
 
@@ -94,8 +94,8 @@ def test_a_closed_standard_output(parts):
 @pytest.mark.parametrize(
     'path', ['/dev/stdout', '/dev/fd/1', '/proc/self/fd/1', 'link', '/dev/fd/7']
 )
-def test_a_descriptor_that_is_not_open(parts, path):
-    """A layer may have got its number by the time that it is written to: it stays."""
+def test_output_to_a_closed_descriptor_is_an_error(parts, path):
+    """A layer may have been opened under its number; it must not be overwritten."""
     (_, layer) = parts.layers[0]
     before = layer.read_bytes()
     (parts.directory / 'link').symlink_to('/dev/stdout')
@@ -107,8 +107,8 @@ def test_a_descriptor_that_is_not_open(parts, path):
 
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout'])
-def test_standard_output_is_written_to_where_it_is(parts, output):
-    """As by cat, where a shell has it lead to a file."""
+def test_stdout_is_written_from_its_current_position(parts, output):
+    """Like cat does, if a shell redirects stdout to a file."""
     build(*parts.flags)
     expected = parts.output.read_bytes()
     path = parts.directory / 'all'
@@ -122,7 +122,7 @@ def test_standard_output_is_written_to_where_it_is(parts, output):
 
 
 @pytest.mark.parametrize('output', ['-', '/dev/stdout'])
-def test_standard_output_is_no_input(parts, output):
+def test_stdout_must_not_be_an_input(parts, output):
     (_, layer) = parts.layers[0]
     before = layer.read_bytes()
     with layer.open('ab') as f:
@@ -132,7 +132,7 @@ def test_standard_output_is_no_input(parts, output):
     assert layer.read_bytes() == before
 
 
-def test_a_fifo(parts):
+def test_output_can_be_a_fifo(parts):
     _, flags = with_large_part(parts, 'layer')
     expected = build(*flags, '--output=-').stdout
     os.mkfifo(parts.output)

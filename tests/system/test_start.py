@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where and how the programs start: missing absl-py, an old Python, any directory (section 9)."""
+"""Start of the programs: without absl-py, with an old Python, in any directory (section 9)."""
 
 import ast
 import os
@@ -41,12 +41,12 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-# Where it cannot run.
+# Systems on which the programs cannot run.
 
 
-def test_without_absl(parts):
+def test_missing_absl_is_an_error(parts):
     command = [sys.executable, '-S', TOOL, *parts.flags]
-    # Bazel's tests have absl by the one, and not the program's directory by the other.
+    # Under Bazel, PYTHONPATH has absl, and PYTHONSAFEPATH leaves out the program's directory.
     without = environment(PYTHONPATH='', PYTHONSAFEPATH='')
     done = subprocess.run(command, capture_output=True, check=False, env=without)
     assert done.returncode == 1
@@ -54,7 +54,7 @@ def test_without_absl(parts):
     assert not parts.output.exists()
 
 
-def test_an_older_python(parts):
+def test_old_python_is_an_error(parts):
     program = [sys.executable, '-c', OLD_PYTHON, TOOL]
     done = subprocess.run([*program, *parts.flags], capture_output=True, check=False)
     assert done.returncode == 1
@@ -73,12 +73,12 @@ def test_an_older_python(parts):
         *(f'{program}.py' for program in PROGRAMS),
     ],
 )
-def test_an_older_python_can_read_the_file(name):
+def test_start_up_files_parse_with_an_old_python(name):
     ast.parse((ROOT / name).read_text(), feature_version=(3, 6))
 
 
-def test_the_garbage_collector_does_not_go_through_what_is_imported(parts):
-    """It would at the end of each run, for as long as a fifth of its start."""
+def test_imported_objects_are_frozen_for_the_garbage_collector(parts):
+    """Otherwise it scans them at the end of each run, for up to a fifth of the start-up time."""
     done = subprocess.run(
         [sys.executable, '-c', COLLECTOR, TOOL, *parts.flags], stderr=subprocess.PIPE, check=True
     )
@@ -89,12 +89,12 @@ def test_the_garbage_collector_does_not_go_through_what_is_imported(parts):
     ]
 
 
-def test_where_the_directory_of_a_program_is_not_searched(parts):
+def test_program_runs_with_pythonsafepath(parts):
     build(*parts.flags, env=environment(PYTHONSAFEPATH='1'))
     assert names(parts.output)[0] == f'{parts.id}.json'
 
 
-# Mistakes of the tool.
+# Bugs in the tool.
 
 MISTAKEN = """
 import os, runpy, sys
@@ -109,7 +109,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 
 @pytest.mark.parametrize('error', ['KeyError', 'ValueError', 'ZeroDivisionError', 'EOFError'])
-def test_a_mistake_of_the_tool_is_not_called_damage(tmp_path, error):
+def test_bug_in_the_tool_prints_a_traceback(tmp_path, error):
     image = on_fixture(tmp_path, 'docker-20.10.tar')
     before = set(tmp_path.iterdir())
     program = [sys.executable, '-c', MISTAKEN.format(error), TOOL]
@@ -122,7 +122,7 @@ def test_a_mistake_of_the_tool_is_not_called_damage(tmp_path, error):
     assert set(tmp_path.iterdir()) == before
 
 
-def test_runs_from_any_directory_as_a_program(parts):
+def test_program_is_executable_in_any_directory(parts):
     path = f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'
     subprocess.run([TOOL, *parts.flags], cwd='/', env=environment(PATH=path), check=True)
     assert names(parts.output)[0] == f'{parts.id}.json'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fixtures of the tests of tar archives."""
+"""Fixtures for the tests of tar archives."""
 
 import pytest
 

@@ -12,7 +12,7 @@ from support.amounts import some_every_day
 from support.hostile import GOOD, PACK, SPARSE
 from support.tars import BLOCK, EXTENDED, GLOBAL, LONG_NAME, member, pax, sparse
 
-# Chunks of small archives that inflate, and how often each comes.
+# Chunks of archives that inflate to gigabytes, and how often each is repeated.
 ZEROS = bytes(16 << 20)
 ONES = tarfile.itn(1, 12, tarfile.GNU_FORMAT) * 42
 BOMBS = {
@@ -43,30 +43,30 @@ BOMBS = {
 }
 
 
-# What is refused at its first header takes no time, all else is inflated.
+# Bombs refused at their first header take no time; the others are inflated completely.
 QUICK_BOMBS = ('a long name', 'a header', 'a sparse map')
 
 
 @pytest.mark.parametrize('pack', ['gzip', 'xz'])
 @pytest.mark.parametrize('bomb', some_every_day(BOMBS, QUICK_BOMBS))
-def test_small_files_that_inflate(target, pack, bomb):
+def test_bombs_take_little_memory(target, pack, bomb):
     packed = b''.join(PACK[pack](chunk) * count for chunk, count in BOMBS[bomb]())
-    if bomb == 'many headers':  # sound, and all of them together are of 56 MiB
+    if bomb == 'many headers':  # valid; all headers together have 56 MiB
         assert target.run(packed, memory=64 << 20) is None
     else:
         assert target.run(packed)
 
 
 @pytest.mark.slow
-def test_a_member_that_inflates_takes_no_memory(target):
+def test_large_member_takes_no_memory(target):
     packed = gzip.compress(GOOD + member('top', size=256 << 20)) + gzip.compress(ZEROS) * 16
     assert target.run(packed) is None
 
 
-def xz_that_asks_for_gigabytes(*chunks):
-    """Returns a file with a dictionary of 4 GiB.
+def xz_with_a_4_gib_dictionary(*chunks):
+    """Returns a file that says it needs a dictionary of 4 GiB.
 
-    The .xz format: a block's header gives the dictionary's size, and ends in a checksum.
+    In the .xz format a block header has the size of the dictionary, and ends with a checksum.
     """
     packer = lzma.LZMACompressor(preset=0)
     packed = b''.join(map(packer.compress, chunks)) + packer.flush()
@@ -79,18 +79,18 @@ TOP = member('top', size=256 << 20)
 
 
 @pytest.mark.slow
-def test_an_xz_dictionary_of_gigabytes(target):
-    line = target.run(xz_that_asks_for_gigabytes(GOOD + TOP, *[ZEROS] * 16))
+def test_xz_dictionary_of_4_gib_is_an_error(target):
+    line = target.run(xz_with_a_4_gib_dictionary(GOOD + TOP, *[ZEROS] * 16))
     assert line == f"'{target.image.base}' is xz that takes over 128 MiB: unpack it"
 
 
 @pytest.mark.slow
-def test_an_xz_dictionary_of_gigabytes_in_the_second_stream(target):
+def test_xz_dictionary_of_4_gib_in_the_second_stream_is_an_error(target):
     first = lzma.compress(GOOD + TOP)
-    line = target.run(first + xz_that_asks_for_gigabytes(*[ZEROS] * 16))
+    line = target.run(first + xz_with_a_4_gib_dictionary(*[ZEROS] * 16))
     assert line == f"'{target.image.base}' is xz that takes over 128 MiB: unpack it"
 
 
-def test_what_xz_writes_at_its_best_is_read(target):
+def test_xz_with_the_highest_preset_is_read(target):
     packed = lzma.compress(GOOD + member('top', size=len(ZEROS)) + ZEROS, preset=9)
     assert target.run(packed) is None

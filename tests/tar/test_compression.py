@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compressed streams are read whole, and strictly to their end."""
+"""Compressed streams are read completely, and checked strictly at their end."""
 
 import bz2
 import gzip
@@ -29,21 +29,21 @@ def content(size):
 
 @pytest.mark.parametrize('name', PACK)
 @pytest.mark.parametrize('size', SIZES)
-def test_a_stream(name, size):
+def test_stream_is_read(name, size):
     data = PACK[name](content(size))
     assert compression.detect_compression(data) == name
     assert inflated(data, name) == content(size)
 
 
 @pytest.mark.parametrize('name', PACK)
-def test_streams_one_behind_the_other(name):
+def test_several_streams_are_read(name):
     data = b''.join(PACK[name](content(size)) for size in SIZES)
     assert inflated(data, name) == b''.join(content(size) for size in SIZES)
 
 
 @pytest.mark.parametrize('name', PACK)
 @pytest.mark.parametrize('size', [1, BLOCK, 2 * BLOCK])
-def test_a_cut_stream(name, size):
+def test_cut_off_stream_is_an_error(name, size):
     data = PACK[name](content(size))
     for end in {1, 5, len(data) // 2, len(data) - 1}:
         with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
@@ -52,15 +52,15 @@ def test_a_cut_stream(name, size):
 
 @pytest.mark.parametrize('name', PACK)
 @pytest.mark.parametrize('garbage', [b'x', b'\x1f\x8b', b'\xfd7zXZ\0', b'BZh9', b'\0x'])
-def test_garbage_behind_a_stream(name, garbage):
+def test_garbage_after_a_stream_is_an_error(name, garbage):
     with pytest.raises(compression.StreamError, match=r'is (cut off|damaged)'):
         inflated(PACK[name](b'data') + garbage, name)
 
 
 @pytest.mark.parametrize('name', PACK)
 @pytest.mark.parametrize('size', [1, 3, 4, 8, 512, 300000])
-def test_zeros_behind_and_between_streams(name, size):
-    """gzip passes over any, xz over multiples of four, bzip2 over none."""
+def test_zeros_after_and_between_streams(name, size):
+    """gzip ignores any number of zeros, xz multiples of four; bzip2 allows none."""
     one, two = PACK[name](b'one'), PACK[name](b'two')
     for data, expected in ((one, b'one'), (one + bytes(size) + two, b'onetwo')):
         padded = data + bytes(size)
@@ -72,10 +72,11 @@ def test_zeros_behind_and_between_streams(name, size):
 
 
 class FakeDecompressor:
-    """Holds what it is given as Python 3.14's for zstd does, and gives it 1000 bytes later.
+    """Holds back the last 1000 bytes of its input until the end of the stream.
 
-    That one needs no input when it gave as much as it may, though it may have nothing more; then
-    it is asked with nothing. Here a stream is what is between brackets, behind zstd's magic.
+    Python 3.14's decompressor for zstd does so, too. It needs no input after it returned as much
+    as it was allowed to, though it may have no more output; then it is called with no input. In
+    this fake, the content of a stream ends with a closing brace.
     """
 
     def __init__(self, options=None):
@@ -108,15 +109,15 @@ def fake_zstd(monkeypatch):
     monkeypatch.setattr(compression.importlib, 'import_module', lambda name: module)
 
 
-def test_a_decompressor_that_needs_no_input_and_has_no_output(fake_zstd):
+def test_decompressor_that_needs_no_input_and_returns_no_output(fake_zstd):
     data = content(BLOCK + 1000).replace(b'}', b' ')
     blocks = [data, b'}', b'end}', b'']
     file = types.SimpleNamespace(read=lambda size: blocks.pop(0))
     assert b''.join(compression.inflate(file, 'zstd')) == data + b'end'
 
 
-def test_zstd():
-    """Read where Python can."""
+def test_zstd_is_read_or_the_error_gives_advice():
+    """Python 3.14 and later can read it."""
     if python_reads_zstd():
         zstd = pytest.importorskip('compression.zstd')
         for size in SIZES:
@@ -143,5 +144,5 @@ HEADS = {
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_detect(head):
+def test_detection_of_the_compression(head):
     assert compression.detect_compression(head.ljust(compression.HEAD_SIZE, b'\0')) == HEADS[head]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives that real programs compressed (section 5)."""
+"""Archives compressed by real programs (section 5)."""
 
 import os
 import random
@@ -62,7 +62,7 @@ NO_ZSTD = 'zstd: unpack it, or use Python 3.14'
 
 @pytest.fixture(scope='module')
 def packed(trees):
-    """The archive that is compressed in all ways, and what the tool reads in it."""
+    """The archive before it is compressed, and what the tool reads in it."""
     (trees / 'full/directory/noise').write_bytes(random.Random(1).randbytes(400000))
     shell('tar -cf x.tar full/directory', trees)
     return trees / 'x.tar', read(trees / 'x.tar')
@@ -80,13 +80,13 @@ EVERY_DAY += ['xz by threads', 'xz streams and padding', 'pigz', 'pbzip2', 'pixz
 
 
 @pytest.mark.parametrize('case', some_every_day(COMPRESSED, EVERY_DAY))
-def test_a_compressor(packed, tmp_path, case):
+def test_output_of_each_compressor_is_read(packed, tmp_path, case):
     path = compress(packed, tmp_path, COMPRESSED[case])
     assert read(path) == packed[1]
 
 
 @pytest.mark.parametrize('case', ZSTD)
-def test_zstd(packed, tmp_path, case):
+def test_output_of_each_zstd_program_is_read(packed, tmp_path, case):
     path = compress(packed, tmp_path, ZSTD[case])
     if python_reads_zstd():
         assert read(path) == packed[1]
@@ -95,7 +95,7 @@ def test_zstd(packed, tmp_path, case):
         assert line == f"'{path}' is {NO_ZSTD}"
 
 
-# What takes more memory than the tool gives a compressor.
+# Streams that need more memory than the tool allows.
 LARGE_WINDOWS = {
     'xz': ('xz --lzma2=dict=192MiB -c x.tar', 'xz that takes over 128 MiB: unpack it'),
     'zstd': ('cat x.tar | zstd --long=28', 'zstd with a window of over 128 MiB: unpack it'),
@@ -103,7 +103,7 @@ LARGE_WINDOWS = {
 
 
 @pytest.mark.parametrize('case', some_every_day(LARGE_WINDOWS, ['zstd']))
-def test_a_large_window(packed, tmp_path, case):
+def test_window_of_over_128_mib_is_an_error(packed, tmp_path, case):
     command, text = LARGE_WINDOWS[case]
     path = compress(packed, tmp_path, command)
     line = fails(*Parts(tmp_path).flags, f'--legacy_base={path}')
@@ -116,7 +116,7 @@ CUT = ['gzip', 'pigz', 'bzip2', 'pbzip2', 'xz', 'pixz', '7z xz', 'xz streams']
 
 
 @pytest.mark.parametrize('case', CUT)
-def test_a_cut_off_stream(packed, tmp_path, case):
+def test_cut_off_stream_is_an_error(packed, tmp_path, case):
     path = compress(packed, tmp_path, COMPRESSED[case])
     data = path.read_bytes()
     for size in (len(data) - 1, len(data) - 9, len(data) // 2):

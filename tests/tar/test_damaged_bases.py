@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and hostile bases: a whole archive, or one line and no output (section 9)."""
+"""Damaged and hostile bases: the output is a valid archive, or the error one line (section 9)."""
 
 import random
 import re
@@ -27,12 +27,12 @@ from support.tars import (
     sparse,
 )
 
-# One of each dialect, and the smallest of those that programs wrote.
+# One archive of each dialect, and the smallest ones written by real programs.
 EVERY_DAY = ['podman-4.3.tar', 'docker-1.9.tar', *list(ARCHIVES)[-2:]]
 
 
 @pytest.mark.parametrize('base', some_every_day(ARCHIVES, EVERY_DAY))
-def test_a_damaged_header_is_an_error(target, base):
+def test_damaged_header_is_an_error(target, base):
     data = ARCHIVES[base]
     reference = target.attempt(data)
     assert reference
@@ -41,13 +41,13 @@ def test_a_damaged_header_is_an_error(target, base):
         for at in (place, place + FIELDS['checksum'][0] + 2):
             assert target.attempt(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]) is None
         for field in FIELDS:
-            # Only what ends a number can change unseen.
+            # Only the terminator of a number can change without an effect.
             changed = with_random_field(data, place, field, chance, mend=False)
             assert target.attempt(changed) in (None, reference)
 
 
-# A field of a header whose checksum is right, and what the tool must say of it, or make of it.
-REFUSED_FIELDS = {
+# A field of a header with a right checksum, and words of the error or the value that is read.
+BAD_FIELDS = {
     'name': (b'../l', "'../l' has '..'"),
     'size': (b'-1', 'damaged'),
     'size beyond the end': ({'size': b'00000010000'}, 'cut off'),
@@ -57,7 +57,7 @@ REFUSED_FIELDS = {
     'linkname': ({'type': HARD, 'linkname': b'nothing'}, 'hard link to nothing'),
     'prefix': ({'prefix': b'..', 'magic': b'ustar\x0000'}, "has '..'"),
 }
-TAKEN_FIELDS = {
+GOOD_FIELDS = {
     'name': (b'./m//', 'name', 'm'),
     'mode': (b'0000600', 'mode', 0o600),
     'uid': (b'0001750', 'uid', 1000),
@@ -72,30 +72,30 @@ TAKEN_FIELDS = {
 }
 
 
-def with_changed(data, field, value):
-    """Returns a base with a member of data, in whose header a field has another value."""
+def base_with_changed_field(data, field, value):
+    """Returns a base with a second member with data, whose header has this value in a field."""
     raw = value if isinstance(value, dict) else {field: value}
     return GOOD + member('l', data, raw=raw) + member('behind')
 
 
-@pytest.mark.parametrize('case', REFUSED_FIELDS)
-def test_a_field_that_is_refused(target, case):
-    value, words = REFUSED_FIELDS[case]
-    assert words in target.run(with_changed(b'', case, value))
+@pytest.mark.parametrize('case', BAD_FIELDS)
+def test_bad_field_is_an_error(target, case):
+    value, words = BAD_FIELDS[case]
+    assert words in target.run(base_with_changed_field(b'', case, value))
 
 
-@pytest.mark.parametrize('case', TAKEN_FIELDS)
-def test_a_field_that_is_taken(target, case):
-    value, attribute, expected = TAKEN_FIELDS[case]
-    assert target.run(with_changed(b'layer', case, value)) is None
+@pytest.mark.parametrize('case', GOOD_FIELDS)
+def test_good_field_is_read(target, case):
+    value, attribute, expected = GOOD_FIELDS[case]
+    assert target.run(base_with_changed_field(b'layer', case, value)) is None
     (info,) = [info for info, data in members(target.image.output) if data == b'layer']
     assert getattr(info, attribute) == expected
     assert 'behind' in [info.name for info, _ in members(target.image.output)]
 
 
 @pytest.mark.parametrize('base', some_every_day(ARCHIVES, EVERY_DAY))
-def test_a_base_cut_between_blocks_is_an_error(target, base):
-    """Unless all that the image has from it comes before the cut."""
+def test_base_cut_between_blocks_is_an_error(target, base):
+    """Unless the image needs nothing after the cut."""
     data = ARCHIVES[base]
     reference = target.attempt(data)
     for cut in range(0, len(data), 512):
@@ -103,7 +103,7 @@ def test_a_base_cut_between_blocks_is_an_error(target, base):
 
 
 @pytest.mark.parametrize('pack', PACK)
-def test_damaged_compression(target, pack):
+def test_damaged_compression_is_an_error(target, pack):
     pack, data = PACK[pack], ARCHIVES['docker-20.10.tar']
     reference, packed = target.attempt(data), pack(data)
     for cut in range(1, len(packed), 1 if ALL_TESTS else 9):
@@ -117,7 +117,7 @@ def test_damaged_compression(target, pack):
         assert target.attempt(packed + garbage) in (None, reference)
 
 
-# Said to be damaged: what follows GOOD's one member.
+# Reported as damaged; each follows the one member of GOOD.
 DAMAGED = {
     **{f'a size of {n}': member('l', size=n) for n in (-(1 << 62), -512, -1, 1 << 62, 1 << 80)},
     **{f'a header of {n}': member('x', kind=EXTENDED, size=n) for n in (-1, 1 << 30, 1 << 62)},
@@ -147,9 +147,9 @@ DAMAGED = {
     'a sparse file without its data': sparse(1 << 20, (0, 1 << 20)),
     'a sparse map of 10^12 islands': SPARSE + member('s', b'1000000000000\n0\n512\n'),
     'a sparse map of letters': SPARSE + member('s', b'x\n0\n512\n'),
-    'data behind a zero block': bytes(BLOCK) + member('l'),
+    'data after a zero block': bytes(BLOCK) + member('l'),
 }
-# Refused in a line that may say anything about the base.
+# Refused with any error about the base.
 HOSTILE = {
     'an empty file': b'',
     'zeros': bytes(10240),
@@ -184,26 +184,26 @@ HOSTILE = {
     },
     'a name of 5000': GOOD + member('n', b'n' * 5000, LONG_NAME) + member('l'),
     'a file in a file': GOOD + member('a') + member('a/b'),
-    'a file behind a link': GOOD + member('a', kind=LINK, link='/etc') + member('a/b'),
+    'a file below a link': GOOD + member('a', kind=LINK, link='/etc') + member('a/b'),
     'a file without a name': GOOD + member('./'),
 }
 
 
 @pytest.mark.parametrize('case', DAMAGED)
-def test_damaged(target, case):
+def test_damaged_archive_is_an_error(target, case):
     line = target.run(GOOD + DAMAGED[case])
     state = 'is cut off|is damaged|has (a header|headers|a member|a sparse map) of over [^:]*'
     assert re.search(f"' ({state}) in or after member '", line), line
 
 
 @pytest.mark.parametrize('case', HOSTILE)
-def test_hostile(target, case):
+def test_hostile_archive_is_an_error(target, case):
     assert target.run(HOSTILE[case])
 
 
 @pytest.mark.parametrize('pack', PACK)
-def test_damage_behind_the_first_stream_is_not_taken_for_the_end(target, pack):
-    """The tar archive has no end of its own there; pbzip2 and pixz write such files."""
+def test_damage_after_the_first_stream_is_an_error(target, pack):
+    """The first stream has no end of the archive; pbzip2 and pixz write such files."""
     one, two = PACK[pack](GOOD), PACK[pack](member('precious', bytes(2000)))
     reference = target.attempt(one + two)
     assert b'precious' in target.image.output.read_bytes()
@@ -215,7 +215,7 @@ def test_damage_behind_the_first_stream_is_not_taken_for_the_end(target, pack):
     assert target.run(one + two[:-1])
 
 
-def test_a_damaged_zstd_archive(target):
+def test_damaged_zstd_archive_is_an_error(target):
     line = target.run(b'\x28\xb5\x2f\xfd' + b'\xff' * 1000)
     text = 'is zstd: unpack it, or use Python 3.14'
     if python_reads_zstd():
@@ -223,8 +223,8 @@ def test_a_damaged_zstd_archive(target):
     assert line == f"'{target.image.base}' {text}"
 
 
-def test_a_name_cannot_write_to_the_terminal(target):
-    """Nor begin another line, in an error, or in a warning."""
+def test_control_characters_in_names_are_escaped(target):
+    """In errors and in warnings; a name cannot start a new line, either."""
     name = 'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b'
     line = target.run(GOOD + member(f'{name}/../c'))
     assert r"'a\x1b[31m\r\x0b\x85\u2028\ncreate_image: b/../c'" in line

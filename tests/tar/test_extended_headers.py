@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extended headers and sparse members, as GNU tar and Go's archive/tar agree on (section 5)."""
+"""Extended headers and sparse members, as GNU tar and Go's archive/tar read them (section 5)."""
 
 import pytest
 
@@ -28,28 +28,28 @@ RECORDS = {
 
 
 @pytest.mark.parametrize('record', RECORDS)
-def test_a_record(record):
+def test_records_are_read(record):
     found = read_one(pax(record) + member('old', b'data'))
     for field, value in RECORDS[record].items():
         assert getattr(found, field) == value
 
 
-def test_records_of_every_length():
-    """A record's length counts its own digits."""
+def test_records_of_all_lengths_are_read():
+    """The length of a record includes its own digits."""
     for size in [*range(1, 120), *range(980, 1010)]:
         assert read_one(pax(b'path=' + b'n' * size) + member('a')).name == 'n' * size
 
 
-def test_a_size_record():
+def test_size_record_is_read():
     data = pax(b'size=4') + member('a', size=0) + b'data'.ljust(BLOCK, b'\0')
     assert read_one(data).size == 4
 
 
-def test_a_target_record():
+def test_linkpath_record_is_read():
     assert read_one(pax(b'linkpath=t') + member('a', kind=LINK, link='old')).target == 't'
 
 
-NO_RECORDS = [
+MALFORMED_RECORDS = [
     b'path=a\n',
     b'10 path=ab\n',
     b'12 path=ab\n',
@@ -70,12 +70,12 @@ NO_RECORDS = [
 ]
 
 
-@pytest.mark.parametrize('data', NO_RECORDS)
-def test_what_is_no_record(data):
+@pytest.mark.parametrize('data', MALFORMED_RECORDS)
+def test_malformed_record_is_an_error(data):
     assert 'is damaged' in error(tar_of(member('x', data, EXTENDED), MEMBER))
 
 
-DAMAGED_RECORDS = [
+BAD_RECORDS = [
     *(b'path=a\0b', b'linkpath=a\0b', b'uname=a\0b', b'gname=a\0b'),
     *(b'size=x', b'size=-1', b'size=1.5', b'size=0x1', b'size=' + b'9' * 30),
     *(b'uid=x', b'uid=1_0', b'uid=-1', b'gid= 1', b'gid=\xd9\xa1'),
@@ -83,44 +83,44 @@ DAMAGED_RECORDS = [
 ]
 
 
-@pytest.mark.parametrize('record', DAMAGED_RECORDS)
-def test_a_damaged_record(record):
+@pytest.mark.parametrize('record', BAD_RECORDS)
+def test_bad_value_in_a_record_is_an_error(record):
     assert 'is damaged' in error(tar_of(pax(record), MEMBER))
     assert 'is damaged' in error(tar_of(pax(record, kind=GLOBAL), member('a', kind=LINK), MEMBER))
 
 
-def test_zeros_may_fill_up_an_extended_header():
+def test_zeros_at_the_end_of_an_extended_header_are_ignored():
     assert read_one(member('x', b'9 path=a\n' + bytes(100), EXTENDED) + member('b')).name == 'a'
 
 
-def test_of_two_extended_headers_the_last_counts():
+def test_last_of_two_extended_headers_is_used():
     found = read_one(pax(b'path=a', b'uid=5') + pax(b'path=b') + member('c'))
     assert (found.name, found.uid) == ('b', 0)
 
 
-def test_a_solaris_header_is_an_extended_one():
+def test_solaris_extended_header_is_read():
     assert read_one(pax(b'path=a', kind=b'X') + member('b')).name == 'a'
 
 
-def test_an_extended_header_is_for_one_member():
+def test_extended_header_applies_to_one_member():
     first, second = read(tar_of(pax(b'path=a', b'uid=5') + member('b') + member('c')))
     assert (first.name, first.uid) == ('a', 5)
     assert (second.name, second.uid) == ('c', 0)
 
 
-def test_a_global_header_is_for_all():
+def test_global_header_applies_to_all_members_after_it():
     data = [member('a'), pax(b'uname=u', b'uid=5', kind=GLOBAL), member('b')]
     data += [pax(b'uid=6') + member('c'), pax(b'uid=') + member('d')]
     found = [(member.uname, member.uid) for member in read(tar_of(*data))]
     assert found == [('', 0), ('u', 5), ('u', 6), ('u', 0)]
 
 
-def test_a_global_header_without_a_member():
+def test_global_header_without_a_member_is_accepted():
     assert read(tar_of(pax(b'comment=c', kind=GLOBAL))) == []
 
 
-def test_a_record_beats_a_long_name():
-    """As GNU tar has it; Go's archive/tar takes the long name."""
+def test_path_record_takes_precedence_over_a_long_name():
+    """As in GNU tar; Go's archive/tar uses the long name."""
     assert read_one(member('L', b'long\0', LONG_NAME) + pax(b'path=p') + member('a')).name == 'p'
 
 
@@ -128,7 +128,7 @@ def test_a_record_beats_a_long_name():
 
 
 def old_gnu_sparse(pieces, data, real_size, magic=OLD_GNU):
-    """Returns a member in the old format: four pieces in its header, 21 in each block behind."""
+    """Returns a member in the old GNU format: 4 pieces in its header, 21 in each further block."""
     entries = [b'%011o\0%011o\0' % piece for piece in pieces]
     rest = entries[4:]
     table = b''.join(entries[:4]).ljust(96, b'\0') + (b'\1' if rest else b'\0')
@@ -143,7 +143,7 @@ def old_gnu_sparse(pieces, data, real_size, magic=OLD_GNU):
 
 @pytest.mark.parametrize('count', [0, 1, 3, 4, 5, 25, 26, 2000])
 @pytest.mark.parametrize('more', [0, 100])
-def test_the_old_sparse_format(count, more):
+def test_old_gnu_sparse_format_is_read(count, more):
     pieces = [(1024 * number, 512) for number in range(count)]
     end = 1024 * count + more
     found = read_one(old_gnu_sparse([*pieces, (end, 0)], b'd' * 512 * count, end))
@@ -151,7 +151,7 @@ def test_the_old_sparse_format(count, more):
     assert list(found.pieces) == [number for piece in [*pieces, (end, 0)] for number in piece]
 
 
-def test_a_sparse_map_of_star_is_elsewhere():
+def test_sparse_type_without_gnu_magic_is_an_error():
     data = old_gnu_sparse([(0, 512)], bytes(512), 512, magic=b'ustar\x0000')
     assert 'is damaged' in error(tar_of(data))
 
@@ -179,7 +179,7 @@ SPARSE = {
 
 
 @pytest.mark.parametrize('case', SPARSE)
-def test_a_sparse_file(case):
+def test_pax_sparse_file_is_read(case):
     found = read_one(SPARSE[case])
     assert (found.name, found.kind, found.size) == ('s', FILE, 12)
     assert list(found.pieces) == [0, 1, 9, 3]
@@ -202,16 +202,16 @@ DAMAGED_SPARSE = {
 
 
 @pytest.mark.parametrize('case', DAMAGED_SPARSE)
-def test_a_damaged_sparse_file(case):
+def test_damaged_sparse_file_is_an_error(case):
     assert 'is damaged' in error(tar_of(DAMAGED_SPARSE[case] + member('x', b'data'), MEMBER))
 
 
-def test_a_sparse_directory():
+def test_sparse_directory_is_an_error():
     records = pax(b'GNU.sparse.size=12', *VERSION_0, MAP_0)
     assert 'is damaged' in error(tar_of(records + member('x', kind=DIR)))
 
 
-def test_a_sparse_map_of_too_many_pieces():
+def test_sparse_map_of_over_1000000_pieces_is_an_error():
     size = 1 << 20
     data = pax(b'GNU.sparse.realsize=%d' % size, *VERSION_1) + member('x', b'1000001\n', size=size)
     assert "has a sparse map of over 1,000,000 pieces in or after member 's'" in error(data)

@@ -21,7 +21,7 @@ from support.tars import (
     write_tar,
 )
 
-# Every kind of member that a merge keeps, with the fields that it keeps.
+# A member of each kind that a merge keeps, with the fields that are kept.
 LONG = 'l' * 120 + '/' + 'm' * 120
 KEPT = [
     ('directory', {'kind': DIR, 'mode': 0o1777}),
@@ -43,7 +43,7 @@ FILES = (FILE, tarfile.CONTTYPE, tarfile.AREGTYPE)
 
 
 @pytest.mark.parametrize('dialect', [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_every_kind_of_member(parts, dialect):
+def test_fields_of_each_kind_of_member_are_kept(parts, dialect):
     base_members = []
     for name, fields in KEPT:
         data = name.encode() if fields.get('kind', FILE) in FILES else b''
@@ -67,7 +67,7 @@ def test_every_kind_of_member(parts, dialect):
             assert data.decode().removeprefix('./').lstrip('/') == name
 
 
-def test_legacy_base_alone_merges(tmp_path):
+def test_legacy_base_is_merged_without_a_base(tmp_path):
     image = on_fixture(tmp_path, 'podman-4.3.tar')
     build(*image.without('base'), warnings=True)
     entry = manifest(image.output)
@@ -78,14 +78,14 @@ def test_legacy_base_alone_merges(tmp_path):
     assert merged == [name for name in below if name not in LEFT_OUT]
 
 
-# What is left out.
+# Members that are left out.
 
 LEFT_OUT = ['top', 'repositories', 'manifest.json', 'index.json', 'oci-layout']
 
 
 @pytest.mark.parametrize('spelling', ['{}', './{}', '/{}', '{}/x', './{}/x/y'])
 @pytest.mark.parametrize('name', LEFT_OUT)
-def test_names_that_are_left_out(parts, name, spelling):
+def test_metadata_files_are_left_out(parts, name, spelling):
     base = make_tar(parts.directory / 'base.tar', {spelling.format(name): b'base', 'x': b''})
     build(*parts.flags, f'--legacy_base={base}', '--repository=r', '--name=n')
     assert names(parts.output)[3:] == ['x', 'manifest.json', 'repositories']
@@ -93,17 +93,17 @@ def test_names_that_are_left_out(parts, name, spelling):
     assert content(parts.output, 'repositories').startswith(b'{')
 
 
-def test_names_are_compared_whole(parts):
+def test_files_with_similar_names_are_kept(parts):
     files = {'desktop': b'd', 'a/top': b't', 'x/manifest.json': b'[]', 'myindex.json': b'i'}
     base = make_tar(parts.directory / 'base.tar', files)
     build(*parts.flags, f'--legacy_base={base}')
     assert [name for name in names(parts.output)[3:-1] if name not in ('a', 'x')] == list(files)
 
 
-# Names that come twice.
+# Names that occur twice.
 
 
-def test_the_first_of_two_members_stays(parts):
+def test_first_of_two_members_of_one_name_is_kept(parts):
     config = f'{parts.id}.json'
     twice = member('f', b'first'), member('./f', b'second'), member(config, b'other')
     base = write_tar(parts.directory / 'base.tar', *twice)
@@ -115,13 +115,13 @@ def test_the_first_of_two_members_stays(parts):
     assert content(parts.output, config) == parts.config.read_bytes()
 
 
-def test_a_directory_twice_is_silent(parts):
+def test_directory_twice_gives_no_warning(parts):
     base = write_tar(parts.directory / 'base.tar', member('d', kind=DIR), member('./d/', kind=DIR))
     build(*parts.flags, f'--legacy_base={base}')
     assert names(parts.output)[3:] == ['d', 'manifest.json']
 
 
-def test_a_directory_where_a_file_is(parts):
+def test_file_is_kept_if_a_directory_has_its_name(parts):
     base = write_tar(parts.directory / 'base.tar', member('d', b'file'), member('d', kind=DIR))
     assert warns(*parts.flags, f'--legacy_base={base}') == [
         "'d' occurs twice: only the first is kept"
@@ -129,7 +129,7 @@ def test_a_directory_where_a_file_is(parts):
     assert content(parts.output, 'd') == b'file'
 
 
-# Layers that are links, as Docker and Podman save one that two images share.
+# Layers that are links; Docker and Podman write them for layers that two images share.
 
 
 @pytest.mark.parametrize(
@@ -141,20 +141,20 @@ def test_a_directory_where_a_file_is(parts):
         (HARD, 'directory/link', {'directory/link': 'layer'}),
     ],
 )
-def test_a_layer_behind_links(tmp_path, kind, name, links):
+def test_linked_layer_is_merged(tmp_path, kind, name, links):
     """The target of a symbolic link is relative to its directory, that of a hard link is not."""
     lower = BaseImage(['layer'])
     entry = {**lower.entry, 'Layers': [name]}
     more = [member(link, kind=kind, link=target) for link, target in links.items()]
     base = write_base(tmp_path / 'base.tar', lower, entries=[entry], more=more)
     image = Parts(tmp_path, below=lower.diff_ids, base=base)
-    is_followed = (kind, name) == (LINK, 'directory/link')  # by Skopeo: else there is a warning
+    is_followed = (kind, name) == (LINK, 'directory/link')  # by Skopeo; otherwise a warning
     build(*image.flags, warnings=not is_followed)
     assert manifest(image.output)['Layers'][0] == name
     assert content(image.output, name) == lower.layers['layer']
 
 
-def test_a_hard_link_is_not_relative_to_its_directory(tmp_path):
+def test_hard_link_relative_to_its_directory_is_an_error(tmp_path):
     lower = BaseImage(['directory/layer'])
     link = member('directory/link', kind=HARD, link='layer')
     base = write_base(tmp_path / 'base.tar', lower, more=[link])
@@ -162,11 +162,11 @@ def test_a_hard_link_is_not_relative_to_its_directory(tmp_path):
     assert "'directory/link' is a hard link to nothing before it" in fails(*image.flags)
 
 
-# Generations.
+# Images on images.
 
 
-def test_three_generations(tmp_path):
-    """Each is the base of the next, and its large layer is aligned anew."""
+def test_image_on_an_image_on_an_image(tmp_path):
+    """Each image is the base of the next one; its large layer is aligned again."""
     base, below, parent = None, [], None
     for generation in range(4):
         directory = tmp_path / str(generation)

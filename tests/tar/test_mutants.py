@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile and damaged bases: each ends in a whole archive, or in one line and no output.
+"""Hostile and damaged bases: the output is a valid archive, or the error one line.
 
-MUTANTS=20000 in the environment sets how many mutants are tried, in place of 280, or of
-5500 with ALL_TESTS=1. Each is seeded by its number, which a failure names; its file stays in the
-test's directory.
+MUTANTS=20000 in the environment sets how many mutants are tried; the default is 280, or 5500 with
+ALL_TESTS=1. The number of a mutant is its seed; a failure names it, and the mutant's file stays in
+the directory of the test.
 """
 
 import resource
@@ -19,7 +19,7 @@ MUTANTS = amount('MUTANTS', every_day=280, all_tests=5500)
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_mutants(target, base):
+def test_mutants_from_python(target, base):
     reference = target.attempt((DATA / 'bases' / base).read_bytes())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for number in range(MUTANTS // len(BASES)):
@@ -33,6 +33,6 @@ def test_mutants(target, base):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_mutants_by_command_line(target, base):
+def test_mutants_on_the_command_line(target, base):
     ends = [target.run(mutant(base, number)[0]) for number in range(6 if ALL_TESTS else 3)]
     assert any(ends)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Odd headers: what GNU tar and Python's tarfile read alike is read as they do (section 5).
+"""Odd headers: if GNU tar and Python's tarfile agree, the tool reads the same (section 5).
 
-FUZZ=20000 in the environment sets how many archives are compared, in place of 100, or of 250 with
-ALL_TESTS=1. Each is seeded by its number, which a failure names.
+FUZZ=20000 in the environment sets how many archives are compared; the default is 100, or 250 with
+ALL_TESTS=1. The number of an archive is its seed; a failure names it.
 """
 
 import random
@@ -29,7 +29,7 @@ _ODD_DATA = [b'', b'x', b'12 path=ab\n', bytes(3)]
 
 
 def odd_member(chance, number):
-    """Returns a member whose headers may be odd or wrong."""
+    """Returns a member whose headers may be odd or malformed."""
     name = f'm{number}' + chance.choice(['', '/x', '/', '/./y', '\xe9', 'x' * 90, 'y' * 200])
     kind = chance.choices(
         [FILE, b'\0', HARD, LINK, DIR, b'7', b'3', b'6', b'D', b'V', b'9'],
@@ -46,7 +46,7 @@ def odd_member(chance, number):
         raw['size'] = chance.choice(_ODD_SIZES) % len(data)
     if chance.random() < 0.2:
         raw['prefix'] = chance.choice([b'pre', b'p' * 155, b'14717216400\0' * 2])
-    # Of several extended headers of one kind GNU tar looks at the last alone.
+    # GNU tar uses only the last of several extended headers of one kind.
     headers = b''
     for extension in chance.sample([EXTENDED, LONG_NAME, LONG_LINK], chance.choice([0, 0, 1, 2])):
         if extension == EXTENDED and chance.random() < 0.2:
@@ -65,20 +65,20 @@ def odd_archive(number):
 
 
 def python_listing(path):
-    """Returns the members that Python's tarfile reads as GNU tar lists them, None if it raises."""
+    """Returns what Python's tarfile reads, in the form of gnu_tar.listing; None if it raises."""
     found = []
     try:
         with tarfile.open(path, 'r:') as tar:
             for info in tar:
                 if info.type != b'V':
-                    found.append(_member(info))
+                    found.append(_as_reader_member(info))
     except (tarfile.TarError, ValueError):
         return None
     return [gnu_tar.as_listed(member, numeric=True) for member in found]
 
 
-def _member(info):
-    """Returns a member of Python's tarfile as one of the reader under test."""
+def _as_reader_member(info):
+    """Returns a member of Python's tarfile as a member of the tool's reader."""
     kind = FILE if info.isreg() else info.type
     if kind == b'D':
         kind = DIR
@@ -98,7 +98,7 @@ def _member(info):
 
 
 def listing(data):
-    """Returns what the reader under test reads, or what it says is wrong."""
+    """Returns what the tool's reader reads, or the text of its error."""
     try:
         found = read(data)
     except ArchiveError as problem:
@@ -106,8 +106,7 @@ def listing(data):
     return [gnu_tar.as_listed(member, numeric=True) for member in found]
 
 
-def test_odd_headers(tmp_path):
-    """What GNU tar and Python's tarfile read alike is read as they do."""
+def test_odd_headers_are_read_like_gnu_tar_and_python_do(tmp_path):
     path = tmp_path / 'x.tar'
     compared = 0
     for number in range(FUZZ):

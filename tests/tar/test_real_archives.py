@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Archives of real programs: each is read as GNU tar lists and extracts it.
+"""Archives written by real programs: read as GNU tar lists and extracts them.
 
-It is compared member by member and byte by byte, as the reader gives it and as it is merged.
+Every member is compared, byte by byte, both as the reader returns it and after a merge.
 """
 
 import os
@@ -93,14 +93,14 @@ GNU_TAR = {
 }
 
 
-# One of each dialect and kind of sparse member, and the other ways to end an archive.
+# One of each dialect and kind of sparse member, and other ways to end an archive.
 EVERY_DAY = ['v7', 'ustar', 'posix', 'oldgnu sparse', 'gnu sparse', 'posix sparse 0.0']
 EVERY_DAY += ['posix sparse 0.1', 'posix sparse 1.0', 'gnu label', 'gnu incremental', 'xattrs']
 EVERY_DAY += ['posix large owner', 'a global header', 'one block a record', 'concatenated']
 
 
 @pytest.mark.parametrize('case', some_every_day(GNU_TAR, EVERY_DAY))
-def test_gnu_tar(trees, tmp_path, case):
+def test_archives_of_gnu_tar(trees, tmp_path, case):
     tree, command = GNU_TAR[case]
     (tmp_path / tree).symlink_to(trees / tree)
     if case == 'xattrs':
@@ -114,7 +114,7 @@ def give_attributes(path):
         os.setxattr(path, 'user.text', b'value\n\0=')
         os.setxattr(path, 'user.large', b'x' * 3000)
     except OSError:
-        pass  # a file system without them: the archive has none
+        pass  # the file system has no extended attributes, so the archive has none
 
 
 LARGE_SPARSE = {
@@ -127,7 +127,7 @@ LARGE_SPARSE = {
 
 
 @pytest.mark.parametrize('case', LARGE_SPARSE)
-def test_a_sparse_file_of_over_8_gib(tmp_path, case):
+def test_sparse_file_of_over_8_gib(tmp_path, case):
     size = 9 << 30
     with open(tmp_path / 'large', 'wb') as file:
         file.write(b'begin'.ljust(4096))
@@ -147,8 +147,8 @@ def test_a_sparse_file_of_over_8_gib(tmp_path, case):
 
 
 @pytest.mark.parametrize('kept', [0, 1])
-def test_an_archive_without_all_its_end(trees, tmp_path, kept):
-    """Docker and old programs leave it out, or a block of it."""
+def test_archive_with_less_than_two_zero_blocks_at_its_end(trees, tmp_path, kept):
+    """Docker and old programs leave out one or both of them."""
     path = tmp_path / 'x.tar'
     shell(f'tar -cf {path} full', trees)
     data = path.read_bytes()
@@ -160,8 +160,8 @@ def test_an_archive_without_all_its_end(trees, tmp_path, kept):
 
 
 @pytest.mark.parametrize('garbage', [b'garbage', b'\x1f\x8b' * 512, b'an archive'])
-def test_what_is_behind_the_end(tmp_path, garbage):
-    """GNU tar passes over it; the tool says so."""
+def test_data_after_the_end_give_a_warning(tmp_path, garbage):
+    """GNU tar ignores them silently."""
     path = make_tar(tmp_path / 'x.tar', {'a': b'1'})
     listed = gnu_tar.listing(path)
     data = path.read_bytes()
@@ -175,7 +175,7 @@ def test_what_is_behind_the_end(tmp_path, garbage):
 
 
 DAMAGE = {
-    'cut behind a header': lambda data, place: data[: place + BLOCK],
+    'cut after a header': lambda data, place: data[: place + BLOCK],
     'cut in data': lambda data, place: data[: place + BLOCK + 1000],
     'cut between blocks of data': lambda data, place: data[: place + 4 * BLOCK],
     'another name': lambda data, place: data[:place] + b'?' + data[place + 1 :],
@@ -187,8 +187,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize('dialect', ['v7', 'oldgnu', 'gnu', 'ustar', 'posix'])
 @pytest.mark.parametrize('damage', DAMAGE)
-def test_damage(trees, tmp_path, dialect, damage):
-    """What GNU tar takes for damage is an error."""
+def test_damage_that_gnu_tar_finds_is_an_error(trees, tmp_path, dialect, damage):
     path = tmp_path / 'x.tar'
     shell(
         f'tar -cf {path} --format={dialect} -C plain directory/1 directory/70000 directory/10240',
@@ -222,7 +221,7 @@ OTHERS_ARCHIVES = {
 
 
 @pytest.mark.parametrize('case', OTHERS_ARCHIVES)
-def test_another_program(trees, tmp_path, case):
+def test_archives_of_other_programs(trees, tmp_path, case):
     for tree in ('plain', 'full'):
         (tmp_path / tree).symlink_to(trees / tree)
     shell(OTHERS_ARCHIVES[case], tmp_path)
@@ -232,7 +231,7 @@ def test_another_program(trees, tmp_path, case):
 @pytest.mark.parametrize(
     'dialect', [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=str
 )
-def test_python(trees, tmp_path, dialect):
+def test_archives_of_python(trees, tmp_path, dialect):
     tree = 'plain' if dialect == tarfile.USTAR_FORMAT else 'full'
     with tarfile.open(tmp_path / 'x.tar', 'w', format=dialect) as tar:
         tar.add(trees / tree, '.')
@@ -240,7 +239,7 @@ def test_python(trees, tmp_path, dialect):
 
 
 @pytest.mark.parametrize('size', [60000, MIB - 100])
-def test_a_large_extended_header(tmp_path, size):
+def test_large_extended_header_is_read(tmp_path, size):
     info = tarfile.TarInfo('a')
     info.pax_headers = {'SCHILY.xattr.user.large': 'x' * size, 'path': 'b'}
     with tarfile.open(tmp_path / 'x.tar', 'w', format=tarfile.PAX_FORMAT) as tar:
@@ -250,8 +249,8 @@ def test_a_large_extended_header(tmp_path, size):
 
 
 @pytest.mark.parametrize('base', BASES)
-def test_a_docker_archive(tmp_path, base):
-    """Of Docker, Podman, Skopeo and others; those that pack them are Go programs."""
+def test_archives_of_container_programs(tmp_path, base):
+    """Of Docker, Podman, Skopeo and others; those that write tar archives are Go programs."""
     path = DATA / 'bases' / base
     # GNU tar calls these.
     compressors = {'.gz': 'gzip', '.bz2': 'bzip2', '.xz': 'xz'}

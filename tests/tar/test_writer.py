@@ -18,7 +18,7 @@ def output(tmp_path):
 # add_file.
 
 
-def test_members(tmp_path, output):
+def test_add_file_adds_members_and_missing_directories(tmp_path, output):
     (tmp_path / 'file').write_bytes(b'from a file')
     with TarFileWriter(str(output)) as tar:
         tar.add_file('a/b/text', content='täxt')
@@ -55,8 +55,8 @@ def test_members(tmp_path, output):
         {'kind': tarfile.CHRTYPE},
     ],
 )
-def test_what_is_neither_a_file_nor_an_empty_directory(tmp_path, output, options):
-    """Its content would be taken for headers."""
+def test_only_files_and_empty_directories_can_be_added(tmp_path, output, options):
+    """The content of other members would be read as headers."""
     with TarFileWriter(str(output)) as tar:
         with pytest.raises(ValueError, match='directory'):
             tar.add_file('name', **options)
@@ -85,20 +85,20 @@ BAD_NAMES = {
 
 
 @pytest.mark.parametrize('case', BAD_NAMES)
-def test_what_is_no_name(tmp_path, output, case):
+def test_bad_name_is_an_error(tmp_path, output, case):
     with pytest.raises(TarFileWriter.Error), TarFileWriter(str(output)) as tar:
         tar.add_file(BAD_NAMES[case], content='')
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('name', ['a/' * 127 + 'b', 'n' * 4096])
-def test_the_longest_names(output, name):
+def test_longest_names_are_accepted(output, name):
     with TarFileWriter(str(output)) as tar:
         tar.add_file(name, content='c')
     assert content(output, name) == b'c'
 
 
-def test_a_file_is_no_parent(output):
+def test_member_below_a_file_is_an_error(output):
     with (
         pytest.raises(TarFileWriter.Error, match='not a directory'),
         TarFileWriter(str(output)) as tar,
@@ -138,7 +138,7 @@ def test_content_beside_a_file(output):
         tar.add_file('a', content=b'', file_content='/dev/null')
 
 
-def test_the_first_of_a_name_stays(output, capfd, caplog):
+def test_first_of_two_members_of_one_name_is_kept(output, capfd, caplog):
     with TarFileWriter(str(output)) as tar:
         tar.add_file('file', content='first')
         tar.add_file('./file', content='second')
@@ -156,7 +156,7 @@ def test_the_first_of_a_name_stays(output, capfd, caplog):
 # add_tar.
 
 
-def test_filter_and_normal_names(tmp_path, output):
+def test_add_tar_filters_by_normalised_names(tmp_path, output):
     base = make_tar(tmp_path / 'base.tar', {'./a': b'1', '/b': b'2', 'c//./d': b'3', 'e': b'4'})
     seen = []
 
@@ -170,24 +170,24 @@ def test_filter_and_normal_names(tmp_path, output):
     assert names(output) == ['a', 'c', 'c/d', 'e']
 
 
-def test_the_root_is_left_out(tmp_path, output):
+def test_root_directory_is_left_out(tmp_path, output):
     base = write_tar(tmp_path / 'base.tar', member('.', kind=DIR), member('./a', kind=DIR))
     with TarFileWriter(str(output)) as tar:
         tar.add_tar(str(base))
     assert names(output) == ['a']
 
 
-# close, and what happens without it.
+# close, and a writer that is not closed.
 
 
-def test_an_exception_leaves_nothing(tmp_path, output):
+def test_no_file_is_left_after_an_exception(tmp_path, output):
     with pytest.raises(KeyError), TarFileWriter(str(output)) as tar:
         tar.add_file('a', content=b'x' * 100000)
         raise KeyError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_writer_that_is_dropped_leaves_nothing(tmp_path, output):
+def test_no_file_is_left_if_the_writer_is_not_closed(tmp_path, output):
     tar = TarFileWriter(str(output))
     tar.add_file('a')
     (partial,) = tmp_path.iterdir()
@@ -197,7 +197,7 @@ def test_a_writer_that_is_dropped_leaves_nothing(tmp_path, output):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_close(output):
+def test_close_can_be_called_twice(output):
     tar = TarFileWriter(str(output))
     tar.add_file('a')
     tar.close()
@@ -208,7 +208,7 @@ def test_close(output):
     assert data[512:] == bytes(9728)
 
 
-def test_a_full_record_is_followed_by_zero_blocks(output):
+def test_full_record_is_followed_by_zero_blocks(output):
     with TarFileWriter(str(output)) as tar:
         tar.add_file('a', content=b'x' * (10240 - 512))
     data = output.read_bytes()
@@ -220,8 +220,8 @@ def test_a_full_record_is_followed_by_zero_blocks(output):
 
 @pytest.mark.parametrize('size', [0, 1, 511, 512, 4095, 65535, 65536, 65537, 100000])
 @pytest.mark.parametrize('before', [0, 1, 3000, 3072, 3584])
-def test_alignment(tmp_path, size, before):
-    """From 64 KiB on; by a PAX header with one comment of spaces, and only there."""
+def test_large_members_are_aligned(tmp_path, size, before):
+    """From 64 KiB on; only there a PAX header has one comment of spaces as padding."""
     name = 'n' * 150
     data = os.urandom(size)
     (tmp_path / 'file').write_bytes(data)
