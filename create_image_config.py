@@ -11,7 +11,7 @@ import os
 import sys
 
 if __name__ == '__main__':
-    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
+    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # PYTHONSAFEPATH leaves it out
     from image_archive.system import start
 
     start.prepare('create_image_config')

@@ -10,7 +10,7 @@ import os
 import sys
 
 if __name__ == '__main__':
-    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # not so with PYTHONSAFEPATH
+    sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # PYTHONSAFEPATH leaves it out
     from image_archive.system import start
 
     start.prepare('join_layers')
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from image_archive.checks.problem import Problem, report
-from image_archive.image.identifiers import Identifier, normal_identifier, read_identifier
+from image_archive.image.identifiers import normal_identifier, read_identifier
 from image_archive.join.assemble import JoinParts, write_join
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
@@ -72,9 +72,11 @@ def create_image(
         OSError: a file cannot be read or written.
         TarFileWriter.Error: an archive is unsound or no image archive, or two do not go together.
     """
+    if identifier:
+        identifier = normal_identifier(identifier)
     parts = JoinParts(
         layers=tuple(layers),
-        identifier=given(identifier and normal_identifier(identifier)),
+        identifier=given(identifier),
         name=given(name),
         repository=given(repository),
     )
@@ -91,18 +93,17 @@ def main(run: Run) -> None:
         ArgumentError, OSError, ArchiveError: as write_join().
     """
     flag_values.check_given(_OUTPUT)
-    identifier: Identifier | None = None
+    parts = JoinParts(
+        layers=tuple(all_given(_LAYER.value)),
+        name=given_text(_NAME.value),
+        repository=given_text(_REPOSITORY.value),
+    )
     if _ID.value:
         identifier = read_identifier('--id', _ID.value)
         report([Problem(text) for text in identifier.warnings], _VERIFY.value)
-    parts = JoinParts(
-        layers=tuple(all_given(_LAYER.value)),
-        identifier=identifier and identifier.value,
-        name=given_text(_NAME.value),
-        repository=given_text(_REPOSITORY.value),
-        id_origin=identifier.origin if identifier else '',
-        id_file=identifier and identifier.path,
-    )
+        parts = parts._replace(
+            identifier=identifier.value, id_origin=identifier.origin, id_file=identifier.path
+        )
     write_join(_OUTPUT.value or '', parts, run, _VERIFY.value)
 
 

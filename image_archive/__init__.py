@@ -15,8 +15,8 @@ the directory above uses the wings of this package, and a wing uses only wings a
 Three hard problems shape the code. The same input gives the same bytes everywhere, so everything
 that is written is computed here, down to the last header. An output appears whole or not at all,
 so it is written beside its path and renamed. And clients read one archive differently, so what
-they disagree on is found before it is written: headers, links, names and JSON are read by readers
-of our own, as strictly as theirs.
+they disagree on is found before it is written: headers, links, names and JSON are parsed here, as
+strictly as by them.
 """
 
 VERSION = '2.0.0'

@@ -6,7 +6,7 @@ from image_archive.image.configuration import Configuration
 
 
 def configuration_problems(label: str, config: Configuration) -> Problems:
-    """A configuration has the keys and types of the image specification.
+    """Checks that a configuration has the keys and types of the image specification.
 
     Args:
         label: the name of the configuration in messages.
@@ -27,7 +27,7 @@ def configuration_problems(label: str, config: Configuration) -> Problems:
 
 
 def history_problems(label: str, config: Configuration, layers: int) -> Problems:
-    """A history has as many entries of layers as there are layers.
+    """Checks that a history has as many entries of layers as there are layers.
 
     Args:
         label: the name of the configuration in messages.

@@ -9,7 +9,7 @@ from image_archive.image.tags import parse_tag
 
 
 def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problems:
-    """An identifier is 64 hex digits.
+    """Checks that an identifier is 64 hex digits.
 
     Args:
         flag: the flag that gives it, for messages.
@@ -22,7 +22,7 @@ def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problem
 
 
 def tag_problems(label: str, tags: Iterable[str]) -> Problems:
-    """Docker takes every tag.
+    """Checks that Docker takes every tag.
 
     Args:
         label: the flag or the image that has the tags, for messages.

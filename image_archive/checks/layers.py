@@ -17,7 +17,7 @@ _RARELY_READ = ('bzip2', 'xz')
 
 
 def layer_count_problems(label: str, count: int) -> Problems:
-    """An image has no more layers than all clients take.
+    """Checks that an image has no more layers than all clients take.
 
     Args:
         label: the name of the image in messages.
@@ -29,7 +29,7 @@ def layer_count_problems(label: str, count: int) -> Problems:
 
 
 def compression_problems(layer: LayerFile) -> Problems:
-    """All clients read the compression of a layer."""
+    """Checks that all clients read the compression of a layer."""
     if layer.compression in _RARELY_READ:
         text = f'is compressed by {layer.compression}, which containerd and Docker 29 do not read'
         yield Problem(f'{layer.label} {text}: use gzip', is_error=False)
@@ -38,7 +38,7 @@ def compression_problems(layer: LayerFile) -> Problems:
 def link_problems(
     label: str, layers: Iterable[str], member: Callable[[str], Member | None]
 ) -> Problems:
-    """Every layer is a file, or a link that all clients follow.
+    """Checks that every layer is a file, or a link that all clients follow.
 
     Args:
         label: the name of the image in messages.
@@ -60,7 +60,7 @@ def link_problems(
 
 
 def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Problems:
-    """A layer of an archive is a tar archive with its diff ID, and has the digest in its name.
+    """Checks that a layer is a tar archive with its diff ID, and has the digest in its name.
 
     Args:
         layer: the layer, whose data are at hand; it is read.
@@ -87,7 +87,7 @@ def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Probl
 
 
 def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
-    """A layer is a tar archive that can be read to its end.
+    """Checks that a layer is a tar archive that can be read to its end.
 
     Args:
         layer: the layer, which is read unless this Python cannot.
@@ -111,7 +111,7 @@ def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
 
 
 def digest_problems(label: str, named: str, found: str, advice: str) -> Problems:
-    """A file has the digest in its name.
+    """Checks that a file has the digest in its name.
 
     Args:
         label: the name of the file in messages.

@@ -23,6 +23,7 @@ class Problem(NamedTuple):
     is_fatal: bool = False
 
 
+# What a check returns: it checks one thing, and yields a problem wherever that is not so.
 Problems = Iterator[Problem]
 
 

@@ -84,7 +84,7 @@ def _fatal_with_oci(image: OpenedImage, problems: Problems) -> list[Problem]:
 
 
 def _identifier_problems(image: OpenedImage) -> Problems:
-    """Every identifier is 64 hex digits."""
+    """Checks that every identifier is 64 hex digits."""
     parts = image.parts
     yield from identifier_problems('--id', parts.identifier, parts.id_origin)
     for layer in dict.fromkeys(parts.layers):
@@ -94,7 +94,7 @@ def _identifier_problems(image: OpenedImage) -> Problems:
 
 
 def _config_digest_problems(image: OpenedImage) -> Problems:
-    """The SHA-256 of the configuration is the image's identifier."""
+    """Checks that the SHA-256 of the configuration is the image's identifier."""
     parts = image.parts
     if image.config is None or not is_sha256_hex(parts.identifier):
         return
@@ -116,7 +116,7 @@ def _own_paths(image: OpenedImage) -> list[str]:
 
 
 def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
-    """Each layer is a tar archive, and the SHA-256 of its content is its identifier."""
+    """Checks that each layer is a tar archive, and the SHA-256 of its content is its identifier."""
     for path in _own_paths(image):
         file = image.layers[path].file
         yield from layer_checks.reading_problems(file, progress)
@@ -133,7 +133,7 @@ def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
 
 
 def _compression_problems(files: Iterable[LayerFile]) -> Problems:
-    """All clients read the compression of each layer."""
+    """Checks that all clients read the compression of each layer."""
     for file in files:
         yield from layer_checks.compression_problems(file)
 
@@ -142,7 +142,7 @@ def _compression_problems(files: Iterable[LayerFile]) -> Problems:
 
 
 def _base_problems(image: OpenedImage) -> Problems:
-    """The base has a configuration and layers, which fit together."""
+    """Checks that the base has a configuration and layers, which fit together."""
     parts = image.parts
     if image.has_v1_base:
         text = f'{parts.base!r} {WRITTEN_BY_OLD_DOCKER}'
@@ -179,7 +179,7 @@ def _base_problems(image: OpenedImage) -> Problems:
 
 
 def _base_link_problems(image: OpenedImage) -> Problems:
-    """Every layer of a base that is merged is where all clients find it."""
+    """Checks that every layer of a base that is merged is where all clients find it."""
     if image.base is None or image.legacy_base is None or image.parts.oci:
         return  # an OCI layout has no links
     merged = image.legacy_base
@@ -200,14 +200,14 @@ def _base_files(image: OpenedImage) -> list[LayerFile]:
 
 
 def _base_content_problems(image: OpenedImage, progress: Progress) -> Problems:
-    """Each layer of the base that is there has the diff ID in the base's configuration."""
+    """Checks that each layer of the base has the diff ID in the base's configuration."""
     for file in _base_files(image):
         if file.source.digest is None:  # its data are at hand
             yield from layer_checks.content_problems(file, 'replace the base', progress)
 
 
 def _missing_layer_problems(image: OpenedImage) -> Problems:
-    """Every layer is in the archive. A partial OCI layout says itself which are not."""
+    """Checks that every layer is in the archive. A partial OCI layout says itself which are not."""
     if image.legacy_base is None and image.parts.legacy_base is not None:
         return  # opening it failed, which is reported
     missing = image.missing_layers
@@ -227,7 +227,7 @@ def _bytes_to_check(image: OpenedImage) -> int:
 
 
 def _config_problems(image: OpenedImage) -> Problems:
-    """The configuration is one, and fits the layers."""
+    """Checks that the configuration is one, and fits the layers."""
     config = image.config
     if config is None:
         return
@@ -242,7 +242,7 @@ def _config_problems(image: OpenedImage) -> Problems:
 
 
 def _diff_id_problems(label: str, diff_ids: tuple[str, ...], image: OpenedImage) -> Problems:
-    """The diff IDs are those of the base, then those of the layers that the image adds."""
+    """Checks that the diff IDs are those of the base, then those of the added layers."""
     base = image.base
     own = image.parts.layers
     own_start = len(diff_ids) - len(own)

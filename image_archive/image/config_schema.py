@@ -199,9 +199,10 @@ def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
         config: a configuration without type_problems(). Of two spellings of a key, one is null.
     """
     usual = _with_keys(config, _CONFIGURATION_KEYS)
-    for name, keys in (('config', _CONTAINER_KEYS), ('rootfs', {**_ROOTFS_KEYS, 'type': _string})):
-        if usual.get(name) is not None:
-            usual[name] = _with_keys(usual[name], keys)
+    if usual.get('config') is not None:
+        usual['config'] = _with_keys(usual['config'], _CONTAINER_KEYS)
+    if usual.get('rootfs') is not None:
+        usual['rootfs'] = _with_keys(usual['rootfs'], ['type', *_ROOTFS_KEYS])
     if usual.get('history') is not None:
         usual['history'] = [_with_keys(entry or {}, _HISTORY_KEYS) for entry in usual['history']]
     return usual

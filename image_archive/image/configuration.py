@@ -28,6 +28,12 @@ class Configuration(NamedTuple):
     diff_ids: tuple[str, ...] | None
     layers_in_history: int | None
 
+    def diff_ids_of(self, count: int) -> tuple[str | None, ...]:
+        """Returns the diff ID of each of some layers; None for each if there are not as many."""
+        if self.diff_ids is None or len(self.diff_ids) != count:
+            return (None,) * count
+        return self.diff_ids
+
 
 class _ConfigError(Exception):
     """A file is not a configuration; the text is that of Configuration.problem."""

@@ -59,11 +59,11 @@ class StoredImage:
 
     @property
     def diff_id_of_each_layer(self) -> tuple[str | None, ...]:
-        """The diff ID of each layer; None where the configuration does not give it."""
-        diff_ids = self.diff_ids
-        if diff_ids is None or len(diff_ids) != len(self.layers):
-            return (None,) * len(self.layers)
-        return diff_ids
+        """The diff ID of each layer; None for each if the configuration does not give them."""
+        count = len(self.layers)
+        if self.config is None or self.config.type_problems:
+            return (None,) * count
+        return self.config.diff_ids_of(count)
 
 
 class ImageArchive:

@@ -2,7 +2,7 @@
 """The images of several archives that are joined: which there are, and their layers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from image_archive.digests import sha256
@@ -46,11 +46,11 @@ class JoinedImage:
             return None
         return self.config.diff_ids
 
-    def diff_ids_of(self, layers: Sequence[Any]) -> list[str | None]:
-        """Returns the diff ID of each layer; None for each if there is another number of them."""
-        if self.diff_ids is None or len(self.diff_ids) != len(layers):
-            return [None] * len(layers)
-        return list(self.diff_ids)
+    def diff_ids_of(self, count: int) -> tuple[str | None, ...]:
+        """Returns the diff ID of each of some layers; None for each if there are not as many."""
+        if self.config is None:
+            return (None,) * count
+        return self.config.diff_ids_of(count)
 
 
 def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage]:
@@ -111,7 +111,7 @@ class LayerTable:
         self._file_names: dict[str, str] = {}  # names behind links, by names
         for image in images:
             for stored in image.stored:
-                diff_ids = image.diff_ids_of(stored.layers)
+                diff_ids = image.diff_ids_of(len(stored.layers))
                 for name, diff_id in zip(stored.layers, diff_ids, strict=True):
                     self._add(name, diff_id, files)
 
@@ -162,7 +162,7 @@ def complete_layers(image: JoinedImage, table: LayerTable, files: JoinedFiles) -
         table: the layers of all images.
         files: the files of all archives.
     """
-    diff_ids = image.diff_ids_of(image.layers)
+    diff_ids = image.diff_ids_of(len(image.layers))
     for index, diff_id in enumerate(diff_ids):
         name = image.layers[index]
         if files.find(name) is None:

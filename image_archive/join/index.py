@@ -98,12 +98,12 @@ def find_blobs(
             continue
         config = blob.value['config']
         layers = descriptors_in(blob.value, 'layers')
-        diff_ids: list[str | None] = [None] * len(layers)
+        diff_ids: tuple[str | None, ...] = (None,) * len(layers)
         if is_descriptor(config):
             _add(found, config)
             image = images_by_id.get(config['digest'])
             if image is not None:
-                diff_ids = image.diff_ids_of(layers)
+                diff_ids = image.diff_ids_of(len(layers))
         for layer, diff_id in zip(layers, diff_ids, strict=True):
             _add(found, layer, diff_id)
     return list(found.values())

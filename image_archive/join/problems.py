@@ -53,7 +53,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
 
 
 def _v1_problems(join: Join) -> Problems:
-    """No archive was written by Docker 1.9 or older."""
+    """Checks that no archive was written by Docker 1.9 or older."""
     for archive in join.archives:
         if archive.is_v1:
             text = f'{archive.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
@@ -65,7 +65,7 @@ def _v1_problems(join: Join) -> Problems:
 
 
 def _config_problems(image: JoinedImage) -> Problems:
-    """The configuration is there, and is one."""
+    """Checks that the configuration is there, and is one."""
     config = image.config
     if config is None:
         yield Problem(f'{image.label} is missing from every archive: give a whole image')
@@ -79,7 +79,7 @@ def _config_problems(image: JoinedImage) -> Problems:
 
 
 def _config_digest_problems(image: JoinedImage) -> Problems:
-    """The configuration has the SHA-256 in its names."""
+    """Checks that the configuration has the SHA-256 in its names."""
     if image.config is None:
         return
     for stored in image.stored:
@@ -93,7 +93,7 @@ def _config_digest_problems(image: JoinedImage) -> Problems:
 
 
 def _layer_number_problems(image: JoinedImage) -> Problems:
-    """There are as many layers as diff IDs, and no more than all clients take."""
+    """Checks that there are as many layers as diff IDs, and no more than all clients take."""
     count = len(image.layers)
     if image.diff_ids is not None and len(image.diff_ids) != count:
         text = f'rootfs.diff_ids has {len(image.diff_ids)} entries for {count} layers'
@@ -102,7 +102,7 @@ def _layer_number_problems(image: JoinedImage) -> Problems:
 
 
 def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
-    """Every layer is in one of the archives."""
+    """Checks that every layer is in one of the archives."""
     for name in dict.fromkeys(image.layers):
         if join.files.find(name) is None:
             text = f'no archive has its layer {name!r}: also give the archive of its base'
@@ -122,7 +122,7 @@ def _layer_files(join: Join) -> dict[str, LayerFile]:
 
 
 def _diff_id_problems(join: Join, files: dict[str, LayerFile]) -> Problems:
-    """All images give a layer the same diff ID."""
+    """Checks that all images give a layer the same diff ID."""
     for name, diff_ids in join.layers.diff_ids.items():
         if len(diff_ids) > 1:
             text = f'{files[name].label} is {diff_ids[0]} in one image'
@@ -133,7 +133,7 @@ def _diff_id_problems(join: Join, files: dict[str, LayerFile]) -> Problems:
 
 
 def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) -> Problems:
-    """Each blob that index.json leads to has the size and digest of its descriptor."""
+    """Checks that each blob that index.json leads to has the size and digest of its descriptor."""
     checked = set(files)
     for image in join.images:
         checked.update(stored.config_name for stored in image.stored)

@@ -27,7 +27,7 @@ _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a config
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
 _CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
 _PIECES_LIMIT = 2_000_000  # of all sparse members
-_LINKS_LIMIT = 16  # from one link to the next
+_LINKS_LIMIT = 16  # that are followed for one name
 
 
 class Archive:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The headers of tar members: ustar, GNU and PAX, and the maps of sparse files of every format.
 
-Read by code of our own, because Python's tarfile reads otherwise than GNU tar, Docker, Podman,
+They are parsed here, because Python's tarfile reads them differently from GNU tar, Docker, Podman,
 Skopeo and containerd: it takes the times in headers of old GNU tar for a name, a damaged header
 for the end, and a sparse map beside a size record for damage. What all of these programs agree on
 is read here; what all of them take for damage is damage.
@@ -156,6 +156,27 @@ def real_size(records: dict[str, str], stored_size: int) -> int:
     return number_of(records, 'GNU.sparse.size', size)
 
 
+_SPARSE_PAIR = ('GNU.sparse.offset', 'GNU.sparse.numbytes')
+# Times are not used, but what is no time is damage to all clients.
+_TIMES = ('atime', 'ctime', 'mtime')
+_TIME = re.compile(rb'-?[0-9]+(\.[0-9]*)?')
+_RECORDS = (
+    'path',
+    'linkpath',
+    'size',
+    'uid',
+    'gid',
+    'uname',
+    'gname',
+    'GNU.sparse.major',
+    'GNU.sparse.name',
+    'GNU.sparse.realsize',
+    'GNU.sparse.size',
+    'GNU.sparse.numblocks',
+    'GNU.sparse.map',
+)
+
+
 def parse_records(data: bytes) -> dict[str, str]:
     """Returns the records of an extended header (POSIX pax) that are used.
 
@@ -177,47 +198,28 @@ def parse_records(data: bytes) -> dict[str, str]:
                 raise Damage
             break
         end = start + decimal(data[start:space].decode('latin-1'))
-        key, equals, content = data[space + 1 : end - 1].partition(b'=')
-        if not space < end - 1 < len(data) or data[end - 1] != ord('\n') or not equals or not key:
+        if not space + 1 < end <= len(data) or data[end - 1] != ord('\n'):
+            raise Damage
+        raw_key, equals, content = data[space + 1 : end - 1].partition(b'=')
+        if not raw_key or not equals:
             raise Damage
         start = end
-        word = key.decode('utf-8', 'surrogateescape')
-        if word in _SPARSE_PAIR:
+        key = raw_key.decode('utf-8', 'surrogateescape')
+        if key in _SPARSE_PAIR:
             # GNU tar's format 0.0 has two records for each piece.
-            if word != _SPARSE_PAIR[len(sparse_pairs) % 2]:
+            if key != _SPARSE_PAIR[len(sparse_pairs) % 2]:
                 raise Damage
             sparse_pairs.append(content.decode('latin-1'))
-        elif word in _RECORDS:
+        elif key in _RECORDS:
             value = content.decode('utf-8', 'surrogateescape')
             if '\0' in value:
                 raise Damage
-            records[word] = value
-        elif word in _TIMES and content and not _TIME.fullmatch(content):
+            records[key] = value
+        elif key in _TIMES and content and not _TIME.fullmatch(content):
             raise Damage
     if sparse_pairs:
         records['GNU.sparse.map'] = ','.join(sparse_pairs)
     return records
-
-
-_SPARSE_PAIR = ('GNU.sparse.offset', 'GNU.sparse.numbytes')
-# Times are not used, but what is no time is damage to all clients.
-_TIMES = ('atime', 'ctime', 'mtime')
-_TIME = re.compile(rb'-?[0-9]+(\.[0-9]*)?')
-_RECORDS = (
-    'path',
-    'linkpath',
-    'size',
-    'uid',
-    'gid',
-    'uname',
-    'gname',
-    'GNU.sparse.major',
-    'GNU.sparse.name',
-    'GNU.sparse.realsize',
-    'GNU.sparse.size',
-    'GNU.sparse.numblocks',
-    'GNU.sparse.map',
-)
 
 
 def add_old_gnu_pieces(pieces: 'array.array[int]', table: bytes) -> None:

@@ -127,7 +127,7 @@ class TarReader:
         """
         self._stream = stream
         self._label = label
-        self._where = 'or not a tar archive'
+        self._after = 'or not a tar archive'
         self._global_records: dict[str, str] = {}
         self.has_end = False
         self.has_more = False
@@ -151,7 +151,7 @@ class TarReader:
                     return
                 member, stored_size = self._read_member(header)
             except (headers.Damage, StreamError) as error:
-                text = f'{self._label} {error} {self._where}: replace it'
+                text = f'{self._label} {error} {self._after}: replace it'
                 raise ArchiveError(text) from error
             except UnreadableError as error:
                 raise ArchiveError(f'{self._label} {error}') from error
@@ -247,7 +247,7 @@ class TarReader:
         name = records.get('path', long_names.get(tarfile.GNUTYPE_LONGNAME, header.name))
         name = records.get('GNU.sparse.name', name)
         target = records.get('linkpath', long_names.get(tarfile.GNUTYPE_LONGLINK, header.target))
-        self._where = f'in or after member {name[:200]!r}'
+        self._after = f'in or after member {name[:200]!r}'
         kind = headers.member_kind(header.kind, name)
         stored_size = headers.number_of(records, 'size', header.size)
         if header.kind in headers.KINDS_WITHOUT_DATA:

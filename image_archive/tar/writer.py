@@ -320,8 +320,10 @@ class TarFileWriter:
         copied = 0
         while copied < piece.size:
             # ext4 copies to a multiple of 64 KiB a fifth faster (seen).
-            to_boundary = -self._position % _ALIGNED_SIZE
-            count = min(piece.size - copied, to_boundary or _COPY_SIZE)
+            limit = -self._position % _ALIGNED_SIZE
+            if limit == 0:
+                limit = _COPY_SIZE
+            count = min(piece.size - copied, limit)
             try:
                 done = os.copy_file_range(
                     source.file.fileno(),
