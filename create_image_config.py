@@ -91,7 +91,7 @@ _LABELS = flags.DEFINE_multi_string(
     flag_values=_FLAGS,
 )
 _PORTS = flags.DEFINE_multi_string(
-    'ports', None, 'a list of ports, like 80, 80/tcp or 53/udp', flag_values=_FLAGS
+    'ports', None, 'a list of ports, like 80, 53/udp or 8000-8010', flag_values=_FLAGS
 )
 _VOLUMES = flags.DEFINE_multi_string(
     'volumes', None, 'a list of directories that are volumes', flag_values=_FLAGS

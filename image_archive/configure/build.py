@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from image_archive.configure import values
-from image_archive.configure.values import DEFAULT_TIME, normal_port, time_of, with_variables
+from image_archive.configure.values import (
+    DEFAULT_TIME,
+    ports_of,
+    single_ports,
+    time_of,
+    with_variables,
+)
 from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, judge_configuration
 from image_archive.image.identifiers import normal_identifier
@@ -46,7 +52,7 @@ class ConfigOptions(NamedTuple):
         user: the user of the container.
         labels: labels by name.
         env: variables by name, or pairs; `$NAME` stands for a variable that is set before.
-        ports: ports, `80` or `80/tcp`.
+        ports: ports, `80`, `80/tcp` or `8000-8010`.
         volumes: directories.
         workdir: the working directory of the container.
         architecture: the architecture.
@@ -149,6 +155,12 @@ def _copy_of_base(keys: dict[str, Any]) -> dict[str, Any]:
 
 def _set_platform(config: dict[str, Any], options: ConfigOptions) -> None:
     """Sets the platform; keys that describe another platform are removed."""
+    for flag, value in (
+        ('--architecture', options.architecture),
+        ('--os', options.os),
+        ('--variant', options.variant),
+    ):
+        values.check_platform(flag, value or '')
     architecture = options.architecture or config.get('architecture') or _DEFAULT_ARCHITECTURE
     variant = options.variant
     if not variant and architecture == config.get('architecture'):
@@ -172,6 +184,9 @@ def _set_process(config: dict[str, Any], options: ConfigOptions) -> None:
         _set_or_remove(config, 'Entrypoint', options.entrypoint)
     if options.cmd is not None:
         _set_or_remove(config, 'Cmd', options.cmd)
+    if options.entrypoint is not None or options.cmd is not None:
+        # It says that the base's command is one line, which Windows splits.
+        config.pop('ArgsEscaped', None)
 
 
 def _set_or_remove(config: dict[str, Any], key: str, items: Sequence[str]) -> None:
@@ -186,8 +201,10 @@ def _set_surroundings(config: dict[str, Any], options: ConfigOptions, system: st
         config['Env'] = with_variables(config.get('Env', []), options.env)
     if options.labels:
         config['Labels'] = {**config.get('Labels', {}), **options.labels}
+    if 'ExposedPorts' in config:
+        config['ExposedPorts'] = single_ports(config['ExposedPorts'])
     if options.ports:
-        ports: dict[str, Any] = {normal_port(port): {} for port in options.ports}
+        ports: dict[str, Any] = {port: {} for text in options.ports for port in ports_of(text)}
         config['ExposedPorts'] = {**ports, **config.get('ExposedPorts', {})}
     if options.volumes:
         values.check_volumes(options.volumes)

@@ -4,15 +4,15 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from image_archive.errors import ArgumentError
-from image_archive.image.config_schema import is_time
+from image_archive.image.config_schema import MOST_PORTS, PROTOCOLS, is_platform_value, is_time
 
 DEFAULT_TIME = '1970-01-01T00:00:00Z'
-_PROTOCOLS = ('tcp', 'udp', 'sctp')
-_MOST_PORTS = 65535
+_SYSTEMS = ('linux', 'windows', 'darwin', 'freebsd')  # as GOOS has them
 # Compiled when they are needed, because that takes time at every start.
-_PORT = '(?s:([0-9]{1,5})(?:/(.*))?)'
+_PORTS = '(?s:([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(.*))?)'
 _SECONDS = '-?[0-9]{1,12}'
 _LAST_YEAR = 9999  # that RFC 3339 can write
 _ABSOLUTE_ON_WINDOWS = r'([A-Za-z]:)?[/\\]'
@@ -54,24 +54,72 @@ def Resolve(value: str, environment: Mapping[str, str]) -> str:
     return re.sub(_VARIABLE, replacement, value)
 
 
-def normal_port(port: str) -> str:
-    """Returns a port as configurations have it, `80/tcp`.
+def ports_of(text: str) -> list[str]:
+    """Returns ports as configurations have them, `80/tcp`; those of a range one by one.
 
     Args:
-        port: a number, or a number, a slash and a protocol; tcp by default.
+        text: a number or a range of two numbers (`8000-8010`), and a protocol after a slash; tcp
+            by default.
 
     Raises:
         ArgumentError: it is not such a port.
     """
-    match = re.fullmatch(_PORT, port)
-    if match is None or not 1 <= int(match[1]) <= _MOST_PORTS:
-        advice = f'give a number from 1 to {_MOST_PORTS}, one for each port'
-        raise ArgumentError(f'--ports: {port!r} is not a port: {advice}')
-    protocol = 'tcp' if match[2] is None else match[2].lower()
-    if protocol not in _PROTOCOLS:
-        text = f'{port!r} has an unknown protocol: give one of {", ".join(_PROTOCOLS)}'
-        raise ArgumentError(f'--ports: {text}')
-    return f'{int(match[1])}/{protocol}'
+    match = re.fullmatch(_PORTS, text)
+    if match is None:
+        first, last = 0, 0
+    else:
+        first = int(match[1])
+        last = int(match[2] or match[1])
+    if not 1 <= first <= last <= MOST_PORTS:
+        advice = f'give a number from 1 to {MOST_PORTS}, or a range of two'
+        raise ArgumentError(f'--ports: {text!r} is not a port: {advice}')
+    protocol = 'tcp'
+    if match is not None and match[3] is not None:
+        protocol = match[3].lower()
+    if protocol not in PROTOCOLS:
+        reason = f'{text!r} has an unknown protocol: give one of {", ".join(PROTOCOLS)}'
+        raise ArgumentError(f'--ports: {reason}')
+    return [f'{number}/{protocol}' for number in range(first, last + 1)]
+
+
+def single_ports(base: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the ports of a base, with the ports of a range in its place.
+
+    Docker 29 refuses ranges, which older programs wrote.
+
+    Args:
+        base: `ExposedPorts` of the base.
+    """
+    ports: dict[str, Any] = {}
+    for key, value in base.items():
+        try:
+            keys = ports_of(key) if '-' in key else [key]
+        except ArgumentError:  # not a range; whoever uses the configuration reports it
+            keys = [key]
+        for port in keys:
+            ports.setdefault(port, value)
+    return ports
+
+
+def check_platform(flag: str, value: str) -> None:
+    """Checks that a value is the name of an architecture, system or variant, and only one.
+
+    Args:
+        flag: the flag with its dashes, for messages.
+        value: its value.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if is_platform_value(value):
+        return
+    advice = 'give one name, such as amd64'
+    parts = value.split('/')
+    if flag == '--architecture' and len(parts) == 2 and all(map(is_platform_value, parts)):
+        advice = f'give --architecture={parts[0]} --variant={parts[1]}'
+        if parts[0] in _SYSTEMS:
+            advice = f'give --os={parts[0]} --architecture={parts[1]}'
+    raise ArgumentError(f'{flag}: {value!r} is not one name: {advice}')
 
 
 def check_volumes(volumes: Sequence[str]) -> None:

@@ -32,6 +32,28 @@ def is_time(text: str) -> bool:
     return 1 <= day <= days
 
 
+PROTOCOLS = ('tcp', 'udp', 'sctp')
+MOST_PORTS = 65535
+_PORT = f'([0-9]{{1,5}})(/({"|".join(PROTOCOLS)}))?'
+
+
+def is_port(text: str) -> bool:
+    """Tells whether Docker 29 takes a key of ExposedPorts: one port, and a protocol after a slash.
+
+    It refuses a range, which older versions of Docker took.
+    """
+    match = re.fullmatch(_PORT, text)
+    return match is not None and int(match[1]) <= MOST_PORTS
+
+
+def is_platform_value(text: str) -> bool:
+    """Tells whether a text can be an architecture, operating system or variant.
+
+    With a slash, as in linux/arm64, containerd ignores the image (seen with 2.1).
+    """
+    return re.search(r'[/,\s]', text) is None
+
+
 # Each of these functions checks one value. It yields the path of the key, and what its value must
 # be.
 _Problems = Iterator[tuple[str, str]]

@@ -305,3 +305,18 @@ def test_layers_of_the_base_are_not_read(output, tmp_path, time_limit):
     assert done.returncode == 0, done.stderr.decode()
     assert read < 64 << 20
     assert json.loads(output.read_text())['rootfs']['diff_ids'] == image.diff_ids
+
+
+def test_a_range_of_ports_becomes_single_ports(output, base):
+    """Docker 29 refuses a range, which real base images have."""
+    path = base(config={'ExposedPorts': {'33060-33062/tcp': {}, '80': {}}})
+    found = process(output, path)['ExposedPorts']
+    assert found == {'80': {}, '33060/tcp': {}, '33061/tcp': {}, '33062/tcp': {}}
+
+
+@pytest.mark.parametrize('flags', [['--entrypoint=a'], ['--command=a'], ['--command=[]']])
+def test_args_escaped_goes_with_the_command_of_the_base(output, base, flags):
+    """On Windows it says that Cmd is a line of text."""
+    path = base(os='windows', config={'Cmd': ['cmd /S /C dir'], 'ArgsEscaped': True})
+    assert process(output, path)['ArgsEscaped'] is True
+    assert 'ArgsEscaped' not in process(output, path, *flags)

@@ -233,3 +233,8 @@ def test_labels_are_an_object(output):
 def test_blanks_before_a_quoted_item(tmp_path):
     config = process(tmp_path / 'config.json', '--entrypoint=a, "b,c", d')
     assert config['Entrypoint'] == ['a', 'b,c', 'd']
+
+
+def test_ports_of_a_range(output):
+    found = process(output, '--ports=8000-8002,53-53/UDP,8001')
+    assert list(found['ExposedPorts']) == ['53/udp', '8000/tcp', '8001/tcp', '8002/tcp']

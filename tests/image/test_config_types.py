@@ -90,7 +90,23 @@ def test_invalid_times(text):
 # For the command line: changes to a good configuration, and the error.
 WRONG_CONFIGURATIONS = {
     'a string as ports': ({'config': {'ExposedPorts': ['80']}}, 'config.ExposedPorts must be'),
+    **{
+        f'the port {port!r}': (
+            {'config': {'ExposedPorts': {'80/tcp': {}, port: {}}}},
+            f'config.ExposedPorts has {port!r}, and Docker takes one port a key',
+        )
+        for port in ('33060-33061/tcp', 'abc', '70000/tcp', '', '80/http', '80/')
+    },
     'no architecture': ({'architecture': None}, 'architecture is missing or empty'),
+    'a platform as architecture': (
+        {'architecture': 'linux/amd64'},
+        "architecture is 'linux/amd64', which is not one name",
+    ),
+    'two architectures': (
+        {'architecture': 'amd64,arm64'},
+        "architecture is 'amd64,arm64', which is not one name",
+    ),
+    'a variant with a blank': ({'variant': 'v8 '}, "variant is 'v8 ', which is not one name"),
     'an empty os': ({'os': ''}, 'os is missing or empty'),
     'no rootfs': ({'rootfs': None}, 'rootfs is missing'),
     'another type of rootfs': (
@@ -118,6 +134,12 @@ def test_wrong_configuration_gives_a_warning_and_with_verify_an_error(parts, cas
     assert not parts.output.exists()
     assert warns(*parts.flags) == [line]
     assert parts.output.exists()
+
+
+@pytest.mark.parametrize('port', ['80', '0/tcp', '65535/udp', '080/sctp'])
+def test_ports_that_docker_takes_are_accepted(parts, port):
+    parts.configure(configuration(parts.diff_ids, {'ExposedPorts': {port: {}}}))
+    build(*parts.flags, '--verify')
 
 
 @pytest.mark.parametrize('history', [None, [], [{'empty_layer': True}, {'empty_layer': False}]])
