@@ -5,6 +5,7 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterable
 
+from image_archive.checks.members import MemberChecks
 from image_archive.checks.problem import Problem, Problems
 from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import LayerFile
@@ -71,7 +72,7 @@ def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Probl
         OSError: it cannot be read.
     """
     if layer.can_be_read:
-        yield from reading_problems(layer, progress)
+        yield from reading_problems(layer, is_own=False, progress=progress)
         if layer.content_sha256 is None:
             return
         found = f'sha256:{layer.content_sha256}'
@@ -83,14 +84,15 @@ def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Probl
         found = layer.stored_digest(layer.named_digest, progress)
         yield from digest_problems(layer.label, layer.named_digest, found, advice)
     if not layer.can_be_read:
-        yield from reading_problems(layer, progress)
+        yield from reading_problems(layer, is_own=False, progress=progress)
 
 
-def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
-    """Checks that a layer is a tar archive that can be read to its end.
+def reading_problems(layer: LayerFile, is_own: bool, progress: Progress) -> Problems:
+    """Checks that a layer is a tar archive that clients can unpack.
 
     Args:
         layer: the layer, which is read unless this Python cannot.
+        is_own: whether it is a new layer. Members of others are what they are: a warning.
         progress: advanced by the bytes that are read.
 
     Raises:
@@ -100,14 +102,16 @@ def reading_problems(layer: LayerFile, progress: Progress) -> Problems:
         text = 'is zstd, which this Python cannot read: its content was not checked'
         yield Problem(f'{layer.label} {text}: use Python 3.14', is_error=False)
         return
+    members = MemberChecks()
     try:
-        layer.read(progress)
+        layer.read(members.add, progress)
     except ArchiveError as error:
         yield Problem(str(error))
         return
     if layer.has_more:
         text = 'data after the end of the archive are ignored'
         yield Problem(f'{layer.label}: {text}: remove them', is_error=False)
+    yield from members.problems(layer.label, is_own, layer.has_label)
 
 
 def digest_problems(label: str, named: str, found: str, advice: str) -> Problems:

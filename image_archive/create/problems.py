@@ -119,7 +119,7 @@ def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
     """Checks that each layer is a tar archive, and the SHA-256 of its content is its identifier."""
     for path in _own_paths(image):
         file = image.layers[path].file
-        yield from layer_checks.reading_problems(file, progress)
+        yield from layer_checks.reading_problems(file, is_own=True, progress=progress)
         if file.content_sha256 is None:
             continue
         for layer in dict.fromkeys(image.parts.layers):

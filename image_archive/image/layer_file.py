@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of a layer: everything that a check or a descriptor needs of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from image_archive.digests import new_hash
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate
 from image_archive.tar.content import Source
-from image_archive.tar.reader import BlockStream, TarReader
+from image_archive.tar.reader import BlockStream, Member, TarReader
 
 
 class LayerFile:
@@ -22,6 +22,7 @@ class LayerFile:
         named_digest: the digest in its name; None without one.
         content_sha256: the SHA-256 of the uncompressed tar archive in hex; None until read().
         has_more: whether data follow the end of the tar archive; known after read().
+        has_label: whether it has a volume label of GNU tar; known after read().
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class LayerFile:
         self.named_digest = named_digest
         self.content_sha256: str | None = None
         self.has_more = False
+        self.has_label = False
         self._stored_sha256: str | None = None
 
     @property
@@ -45,10 +47,11 @@ class LayerFile:
         """Whether this Python can inflate it."""
         return self.compression is None or can_inflate(self.compression)
 
-    def read(self, progress: Progress) -> None:
+    def read(self, visit: Callable[[Member], None], progress: Progress) -> None:
         """Reads the tar archive that the layer must be.
 
         Args:
+            visit: called with each member.
             progress: advanced by the bytes that are read.
 
         Raises:
@@ -63,9 +66,10 @@ class LayerFile:
             stored = _BlockFile(_hashed(blocks, stored_hash))
             blocks = inflate(stored, self.compression)
         reader = TarReader(BlockStream(_hashed(blocks, content_hash)), self.label)
-        for _ in reader:
-            pass
+        for member in reader:
+            visit(member)
         self.has_more = reader.has_more
+        self.has_label = reader.has_label
         self.content_sha256 = content_hash.hexdigest()
         self._stored_sha256 = stored_hash.hexdigest()
 

@@ -177,6 +177,17 @@ _RECORDS = (
 )
 
 
+_XATTR = 'SCHILY.xattr.'
+
+
+def xattrs_in(records: dict[str, str]) -> tuple[str, ...]:
+    """Returns the names of the extended attributes in what parse_records() returned."""
+    names = records.get(_XATTR)
+    if names is None:
+        return ()
+    return tuple(names.split('\0'))
+
+
 def parse_records(data: bytes) -> dict[str, str]:
     """Returns the records of an extended header (POSIX pax) that are used.
 
@@ -215,6 +226,11 @@ def parse_records(data: bytes) -> dict[str, str]:
             if '\0' in value:
                 raise Damage
             records[key] = value
+        elif key.startswith(_XATTR):
+            # One record for all: names have no NUL.
+            names = records.get(_XATTR)
+            name = key.removeprefix(_XATTR)
+            records[_XATTR] = name if names is None else f'{names}\0{name}'
         elif key in _TIMES and content and not _TIME.fullmatch(content):
             raise Damage
     if sparse_pairs:

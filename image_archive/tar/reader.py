@@ -28,6 +28,8 @@ class Member(NamedTuple):
         offset: where the data begin in the archive, in bytes.
         pieces: of a sparse file, the offset in the content and the bytes of each island of data,
             one number after the other; None if the data are the content.
+        type: the type as it is stored.
+        xattrs: the names of its extended attributes (`SCHILY.xattr.*` records).
     """
 
     name: str
@@ -41,6 +43,8 @@ class Member(NamedTuple):
     size: int
     offset: int
     pieces: 'array.array[int] | None'
+    type: bytes = tarfile.REGTYPE
+    xattrs: tuple[str, ...] = ()
 
     @property
     def is_file(self) -> bool:
@@ -116,6 +120,7 @@ class TarReader:
     Attributes:
         has_end: whether a block of zeros ended the archive; known at the end.
         has_more: whether anything but zeros follows the end; known at the end.
+        has_label: whether it has a volume label of GNU tar, up to here.
     """
 
     def __init__(self, stream: Stream, label: str) -> None:
@@ -131,6 +136,7 @@ class TarReader:
         self._global_records: dict[str, str] = {}
         self.has_end = False
         self.has_more = False
+        self.has_label = False
 
     def __iter__(self) -> Iterator[Member]:
         """Yields each member, and reads to the end of the stream.
@@ -276,6 +282,7 @@ class TarReader:
         if not 0 <= uid <= headers.OWNER_LIMIT or not 0 <= gid <= headers.OWNER_LIMIT:
             raise headers.Damage
         if header.kind == headers.GNU_VOLUME_LABEL:
+            self.has_label = True
             return None, stored_size
         member = Member(
             name=name.rstrip('/'),
@@ -289,6 +296,8 @@ class TarReader:
             size=size,
             offset=self._stream.position,
             pieces=pieces,
+            type=header.kind,
+            xattrs=headers.xattrs_in(records),
         )
         return member, stored_size
 

@@ -232,7 +232,8 @@ def test_diff_ids_of_another_base_are_reported(tmp_path, index):
     expected = diff_ids[index]
     diff_ids[index] = f'sha256:{OTHER_ID}'
     image.configure(configuration(diff_ids))
-    text = f"rootfs.diff_ids[{index}] is 'sha256:{OTHER_ID}', but '{image.base}' has {expected}"
+    text = f"rootfs.diff_ids[{index}] is 'sha256:{OTHER_ID}'"
+    text = f'{text}, but {str(image.base)!r} has {expected}'
     line = f"--config: '{image.config}': {text}: derive the configuration from this base"
     assert problems(*image.flags) == [line]
     assert warns(*image.flags) == [line]

@@ -109,7 +109,7 @@ def test_archive_without_an_image_can_be_merged(parts, case):
 def test_base_written_by_docker_1_9_gives_a_warning(tmp_path, flags):
     image = on_fixture(tmp_path, BEFORE_1_10)
     text = 'was written by Docker 1.9 or older: only such a Docker can load images built on it'
-    assert warns(*image.flags, *flags) == [f"--base: '{image.base}' {text}"]
+    assert warns(*image.flags, *flags) == [f'--base: {str(image.base)!r} {text}']
 
 
 # Members that occur twice in a base.

@@ -116,7 +116,7 @@ def test_verify_accepts_an_image_on_each_base(tmp_path, base):
     if base == 'docker-29-zstd.tar' and not python_reads_zstd():
         text = 'is zstd, which this Python cannot read: its content was not checked'
         warnings = [
-            f"layer '{layer}' of '{image.base}' {text}: use Python 3.14"
+            f'layer {layer!r} of {str(image.base)!r} {text}: use Python 3.14'
             for layer in manifest(image.base)['Layers']
         ]
     assert problems(*image.flags, '--tag=example/derived:2.0', warnings=warnings) == []

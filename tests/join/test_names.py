@@ -46,7 +46,7 @@ def test_one_tag_for_two_images_in_one_archive_is_an_error(tmp_path):
 
 def test_image_can_be_joined_after_its_tag_is_changed(tmp_path):
     base, other = FIXTURES / 'docker-20.10.tar', FIXTURES / 'crane-0.21.tar'
-    assert f"'{base}' and '{other}' have two images" in refuses(tmp_path, base, other)
+    assert f'{str(base)!r} and {str(other)!r} have two images' in refuses(tmp_path, base, other)
     entry = {**manifest(other), 'RepoTags': ['example/other:1.0']}
     kept = [member(m.name, data) for m, data in members(other) if m.name != 'manifest.json']
     data = json.dumps([entry]).encode()

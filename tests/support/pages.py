@@ -8,6 +8,7 @@ import itertools
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ class Checkout:
         copy_project(self.directory)
         self.programs = self.directory / '.venv' / 'bin'
         self.programs.mkdir(parents=True)
-        self.add_program('python3', f'exec {sys.executable} "$@"')
+        self.add_program('python3', f'exec {shlex.quote(sys.executable)} "$@"')
         self.add_program('activate', '')  # shell() sets the PATH
         (self.directory / '.venv' / 'run').touch()
 

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients cannot unpack: members of a layer that are read well, but fail where they are used.
+
+The rules are those of the unpackers of Docker 28 (both stores), containerd 2.1 and Podman 5.8, as
+seen with overlay storage: some of them fail only after the image was announced as loaded.
+"""
+
+import posixpath
+import tarfile
+from collections.abc import Callable
+
+from image_archive.checks.problem import Problem, Problems
+from image_archive.tar.names import normal_name
+from image_archive.tar.reader import Member
+
+_PATHS_LIMIT = 500_000  # paths that are remembered; they take less than 64 MiB
+_NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
+_COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
+_TYPES = (
+    tarfile.REGTYPE,
+    tarfile.AREGTYPE,
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
+_COMMON_TYPES = (tarfile.REGTYPE, tarfile.DIRTYPE)
+_NAMES_OF_TYPES = {
+    tarfile.GNUTYPE_SPARSE: 'a sparse file of GNU tar',
+    tarfile.CONTTYPE: 'a contiguous file',
+    b'D': 'a dumpdir of GNU tar',
+    b'M': 'a part of a volume of GNU tar',
+}
+_NAMESPACES = ('user.', 'security.', 'trusted.', 'system.')
+
+_WHITEOUT = '.wh.'
+_OPAQUE = '.wh..wh..opq'
+# What aufs itself stores in a layer; unpackers skip it.
+_OF_AUFS = ('.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk')
+
+# What is at a path. A directory is implied if only members in it came.
+_FILE, _DIRECTORY, _IMPLIED, _LINK = range(4)
+
+
+class Paths:
+    """The paths of a layer up to a member, each as the hash of its name.
+
+    Attributes:
+        is_full: whether paths were left out, because they would take too much memory.
+    """
+
+    def __init__(self) -> None:
+        self._kinds: dict[int, int] = {}
+        self._whited_out: set[int] = set()
+        self.is_full = False
+
+    def kind(self, path: str) -> int | None:
+        """Returns what is at a path; None if nothing came there."""
+        return self._kinds.get(hash(path))
+
+    def is_whited_out(self, path: str) -> bool:
+        """Tells whether a whiteout of a path came, and nothing at the path itself after it."""
+        return bool(self._whited_out) and hash(path) in self._whited_out
+
+    def has_whiteouts(self) -> bool:
+        """Tells whether any path is whited out."""
+        return bool(self._whited_out)
+
+    def add(self, path: str, member: Member) -> None:
+        """Adds the path of a member, and the directories that it implies."""
+        if len(self._kinds) >= _PATHS_LIMIT:
+            self.is_full = True
+            return
+        kind = _FILE
+        if member.is_directory:
+            kind = _DIRECTORY
+        elif member.kind == tarfile.SYMTYPE:
+            kind = _LINK
+        self._kinds[hash(path)] = kind
+        if self._whited_out:
+            self._whited_out.discard(hash(path))
+        directory, _, name = path.rpartition('/')
+        if name.startswith(_WHITEOUT) and not name.startswith(_OPAQUE[:8]):
+            hidden = posixpath.join(directory, name.removeprefix(_WHITEOUT))
+            self._whited_out.add(hash(hidden))
+        while directory and hash(directory) not in self._kinds:
+            self._kinds[hash(directory)] = _IMPLIED
+            directory = posixpath.dirname(directory)
+
+
+# Each check returns what is wrong with a member, and what to do; None if nothing is.
+_Check = Callable[[Member, str, Paths], str | None]
+_PACK = 'pack the layer again'
+
+
+def _type(member: Member, path: str, paths: Paths) -> str | None:
+    if member.type in _TYPES:
+        return None
+    what = _NAMES_OF_TYPES.get(member.type, f'of the unknown type {member.type!r}')
+    return f'is {what}: pack the layer without that'
+
+
+def _top(member: Member, path: str, paths: Paths) -> str | None:
+    if path or member.is_directory:
+        return None
+    return f'is the root, and not a directory: {_PACK}'
+
+
+def _root(member: Member, path: str, paths: Paths) -> str | None:
+    if '..' not in member.name:
+        return None
+    resolved = posixpath.normpath(member.name.lstrip('/'))
+    if resolved == '..' or resolved.startswith('../'):
+        return f'leads out of the root: {_PACK}'
+    return None
+
+
+def _length(member: Member, path: str, paths: Paths) -> str | None:
+    if len(path) * 4 <= _COMPONENT_LIMIT:
+        return None
+    name = path.encode('utf-8', 'surrogateescape')
+    if len(name) > _NAME_LIMIT:
+        return f'has a name of over {_NAME_LIMIT} bytes: shorten it'
+    if max(len(part) for part in name.split(b'/')) > _COMPONENT_LIMIT:
+        return f'has a name with over {_COMPONENT_LIMIT} bytes between slashes: shorten it'
+    return None
+
+
+def _repeated(member: Member, path: str, paths: Paths) -> str | None:
+    if paths.kind(path) in (None, _IMPLIED):
+        return None
+    return f'comes twice: {_PACK}, each path once'
+
+
+def _below(member: Member, path: str, paths: Paths) -> str | None:
+    directory = posixpath.dirname(path)
+    if paths.kind(directory) == _FILE:
+        return f'is below {directory!r}, which is a file: {_PACK}'
+    if not paths.has_whiteouts():
+        return None
+    while directory:
+        if paths.is_whited_out(directory):
+            return f'is below {directory!r}, which the layer deletes: {_PACK}'
+        directory = posixpath.dirname(directory)
+    return None
+
+
+def _hard_link(member: Member, path: str, paths: Paths) -> str | None:
+    if member.kind != tarfile.LNKTYPE:
+        return None
+    kind = paths.kind(normal_name(member.target))
+    if kind in (_DIRECTORY, _IMPLIED):
+        return f'is a hard link to a directory, {member.target[:200]!r}: {_PACK}'
+    if kind is None and not paths.is_full:
+        text = f'is a hard link to {member.target[:200]!r}, which is not before it in the layer'
+        return f'{text}: {_PACK}'
+    return None
+
+
+def _whiteout(member: Member, path: str, paths: Paths) -> str | None:
+    directory, name = posixpath.split(path)
+    if not name.startswith(_WHITEOUT) or name.startswith(_OPAQUE[:8]):
+        return None
+    hidden = name.removeprefix(_WHITEOUT)
+    if hidden in ('', '.', '..'):
+        return 'is a whiteout of nothing: leave it out'
+    if paths.kind(posixpath.join(directory, hidden)) is not None:
+        return f'is a whiteout of {hidden!r}, which comes before it in the layer: leave one out'
+    return None
+
+
+def _attributes(member: Member, path: str, paths: Paths) -> str | None:
+    for name in member.xattrs:
+        if not name.startswith(_NAMESPACES):
+            advice = 'pack with --no-xattrs --no-mac-metadata, or COPYFILE_DISABLE=1'
+            return f'has the extended attribute {name[:200]!r}, which Linux refuses: {advice}'
+        is_plain = member.is_file or member.is_directory or member.kind == tarfile.LNKTYPE
+        if name.startswith('user.') and not is_plain:
+            text = f'has the extended attribute {name[:200]!r}, and is no file or directory'
+            return f'{text}: pack without it'
+    return None
+
+
+_CHECKS: tuple[_Check, ...] = (
+    _type,
+    _top,
+    _root,
+    _length,
+    _repeated,
+    _below,
+    _hard_link,
+    _whiteout,
+    _attributes,
+)
+
+
+class MemberChecks:
+    """Checks the members of a layer while it is read. Of each kind of problem the first counts."""
+
+    def __init__(self) -> None:
+        self._paths = Paths()
+        self._found: dict[_Check, str] = {}
+        self._odd_whiteout: str | None = None
+
+    def add(self, member: Member) -> None:
+        """Checks the next member."""
+        path = normal_name(member.name)
+        if self._is_common(member, path):
+            self._paths.add(path, member)
+            return
+        if '..' in path:
+            path = posixpath.normpath(path)
+        for check in _CHECKS:
+            if check not in self._found:
+                text = check(member, path, self._paths)
+                if text is not None:
+                    self._found[check] = f'member {member.name[:200]!r} {text}'
+        name = posixpath.basename(path)
+        if name.startswith(_OPAQUE[:8]) and name != _OPAQUE and name not in _OF_AUFS:
+            self._odd_whiteout = member.name
+        self._paths.add(path, member)
+
+    def _is_common(self, member: Member, path: str) -> bool:
+        """Tells at once that a member passes all checks, as most do: the checks take time."""
+        return (
+            (member.is_file or member.is_directory)
+            and member.type in _COMMON_TYPES
+            and not member.xattrs
+            and 0 < len(path) * 4 <= _COMPONENT_LIMIT
+            and '..' not in path
+            and _WHITEOUT not in path
+            and not self._paths.has_whiteouts()
+            and self._paths.kind(path) is None
+            and self._paths.kind(path.rpartition('/')[0]) == _DIRECTORY
+        )
+
+    def problems(self, label: str, is_error: bool, has_label: bool) -> Problems:
+        """Yields what was found.
+
+        Args:
+            label: the name of the layer in messages.
+            is_error: whether it is an error with --verify; otherwise a warning.
+            has_label: whether the layer has a volume label of GNU tar.
+        """
+        for text in self._found.values():
+            yield Problem(f'{label}: {text}', is_error=is_error)
+        if has_label:
+            text = 'has a volume label of GNU tar, which clients do not unpack'
+            yield Problem(f'{label} {text}: pack the layer without --label', is_error=is_error)
+        if self._odd_whiteout is not None:
+            text = f'member {self._odd_whiteout[:200]!r} is an unknown kind of whiteout'
+            yield Problem(f'{label}: {text}: leave it out', is_error=False)
+        if self._paths.is_full:
+            text = f'only the first {_PATHS_LIMIT:,} paths were checked for paths that come twice'
+            yield Problem(f'{label}: {text}: make smaller layers', is_error=False)

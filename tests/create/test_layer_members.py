@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""create_image --verify: members of layers that clients cannot unpack (section 7)."""
+
+import gzip
+import json
+
+import pytest
+
+from image_archive.checks import members
+from image_archive.tar import reader
+from support.images import Parts, configuration
+from support.odd_layers import ODD, SOUND, odd_layer, sound_layer
+from support.running import build, messages, problems
+from support.tars import make_tar, member, sha256, tar_of
+
+TEN = tar_of(*(member(f'{number}') for number in range(10)))
+
+
+def parts_of(directory, layer, pack=bytes):
+    """Returns the parts of an image with one layer, given by its bytes."""
+    image = Parts(directory)
+    path = directory / 'layer.tar'
+    path.write_bytes(pack(layer))
+    image.layers = [(sha256(layer), path)]
+    image.configure(configuration(image.diff_ids))
+    return image
+
+
+def base_of(path, layer):
+    """Writes an image archive with one layer, given by its bytes; returns its diff IDs."""
+    diff_ids = [f'sha256:{sha256(layer)}']
+    entry = {'Config': 'c.json', 'Layers': ['l.tar'], 'RepoTags': ['base:1']}
+    files = {
+        'c.json': json.dumps(configuration(diff_ids)).encode(),
+        'l.tar': layer,
+        'manifest.json': json.dumps([entry]).encode(),
+    }
+    make_tar(path, files)
+    return diff_ids
+
+
+@pytest.mark.parametrize('case', ODD)
+def test_odd_member_is_an_error(tmp_path, case):
+    image = parts_of(tmp_path, odd_layer(case))
+    (line,) = problems(*image.flags)
+    assert line.startswith(f'{str(image.layers[0][1])!r}: member ')
+    assert ODD[case][1] in line
+    assert not image.output.exists()
+
+
+@pytest.mark.parametrize('case', SOUND)
+def test_sound_members_are_passed_in_silence(tmp_path, case):
+    build(*parts_of(tmp_path, sound_layer(case)).flags, '--verify')
+
+
+def test_odd_member_of_a_base_is_a_warning(tmp_path):
+    """The base is what it is."""
+    diff_ids = base_of(tmp_path / 'base.tar', odd_layer('a file twice'))
+    image = Parts(tmp_path, below=diff_ids, base=tmp_path / 'base.tar')
+    done = build(*image.flags, '--verify', warnings=True)
+    ((warning,), errors) = messages(done.stderr)
+    assert errors == []
+    assert warning.startswith(f"layer 'l.tar' of {str(tmp_path / 'base.tar')!r}: member 'a' ")
+
+
+def test_odd_member_in_a_join_is_a_warning(tmp_path):
+    base_of(tmp_path / 'base.tar', odd_layer('a whiteout of nothing'))
+    flags = [f'--output={tmp_path / "out.tar"}', f'--layer={tmp_path / "base.tar"}', '--verify']
+    done = build(*flags, program='join_layers', warnings=True)
+    ((warning,), errors) = messages(done.stderr, 'join_layers')
+    assert errors == []
+    assert "member '.wh.' is a whiteout of nothing: leave it out" in warning
+
+
+def test_odd_member_of_a_compressed_layer_is_an_error(tmp_path):
+    image = parts_of(tmp_path, odd_layer('a file twice'), gzip.compress)
+    (line,) = problems(*image.flags)
+    assert "member 'a' comes twice" in line
+
+
+def test_each_kind_of_problem_is_reported_once_a_layer(tmp_path):
+    layer = tar_of(*[member('a')] * 3, *[member('.wh.')] * 3, member('x/../../y'))
+    found = problems(*parts_of(tmp_path, layer).flags)
+    assert [line.partition(': member ')[2].split(':')[0] for line in found] == [
+        "'a' comes twice",
+        "'.wh.' is a whiteout of nothing",
+        "'x/../../y' leads out of the root",
+    ]
+
+
+def test_volume_label_is_an_error(tmp_path):
+    layer = tar_of(member('label', kind=b'V'), member('a', b'x'))
+    (line,) = problems(*parts_of(tmp_path, layer).flags)
+    text = 'has a volume label of GNU tar, which clients do not unpack'
+    assert line.endswith(f' {text}: pack the layer without --label')
+
+
+def test_whiteout_of_a_kind_that_is_unknown_is_a_warning(tmp_path):
+    """Those of aufs are skipped by all."""
+    layer = tar_of(member('.wh..wh.aufs'), member('.wh..wh.plnk/1'), member('.wh..wh.x'))
+    image = parts_of(tmp_path, layer)
+    done = build(*image.flags, '--verify', warnings=True)
+    ((warning,), _) = messages(done.stderr)
+    assert warning.endswith("member '.wh..wh.x' is an unknown kind of whiteout: leave it out")
+
+
+def test_without_verify_no_layer_is_read(tmp_path):
+    build(*parts_of(tmp_path, odd_layer('a file twice')).flags)
+
+
+def test_paths_beyond_the_limit_are_a_warning(monkeypatch):
+    monkeypatch.setattr(members, '_PATHS_LIMIT', 3)
+    checks = members.MemberChecks()
+    reading = reader.TarReader(reader.BlockStream(iter([TEN])), 'x')
+    for found in reading:
+        checks.add(found)
+    (problem,) = checks.problems("'x'", is_error=True, has_label=False)
+    assert not problem.is_error
+    text = 'only the first 3 paths were checked for paths that come twice'
+    assert problem.text == f"'x': {text}: make smaller layers"

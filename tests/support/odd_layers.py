@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that clients cannot unpack, and sound ones beside them (section 7)."""
+
+import tarfile
+
+from support.tars import DIR, FILE, HARD, LINK, member, pax, sparse, tar_of
+
+CHARACTER_DEVICE = tarfile.CHRTYPE
+LONG = 'q' * 256
+COME_TWICE = 'comes twice: pack the layer again, each path once'
+
+
+def xattr(name):
+    return pax(b'SCHILY.xattr.' + name + b'=x')
+
+
+# The members of a layer, and what is said of the one that cannot be unpacked.
+ODD = {
+    'a file twice': ([member('a', b'1'), member('b'), member('a', b'2')], f"'a' {COME_TWICE}"),
+    'a file twice as ./a': ([member('a', b'1'), member('./a', b'2')], f"'./a' {COME_TWICE}"),
+    'a directory twice': (
+        [member('d/', kind=DIR), member('d/a'), member('d/', kind=DIR)],
+        f"'d' {COME_TWICE}",
+    ),
+    'the root twice': (
+        [member('./', kind=DIR), member('a'), member('./', kind=DIR)],
+        f"'.' {COME_TWICE}",
+    ),
+    'a hard link to nothing': ([member('a', kind=HARD, link='none')], "a hard link to 'none'"),
+    'a hard link before its target': (
+        [member('a', kind=HARD, link='b'), member('b')],
+        "'a' is a hard link to 'b', which is not before it in the layer",
+    ),
+    'a hard link to a directory': (
+        [member('d', kind=DIR), member('a', kind=HARD, link='d')],
+        "'a' is a hard link to a directory, 'd'",
+    ),
+    'a sparse file of GNU tar': ([sparse(512, (0, 512))], "'s' is a sparse file of GNU tar"),
+    'a contiguous file': ([member('a', kind=b'7')], "'a' is a contiguous file"),
+    'a dumpdir': ([member('d', b'\0', kind=b'D')], "'d' is a dumpdir of GNU tar"),
+    'an unknown type': ([member('a', kind=b'Z')], "'a' is of the unknown type b'Z'"),
+    'a root that is a file': ([member('./', b'x', kind=FILE)], 'is the root'),
+    'a file, then its whiteout': (
+        [member('a', b'x'), member('.wh.a')],
+        "'.wh.a' is a whiteout of 'a', which comes before it in the layer",
+    ),
+    'a member of a directory, then its whiteout': (
+        [member('d/a', b'x'), member('.wh.d')],
+        "'.wh.d' is a whiteout of 'd', which comes before it in the layer",
+    ),
+    'a whiteout twice': ([member('.wh.a'), member('.wh.a')], f"'.wh.a' {COME_TWICE}"),
+    'a whiteout below a whiteout': (
+        [member('.wh.d'), member('d/.wh.x')],
+        "'d/.wh.x' is below 'd', which the layer deletes",
+    ),
+    'a file below a whiteout': (
+        [member('.wh.d'), member('d/e/x', b'x')],
+        "'d/e/x' is below 'd', which the layer deletes",
+    ),
+    'a whiteout of nothing': ([member('.wh.')], "'.wh.' is a whiteout of nothing"),
+    'a name that leads out': ([member('../a')], "'../a' leads out of the root"),
+    'an absolute name that leads out': ([member('/d/../../a')], 'leads out of the root'),
+    'a file below a file': ([member('a'), member('a/b')], "'a/b' is below 'a', which is a file"),
+    'a long component': ([member(LONG)], 'has a name with over 255 bytes between slashes'),
+    'a long component of few characters': ([member('ü' * 128)], 'over 255 bytes between'),
+    'a long name': ([member('/'.join(['d' * 200] * 21))], 'has a name of over 4096 bytes'),
+    'an attribute of macOS': (
+        [xattr(b'com.apple.provenance'), member('a')],
+        "'a' has the extended attribute 'com.apple.provenance'",
+    ),
+    'an attribute of users on a link': (
+        [xattr(b'user.a'), member('a', kind=LINK, link='b')],
+        "'a' has the extended attribute 'user.a'",
+    ),
+    'an attribute of users on a device': (
+        [xattr(b'user.a'), member('a', kind=CHARACTER_DEVICE)],
+        "'a' has the extended attribute 'user.a'",
+    ),
+}
+
+SOUND = {
+    'each path once': [member('d/', kind=DIR), member('d/a', b'1'), member('d/b'), member('e')],
+    'a directory after its member': [member('d/a', b'1'), member('d/', kind=DIR)],
+    'hard links to links and devices': [
+        member('a', kind=LINK, link='none'),
+        member('b', kind=HARD, link='a'),
+        member('c', kind=CHARACTER_DEVICE),
+        member('e', kind=HARD, link='./c'),
+        member('f', kind=HARD, link='/e'),
+    ],
+    'a sparse file of PAX': [
+        pax(b'GNU.sparse.size=1024', b'GNU.sparse.numblocks=1', b'GNU.sparse.map=0,512'),
+        member('a', bytes(512)),
+    ],
+    'a whiteout, then the file': [member('.wh.a'), member('a', b'x')],
+    'a whiteout, then the directory and a file in it': [
+        member('.wh.d'),
+        member('d/', kind=DIR),
+        member('d/x', b'x'),
+    ],
+    'an opaque directory': [member('d/', kind=DIR), member('d/.wh..wh..opq'), member('d/x', b'x')],
+    'a name with dots inside': [member('a..b'), member('d/..c'), member('d/../e')],
+    'below a link': [
+        member('usr/bin/', kind=DIR),
+        member('bin', kind=LINK, link='usr/bin'),
+        member('bin/x', b'x'),
+    ],
+    'a component of 255 bytes': [member('q' * 255, b'x')],
+    'a capability': [xattr(b'user.a'), member('a', b'x')],
+    'an attribute of bsdtar': [pax(b'LIBARCHIVE.xattr.com.apple.a=eA=='), member('a', b'x')],
+}
+
+
+def odd_layer(case):
+    """Returns the bytes of an odd layer."""
+    return tar_of(*ODD[case][0])
+
+
+def sound_layer(case):
+    """Returns the bytes of a sound layer."""
+    return tar_of(*SOUND[case])
