@@ -83,9 +83,10 @@ class Docker:
 
     LOAD = ('load', '--input')
 
-    def __init__(self, directory, store):
+    def __init__(self, directory, store, is_overlay=False):
         self.directory = directory
         self.store = store
+        self.is_overlay = is_overlay
         self.version = None
         self.command = ['docker', '-H', f'unix://{directory}/docker.sock']
 
@@ -96,7 +97,10 @@ class Docker:
         config = self.directory / 'daemon.json'
         config.write_text(json.dumps({'features': features}))
         # These drivers copy the files of each layer, which works on any file system.
-        driver = {'graphdriver': 'vfs', 'containerd': 'native'}[self.store]
+        drivers = {'graphdriver': 'vfs', 'containerd': 'native'}
+        if self.is_overlay:
+            drivers = {'graphdriver': 'overlay2', 'containerd': 'overlayfs'}
+        driver = drivers[self.store]
         command = ['dockerd', f'--config-file={config}', f'--storage-driver={driver}']
         command += ['--host', self.command[-1], '--data-root', self.directory / 'data']
         command += ['--exec-root', self.directory / 'exec', '--pidfile', self.directory / 'pid']
@@ -146,10 +150,10 @@ class Docker:
 class Containerd:
     """containerd's client ctr."""
 
-    LOAD = ('images', 'import', '--snapshotter=native')
-
-    def __init__(self, directory):
+    def __init__(self, directory, snapshotter='native'):
         self.directory = directory
+        self.snapshotter = snapshotter
+        self.LOAD = ('images', 'import', f'--snapshotter={snapshotter}')
         self.command = ['ctr', '--address', f'{directory}/c.sock']
 
     @contextlib.contextmanager
@@ -162,7 +166,7 @@ class Containerd:
             'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
             f'[grpc]\naddress = "{self.directory}/c.sock"\n'
             '[[plugins."io.containerd.transfer.v1.local".unpack_config]]\n'
-            'platform = "linux/amd64"\nsnapshotter = "native"\n'
+            f'platform = "linux/amd64"\nsnapshotter = "{self.snapshotter}"\n'
         )
         with daemon(self.directory, ['containerd', '--config', config], [*self.command, 'version']):
             yield
@@ -191,11 +195,11 @@ class Containerd:
     def files(self, tag):
         # A new directory: containerd 1.6 may show an earlier mount again at the same path.
         with tempfile.TemporaryDirectory(dir=self.directory) as directory:
-            self('images', 'mount', '--snapshotter=native', f'docker.io/{tag}', directory)
+            self('images', 'mount', self.LOAD[-1], f'docker.io/{tag}', directory)
             try:
                 return files_below(pathlib.Path(directory))
             finally:
-                self('images', 'unmount', '--rm', '--snapshotter=native', directory)
+                self('images', 'unmount', '--rm', self.LOAD[-1], directory)
 
     def clear(self):
         names = self.names()
@@ -208,7 +212,8 @@ class Podman:
 
     LOAD = ('load', '--input')
 
-    def __init__(self):
+    def __init__(self, driver='vfs'):
+        self.driver = driver
         # The path must be short: Podman refuses more than 50 characters.
         self.directory = None
         self.command = None
@@ -220,7 +225,12 @@ class Podman:
             missing('podman is tried as root')
         with tempfile.TemporaryDirectory() as directory:
             self.directory = directory
-            self.command = ['podman', '--storage-driver=vfs', '--root', f'{directory}/root']
+            self.command = [
+                'podman',
+                f'--storage-driver={self.driver}',
+                '--root',
+                f'{directory}/root',
+            ]
             self.command += ['--runroot', f'{directory}/run', '--tmpdir', f'{directory}/tmp']
             # crun needs a kernel with only version 2 of control groups.
             self.command += ['--runtime=runc']
@@ -266,6 +276,8 @@ def _stores_of_docker():
 
 DOCKERS = [f'docker-{store}' for store in _stores_of_docker()]
 STORES = [*DOCKERS, 'containerd', 'podman']
+# The same with the storage that they have by default, which deletes what is below by whiteouts.
+OVERLAYS = [f'{name}-overlay' for name in STORES]
 
 
 @pytest.fixture(scope='session')
@@ -275,12 +287,15 @@ def running_store(tmp_path_factory):
 
     def store_of(name):
         if name not in stores:
-            if name == 'containerd':
-                store = Containerd(tmp_path_factory.mktemp(name))
-            elif name == 'podman':
-                store = Podman()
+            client, *rest = name.split('-')
+            is_overlay = 'overlay' in rest
+            if client == 'containerd':
+                snapshotter = 'overlayfs' if is_overlay else 'native'
+                store = Containerd(tmp_path_factory.mktemp(name), snapshotter)
+            elif client == 'podman':
+                store = Podman('overlay' if is_overlay else 'vfs')
             else:
-                store = Docker(tmp_path_factory.mktemp(name), name.removeprefix('docker-'))
+                store = Docker(tmp_path_factory.mktemp(name), rest[0], is_overlay)
             stack.enter_context(store.running())
             stores[name] = store
         stores[name].clear()

@@ -5,9 +5,13 @@ import tarfile
 
 from support.tars import DIR, FILE, HARD, LINK, member, pax, sparse, tar_of
 
-CHARACTER_DEVICE = tarfile.CHRTYPE
 LONG = 'q' * 256
 COME_TWICE = 'comes twice: pack the layer again, each path once'
+
+
+def device(name):
+    """Returns a device: /dev/null, because overlay takes 0:0 for a whiteout."""
+    return member(name, kind=tarfile.CHRTYPE, devmajor=1, devminor=3)
 
 
 def xattr(name):
@@ -73,7 +77,7 @@ ODD = {
         "'a' has the extended attribute 'user.a'",
     ),
     'an attribute of users on a device': (
-        [xattr(b'user.a'), member('a', kind=CHARACTER_DEVICE)],
+        [xattr(b'user.a'), device('a')],
         "'a' has the extended attribute 'user.a'",
     ),
 }
@@ -84,7 +88,7 @@ SOUND = {
     'hard links to links and devices': [
         member('a', kind=LINK, link='none'),
         member('b', kind=HARD, link='a'),
-        member('c', kind=CHARACTER_DEVICE),
+        device('c'),
         member('e', kind=HARD, link='./c'),
         member('f', kind=HARD, link='/e'),
     ],
