@@ -6,7 +6,7 @@ from typing import Any
 
 from image_archive.digests import new_hash
 from image_archive.system.progress import Progress
-from image_archive.tar.compression import can_inflate, detect_compression, inflate
+from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
 from image_archive.tar.content import Source
 from image_archive.tar.reader import BlockStream, Member, TarReader
 
@@ -23,6 +23,7 @@ class LayerFile:
         content_sha256: the SHA-256 of the uncompressed tar archive in hex; None until read().
         has_more: whether data follow the end of the tar archive; known after read().
         has_label: whether it has a volume label of GNU tar; known after read().
+        leniences: what read() reads that clients do not, each in words that follow the label.
     """
 
     def __init__(
@@ -34,7 +35,11 @@ class LayerFile:
     ) -> None:
         self.label = label
         self.source = source
-        self.compression = detect_compression(source.head())
+        head = source.head()
+        self.compression = detect_compression(head)
+        self.leniences: list[str] = []
+        if looks_otherwise(head):
+            self.leniences.append('begins with bytes by which clients take it for another format')
         self.diff_id = diff_id
         self.named_digest = named_digest
         self.content_sha256: str | None = None
@@ -64,12 +69,13 @@ class LayerFile:
         if self.compression is not None:
             stored_hash = new_hash()
             stored = _BlockFile(_hashed(blocks, stored_hash))
-            blocks = inflate(stored, self.compression)
+            blocks = inflate(stored, self.compression, self.leniences)
         reader = TarReader(BlockStream(_hashed(blocks, content_hash)), self.label)
         for member in reader:
             visit(member)
         self.has_more = reader.has_more
         self.has_label = reader.has_label
+        self.leniences += reader.leniences
         self.content_sha256 = content_hash.hexdigest()
         self._stored_sha256 = stored_hash.hexdigest()
 

@@ -97,12 +97,29 @@ def detect_compression(head: bytes) -> str | None:
     return None
 
 
-def inflate(file: Readable, compression: str) -> Iterator[bytes]:
+def looks_otherwise(head: bytes) -> bool:
+    """Tells whether clients take a file for another format, by its first few bytes alone.
+
+    So do containerd, Docker and Podman (DetectCompression in their archive packages).
+
+    Args:
+        head: the first HEAD_SIZE bytes of the file, or all of a shorter one.
+    """
+    compression = detect_compression(head)
+    if compression == 'zstd':
+        return not head.startswith(_ZSTD)
+    return compression is None and head.startswith((_GZIP, _BZIP2, _XZ, _ZSTD))
+
+
+def inflate(
+    file: Readable, compression: str, leniences: list[str] | None = None
+) -> Iterator[bytes]:
     """Yields the content of a compressed file.
 
     Args:
         file: the file, at its beginning.
         compression: what detect_compression() returned.
+        leniences: gets a text for what is read that Go's compress/gzip does not read.
 
     Yields:
         Blocks of at most BLOCK_SIZE bytes.
@@ -112,12 +129,15 @@ def inflate(file: Readable, compression: str) -> Iterator[bytes]:
         UnreadableError: it needs too much memory, or a newer Python.
         OSError: the file cannot be read.
     """
-    yield from _FORMATS[compression](file)
+    if compression == 'gzip':
+        yield from _inflate_gzip(file, leniences)
+    else:
+        yield from _FORMATS[compression](file)
 
 
-def _inflate_gzip(file: Readable) -> Iterator[bytes]:
+def _inflate_gzip(file: Readable, leniences: list[str] | None) -> Iterator[bytes]:
     # Like gzip(1), zeros after a member are skipped: tapes and disks pad with them.
-    return _inflate_streams(file, _GzipDecompressor, zlib.error, padding=1)
+    return _inflate_streams(file, _GzipDecompressor, zlib.error, 1, leniences)
 
 
 def _inflate_bzip2(file: Readable) -> Iterator[bytes]:
@@ -147,12 +167,7 @@ def _inflate_zstd(file: Readable) -> Iterator[bytes]:
     return _inflate_streams(file, new_decompressor, zstd.ZstdError)
 
 
-_FORMATS = {
-    'gzip': _inflate_gzip,
-    'bzip2': _inflate_bzip2,
-    'xz': _inflate_xz,
-    'zstd': _inflate_zstd,
-}
+_FORMATS = {'bzip2': _inflate_bzip2, 'xz': _inflate_xz, 'zstd': _inflate_zstd}
 
 
 def can_inflate(compression: str) -> bool:
@@ -171,6 +186,7 @@ def _inflate_streams(
     new_decompressor: Callable[[], _Decompressor],
     damage: type[Exception],
     padding: int = 0,
+    leniences: list[str] | None = None,
 ) -> Iterator[bytes]:
     """Yields the content of all streams of a file, one after the other.
 
@@ -182,6 +198,7 @@ def _inflate_streams(
         new_decompressor: returns the decompressor for the next stream.
         damage: the exception that a decompressor raises for damaged data.
         padding: zeros may follow a stream, in multiples of this number; 0 allows none.
+        leniences: gets a text if zeros follow a stream.
     """
     rest = file.read(_INPUT_SIZE)
     while rest:
@@ -202,7 +219,10 @@ def _inflate_streams(
                 yield block
         rest = decompressor.unused_data or file.read(_INPUT_SIZE)
         if padding:
+            has_zeros = rest.startswith(b'\0')
             rest = _without_padding(file, rest, padding)
+            if has_zeros and leniences is not None:
+                leniences.append('has zeros after a compressed stream, which clients refuse')
 
 
 def _without_padding(file: Readable, rest: bytes, multiple: int) -> bytes:

@@ -178,6 +178,7 @@ _RECORDS = (
 
 
 _XATTR = 'SCHILY.xattr.'
+PADDED = ''  # no record has this key: says that zeros fill up the header
 
 
 def xattrs_in(records: dict[str, str]) -> tuple[str, ...]:
@@ -204,9 +205,10 @@ def parse_records(data: bytes) -> dict[str, str]:
     while start < len(data):
         space = data.find(b' ', start, start + _DIGITS_LIMIT)
         if space < 0:
-            # GNU tar passes over zeros that fill up a header.
+            # GNU tar skips zeros that fill up a header; Go's archive/tar does not.
             if data[start:].strip(b'\0'):
                 raise Damage
+            records[PADDED] = 'yes'
             break
         end = start + decimal(data[start:space].decode('latin-1'))
         if not space + 1 < end <= len(data) or data[end - 1] != ord('\n'):

@@ -121,6 +121,7 @@ class TarReader:
         has_end: whether a block of zeros ended the archive; known at the end.
         has_more: whether anything but zeros follows the end; known at the end.
         has_label: whether it has a volume label of GNU tar, up to here.
+        leniences: what was read, up to here, that Go's archive/tar does not read.
     """
 
     def __init__(self, stream: Stream, label: str) -> None:
@@ -137,6 +138,7 @@ class TarReader:
         self.has_end = False
         self.has_more = False
         self.has_label = False
+        self.leniences: list[str] = []
 
     def __iter__(self) -> Iterator[Member]:
         """Yields each member, and reads to the end of the stream.
@@ -191,6 +193,8 @@ class TarReader:
         second = self._stream.read(headers.BLOCK)
         if any(second):
             raise headers.Damage
+        if 0 < len(second) < headers.BLOCK:
+            self.leniences.append('ends within its second zero block, which clients take for a cut')
         return None
 
     def _read_to_the_end(self) -> None:
@@ -226,6 +230,8 @@ class TarReader:
             else:
                 long_names[header.kind] = headers.text_of(data)
             header = headers.Header(self._read_exactly(headers.BLOCK))
+        if headers.PADDED in records:
+            self.leniences.append('has a PAX header that zeros fill up, which clients refuse')
         if self._global_records:
             records = {**self._global_records, **records}
         # POSIX pax: an empty value cancels a record.

@@ -3,12 +3,13 @@
 
 import os
 import subprocess
+import zlib
 
 import pytest
 
 from support.clients import OVERLAYS
 from support.images import Parts, configuration
-from support.odd_layers import ODD, SOUND, odd_layer, sound_layer
+from support.odd_layers import ODD, READ_LENIENTLY, SOUND, odd_layer, sound_layer
 from support.running import build
 from support.tars import sha256
 
@@ -29,7 +30,10 @@ def image_with(directory, layer):
     image = Parts(directory, [{'lower': b'x'}])
     path = directory / 'top.tar'
     path.write_bytes(layer)
-    image.layers.append((sha256(layer), path))
+    content = layer
+    if layer.startswith(b'\x1f\x8b'):
+        content = zlib.decompressobj(wbits=31).decompress(layer)
+    image.layers.append((sha256(content), path))
     image.configure(configuration(image.diff_ids, {'Cmd': ['/x']}))
     build(*image.flags, f'--tag={TAG}')
     return image
@@ -53,6 +57,12 @@ def test_a_client_refuses_the_odd_member(running_store, tmp_path, case):
     taken = [name for name in OVERLAYS if unpacks(running_store(name), image.output)]
     is_old = os.environ.get('REQUIRE_CRANE') != '1'
     assert taken != OVERLAYS or (is_old and case in ACCEPTED_BEFORE)
+
+
+@pytest.mark.parametrize('case', READ_LENIENTLY)
+def test_a_client_refuses_the_layer_that_is_read_leniently(running_store, tmp_path, case):
+    image = image_with(tmp_path, READ_LENIENTLY[case][0])
+    assert [name for name in OVERLAYS if unpacks(running_store(name), image.output)] != OVERLAYS
 
 
 @pytest.mark.parametrize('case', SOUND)

@@ -3,32 +3,40 @@
 
 import gzip
 import json
+import zlib
 
 import pytest
 
 from image_archive.checks import members
 from image_archive.tar import reader
 from support.images import Parts, configuration
-from support.odd_layers import ODD, SOUND, odd_layer, sound_layer
+from support.odd_layers import ODD, READ_LENIENTLY, SOUND, odd_layer, sound_layer
 from support.running import build, messages, problems
 from support.tars import make_tar, member, sha256, tar_of
 
 TEN = tar_of(*(member(f'{number}') for number in range(10)))
 
 
-def parts_of(directory, layer, pack=bytes):
-    """Returns the parts of an image with one layer, given by its bytes."""
+def parts_of(directory, stored):
+    """Returns the parts of an image with one layer, given by its bytes as they are stored."""
     image = Parts(directory)
     path = directory / 'layer.tar'
-    path.write_bytes(pack(layer))
-    image.layers = [(sha256(layer), path)]
+    path.write_bytes(stored)
+    image.layers = [(sha256(content_of(stored)), path)]
     image.configure(configuration(image.diff_ids))
     return image
 
 
+def content_of(stored):
+    """Returns the tar archive of a layer, plain or in gzip with zeros after it."""
+    if stored.startswith(b'\x1f\x8b'):
+        return zlib.decompressobj(wbits=31).decompress(stored)
+    return stored
+
+
 def base_of(path, layer):
     """Writes an image archive with one layer, given by its bytes; returns its diff IDs."""
-    diff_ids = [f'sha256:{sha256(layer)}']
+    diff_ids = [f'sha256:{sha256(content_of(layer))}']
     entry = {'Config': 'c.json', 'Layers': ['l.tar'], 'RepoTags': ['base:1']}
     files = {
         'c.json': json.dumps(configuration(diff_ids)).encode(),
@@ -46,6 +54,26 @@ def test_odd_member_is_an_error(tmp_path, case):
     assert line.startswith(f'{str(image.layers[0][1])!r}: member ')
     assert ODD[case][1] in line
     assert not image.output.exists()
+
+
+@pytest.mark.parametrize('case', READ_LENIENTLY)
+def test_layer_that_clients_do_not_read_is_an_error(tmp_path, case):
+    stored, text = READ_LENIENTLY[case]
+    image = parts_of(tmp_path, stored)
+    (line,) = problems(*image.flags)
+    assert line.startswith(f'{str(image.layers[0][1])!r} {text}')
+    assert not image.output.exists()
+
+
+@pytest.mark.parametrize('case', READ_LENIENTLY)
+def test_layer_of_a_base_that_clients_do_not_read_is_a_warning(tmp_path, case):
+    stored, text = READ_LENIENTLY[case]
+    diff_ids = base_of(tmp_path / 'base.tar', stored)
+    image = Parts(tmp_path, below=diff_ids, base=tmp_path / 'base.tar')
+    done = build(*image.flags, '--verify', warnings=True)
+    ((warning,), errors) = messages(done.stderr)
+    assert errors == []
+    assert text in warning
 
 
 @pytest.mark.parametrize('case', SOUND)
@@ -73,7 +101,7 @@ def test_odd_member_in_a_join_is_a_warning(tmp_path):
 
 
 def test_odd_member_of_a_compressed_layer_is_an_error(tmp_path):
-    image = parts_of(tmp_path, odd_layer('a file twice'), gzip.compress)
+    image = parts_of(tmp_path, gzip.compress(odd_layer('a file twice')))
     (line,) = problems(*image.flags)
     assert "member 'a' comes twice" in line
 

@@ -234,7 +234,11 @@ class Podman:
             self.command += ['--runroot', f'{directory}/run', '--tmpdir', f'{directory}/tmp']
             # crun needs a kernel with only version 2 of control groups.
             self.command += ['--runtime=runc']
-            yield
+            try:
+                yield
+            finally:
+                # The overlay driver leaves a mount of its directory.
+                subprocess.run(['umount', f'{directory}/root/overlay'], capture_output=True)
 
     def __call__(self, *arguments, **options):
         return call(*self.command, *arguments, **options)

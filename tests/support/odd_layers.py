@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Layers that clients cannot unpack, and sound ones beside them (section 7)."""
 
+import gzip
 import tarfile
 
 from support.tars import DIR, FILE, HARD, LINK, member, pax, sparse, tar_of
@@ -112,6 +113,30 @@ SOUND = {
     'a component of 255 bytes': [member('q' * 255, b'x')],
     'a capability': [xattr(b'user.a'), member('a', b'x')],
     'an attribute of bsdtar': [pax(b'LIBARCHIVE.xattr.com.apple.a=eA=='), member('a', b'x')],
+}
+
+
+def zero_filled_header():
+    """Returns a PAX header whose record does not fill it, as POSIX demands."""
+    return member('pax', b'11 mtime=1\n' + bytes(5), tarfile.XHDTYPE)
+
+
+PLAIN = tar_of(member('a', b'x'))
+# Layers as they are stored, which are read here, and which no client reads; what is said of them.
+READ_LENIENTLY = {
+    'a second zero block that is cut off': (
+        member('a', b'x') + bytes(700),
+        'ends within its second zero block',
+    ),
+    'a PAX header that zeros fill up': (
+        tar_of(zero_filled_header(), member('a', b'x')),
+        'has a PAX header that zeros fill up',
+    ),
+    'zeros after gzip': (gzip.compress(PLAIN) + bytes(512), 'has zeros after a compressed stream'),
+    'a member like a bzip2 file': (
+        tar_of(member('BZh9', b'x')),
+        'begins with bytes by which clients take it for another format',
+    ),
 }
 
 
