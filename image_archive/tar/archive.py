@@ -6,6 +6,7 @@ modules then see a plain archive, whose data the kernel can copy.
 """
 
 import contextlib
+import errno
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -287,7 +288,11 @@ def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
     directory = directory_for_temporary(beside)
     name = beside
     if directory is None:
-        name = tempfile.gettempdir()
+        try:
+            name = tempfile.gettempdir()
+        except FileNotFoundError as error:
+            text = 'No directory for temporary files can be written'
+            raise OSError(errno.ENOENT, text, 'TMPDIR') from error
     with errors_about(name):
         # Unbuffered: a buffer would be written, and could fail, when the file is closed.
         return tempfile.TemporaryFile(dir=directory, buffering=0), name

@@ -148,3 +148,22 @@ def test_eight_runs_with_one_output_at_once(parts):
     assert {process.returncode for process in processes} == {0}
     assert parts.output.read_bytes() == expected
     assert list(parts.directory.glob('.create_image*')) == []
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+def test_error_names_tmpdir_if_no_temporary_file_can_be_written(tmp_path, program):
+    """With --output=-, a compressed base is inflated in the directory for temporary files."""
+    image = on_fixture(tmp_path, 'docker-20.10.tar.gz')
+    flags = {
+        'create_image': image.without('output'),
+        'create_image_config': [f'--base={image.base}'],
+        'join_layers': [f'--layer={image.base}'],
+    }
+    limit = resource.RLIMIT_FSIZE, (0, 0)
+    line = fails(
+        '--output=-',
+        *flags[program],
+        program=program,
+        preexec_fn=lambda: resource.setrlimit(*limit),
+    )
+    assert line.startswith("'TMPDIR': No directory for temporary files can be written: ")
