@@ -29,5 +29,8 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
         tags: the tags.
     """
     for tag in tags:
-        if parse_tag(tag) is None:
+        if '@' in tag:
+            text = f'{tag!r}: it has a digest, which cannot be part of a tag'
+            yield Problem(f'{label}: {text}: give [registry/]repository:tag')
+        elif parse_tag(tag) is None:
             yield Problem(f'{label}: {tag!r}: give a lower-case [registry/]repository:tag')

@@ -170,9 +170,14 @@ def _describe(archive: Archive, entries: list[Any] | None) -> tuple[str, str]:
     if names.issuperset(LAYOUT_NAMES):
         import shlex  # imported late: it takes time at every start
 
-        source = shlex.quote(f'oci-archive:{archive.path}')
+        path = archive.path
+        advice = 'convert it by'
+        if ':' in path:  # Skopeo takes what follows for a tag
+            path = 'base-oci.tar'
+            advice = f'rename it to {path}, and convert it by'
+        source = shlex.quote(f'oci-archive:{path}')
         command = f'skopeo copy {source} docker-archive:base.tar:name:tag'
-        return f'is an OCI image layout without {MANIFEST_NAME}', f'convert it by `{command}`'
+        return f'is an OCI image layout without {MANIFEST_NAME}', f'{advice} `{command}`'
     for name in sorted(names):
         directory, _, rest = name.rpartition('/')
         if rest == MANIFEST_NAME:

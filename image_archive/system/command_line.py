@@ -19,6 +19,7 @@ from image_archive.system.progress import Progress
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _VERSION_FLAGS = ('-version', '--version')
 _ADVICE = {
+    errno.EBUSY: 'it is a mount point: give --output=- and redirect stdout to it',
     errno.ENOSPC: 'free some space',
     errno.EPIPE: 'let the reader read to the end',
     errno.ESTALE: 'try again',
@@ -154,7 +155,7 @@ def _parse_flags(
     except UnicodeDecodeError:
         sys.exit(f'{program}: a file of --flagfile is not in UTF-8: save it as UTF-8')
     except (flags.Error, ValueError) as error:
-        text = ' '.join(str(error).split())
+        text = ' '.join(str(error).split()).removeprefix('ERROR:: ')
         sys.exit(f'{program}: {_printable(text)}: see --help')
     for name in own_flags:
         if _has_nul(own_flags[name].value):

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import signal
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
@@ -23,6 +24,10 @@ STOPPING_SIGNALS = (
     signal.SIGXCPU,
     signal.SIGUSR1,
     signal.SIGUSR2,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
 _LINKS_LIMIT = 40  # Linux follows as many
 
@@ -104,6 +109,8 @@ class OutputFile:
         self._partial_files.add(self._temporary)
         self.file = open(self._temporary, 'xb', buffering=0)
         self.target = target
+        if os.path.exists(target):  # which leaves its mode to the new file
+            os.chmod(self._temporary, stat.S_IMODE(os.stat(target).st_mode))
 
     def write(self, data: bytes | memoryview) -> None:
         """Writes all bytes of data.

@@ -60,6 +60,7 @@ def test_archive_is_removed_if_the_digest_file_cannot_be_replaced(parts, has_old
     before = sorted(os.listdir(parts.directory))
     with mounted_on_itself(digest_file):
         error = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
-    assert f"'{digest_file}': Device or resource busy" in error
+    advice = 'it is a mount point: give --output=- and redirect stdout to it'
+    assert f"'{digest_file}': Device or resource busy: {advice}" in error
     assert sorted(os.listdir(parts.directory)) == before
     assert not has_old or parts.output.read_bytes() == b'old'

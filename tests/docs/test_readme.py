@@ -6,6 +6,7 @@ import collections
 import itertools
 import json
 import re
+import shlex
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_script_for_a_derived_image(checkout, base):
     """The output of `docker save` is replaced by an archive of another program."""
     require('tar', 'sha256sum')
     directory = checkout.directory
-    fixture = DATA / 'bases' / base
+    fixture = shlex.quote(str(DATA / 'bases' / base))
     saves = f'[ "$*" = "save -o base.tar debian:12" ] && cp {fixture} base.tar'
     checkout.add_program('docker', saves)
     (directory / 'root' / 'etc').mkdir(parents=True)

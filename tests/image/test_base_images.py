@@ -95,6 +95,15 @@ def test_command_in_the_error_is_quoted_for_a_shell(parts):
     assert shlex.split(command)[2] == "oci-archive:a b's.tar"
 
 
+def test_command_in_the_error_works_for_a_path_with_a_colon(parts):
+    """Skopeo takes what follows a colon for a tag."""
+    files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
+    make_tar(parts.directory / 'base:1.tar', files)
+    line = fails(*parts.flags, '--base=base:1.tar', cwd=parts.directory)
+    advice = 'rename it to base-oci.tar, and convert it by `skopeo copy oci-archive:base-oci.tar '
+    assert advice in line
+
+
 @pytest.mark.parametrize('case', NO_IMAGES)
 def test_archive_without_an_image_can_be_merged(parts, case):
     files, _ = NO_IMAGES[case]

@@ -13,7 +13,12 @@ def test_good_tags_are_accepted(parts):
 
 def test_bad_tags_are_reported(parts):
     flags = [*parts.flags, *(f'--tag={tag}' for tag in BAD_TAGS)]
-    lines = [f'--tag: {tag!r}: give a lower-case [registry/]repository:tag' for tag in BAD_TAGS]
+    lines = []
+    for tag in BAD_TAGS:
+        text = 'give a lower-case [registry/]repository:tag'
+        if '@' in tag:
+            text = 'it has a digest, which cannot be part of a tag: give [registry/]repository:tag'
+        lines.append(f'--tag: {tag!r}: {text}')
     assert problems(*flags) == lines
     assert warns(*flags) == lines
 

@@ -75,6 +75,12 @@ def test_required_flag_with_an_empty_value_is_missing(parts, flag):
     assert line == fails(*parts.without(flag))
 
 
+def test_missing_flagfile_is_an_error(parts):
+    line = fails(*parts.flags, f'--flagfile={parts.directory}/none')
+    assert line.startswith('Unable to open flagfile: [Errno 2] No such file or directory: ')
+    assert line.endswith(': see --help')
+
+
 def test_flagfile_that_is_not_utf_8_is_an_error(parts):
     (parts.directory / 'flags').write_bytes(b'--tag=\xff\n')
     line = fails(*parts.flags, f'--flagfile={parts.directory}/flags')

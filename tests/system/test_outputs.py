@@ -119,7 +119,7 @@ def test_old_output_is_replaced_and_not_overwritten_in_place(parts):
     other.hardlink_to(parts.output)
     build(*parts.flags, umask=0o027)
     assert other.read_bytes() == OLD
-    assert parts.output.stat().st_mode & 0o7777 == 0o640
+    assert parts.output.stat().st_mode & 0o7777 == 0o600
     assert names(parts.output)[-1] == 'manifest.json'
 
 
@@ -167,3 +167,12 @@ def test_error_names_tmpdir_if_no_temporary_file_can_be_written(tmp_path, progra
         preexec_fn=lambda: resource.setrlimit(*limit),
     )
     assert line.startswith("'TMPDIR': No directory for temporary files can be written: ")
+
+
+@pytest.mark.parametrize('mode', [0o600, 0o640, 0o755])
+def test_replaced_output_leaves_its_mode_to_the_new_one(parts, mode):
+    parts.output.write_bytes(b'old')
+    parts.output.chmod(mode)
+    build(*parts.flags, umask=0o077)
+    assert stat.S_IMODE(parts.output.stat().st_mode) == mode
+    assert names(parts.output)[0] == f'{parts.id}.json'

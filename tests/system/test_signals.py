@@ -20,7 +20,10 @@ from support.running import build, environment, reset_signals, start
 from support.tars import make_tar
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
+# All that end a program, but for those that mean a mistake of the program.
+OTHERS = [signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGRTMIN, signal.SIGRTMAX]
 SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
+SIGNALS += [(number,) for number in OTHERS]
 MIB = 1 << 20
 # Bytes that are copied and bytes that are decompressed for the image in these tests.
 COPIED, INFLATED = (200 * MIB, 100 * MIB) if ALL_TESTS else (40 * MIB, 20 * MIB)
@@ -81,7 +84,9 @@ def big(tmp_path_factory):
     return Big(tmp_path_factory.mktemp('big'))
 
 
-@pytest.mark.parametrize('numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT)]))
+@pytest.mark.parametrize(
+    'numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT), (signal.SIGRTMAX,)])
+)
 def test_signal_while_writing_leaves_the_old_output(big, numbers):
     chance = random.Random(str(numbers))
     for content in (None, OLD) * ROUNDS:
