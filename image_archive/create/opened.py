@@ -202,6 +202,7 @@ def _find_base_layers(image: OpenedImage) -> None:
         return
     layers = []
     missing = []
+    files: dict[tuple[str, str | None], LayerFile] = {}  # a layer that comes twice is read once
     pairs = zip(image.base.layers, image.base.diff_id_of_each_layer, strict=True)
     by_diff_id = _names_by_diff_id(image)
     for name, diff_id in pairs:
@@ -211,14 +212,14 @@ def _find_base_layers(image: OpenedImage) -> None:
         if place is None:
             missing.append(name)
             place = _find_elsewhere(image, name, by_diff_id.get(diff_id or '', ''))
-        file = None
-        if place is not None:
+        key = name, diff_id
+        if place is not None and key not in files:
             label = f'layer {name!r} of {place.archive.path!r}'
             named_digest = None
             if not image.parts.oci:  # otherwise blobs.py compares it
                 named_digest = digest_in_blob_name(place.name)
-            file = LayerFile(label, place.source, diff_id, named_digest)
-        layers.append(BaseLayer(name, diff_id, place, file))
+            files[key] = LayerFile(label, place.source, diff_id, named_digest)
+        layers.append(BaseLayer(name, diff_id, place, files.get(key)))
     image.base_layers = tuple(layers)
     image.missing_layers = tuple(missing)
 

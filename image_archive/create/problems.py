@@ -190,13 +190,8 @@ def _base_link_problems(image: OpenedImage) -> Problems:
 
 def _base_files(image: OpenedImage) -> list[LayerFile]:
     """Returns the files of the base's layers, each once, as far as they are there."""
-    files = []
-    seen: set[tuple[str, str | None]] = set()
-    for layer in image.base_layers:
-        if layer.file is not None and (layer.name, layer.diff_id) not in seen:
-            seen.add((layer.name, layer.diff_id))
-            files.append(layer.file)
-    return files
+    files = [layer.file for layer in image.base_layers if layer.file is not None]
+    return list(dict.fromkeys(files))
 
 
 def _base_content_problems(image: OpenedImage, progress: Progress) -> Problems:
