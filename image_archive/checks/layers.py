@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be wrong with the layers of an image."""
 
-import posixpath
-import tarfile
 from collections.abc import Callable, Iterable
 
+from image_archive.checks.archive_members import is_straight_link
 from image_archive.checks.members import MemberChecks
 from image_archive.checks.problem import Problem, Problems
 from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import LayerFile
 from image_archive.system.progress import Progress
+from image_archive.tar.names import has_long_component
 from image_archive.tar.reader import Member
 
 _MOST_LAYERS = 125  # Docker's older image store refuses more ("max depth exceeded")
@@ -36,10 +36,10 @@ def compression_problems(layer: LayerFile) -> Problems:
         yield Problem(f'{layer.label} {text}: use gzip', is_error=False)
 
 
-def link_problems(
+def layer_name_problems(
     label: str, layers: Iterable[str], member: Callable[[str], Member | None]
 ) -> Problems:
-    """Checks that every layer is a file, or a link that all clients follow.
+    """Checks that every layer is a file that all clients find, or a link that they follow.
 
     Args:
         label: the name of the image in messages.
@@ -47,17 +47,15 @@ def link_problems(
         member: returns the member of a normal name.
     """
     for name in dict.fromkeys(layers):
+        if has_long_component(name):
+            text = f'the name of layer {name[:200]!r} is longer than file systems take'
+            yield Problem(f'{label}: {text}: save the image again')
         link = member(name)
         if link is None or not link.is_link:
             continue
-        # Skopeo follows one symbolic link, from its directory, to a file (seen with 1.9 and 1.22).
-        target = None
-        if link.kind == tarfile.SYMTYPE:
-            path = posixpath.join(posixpath.dirname(name), f'./{link.target}')
-            target = member(posixpath.normpath(path))
-        if target is None or not target.is_file:
-            text = f'layer {name!r} is a link that Skopeo does not follow'
-            yield Problem(f'{label}: {text}: save the image again', is_error=False)
+        if not is_straight_link(name, link, member):
+            text = f'layer {name!r} is a link that containerd and Skopeo do not follow'
+            yield Problem(f'{label}: {text}: save the image again')
 
 
 def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Problems:

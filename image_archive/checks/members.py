@@ -10,12 +10,11 @@ import tarfile
 from collections.abc import Callable
 
 from image_archive.checks.problem import Problem, Problems
-from image_archive.tar.names import normal_name
+from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, normal_name
 from image_archive.tar.reader import Member
 
 _PATHS_LIMIT = 500_000  # paths that are remembered; they take less than 64 MiB
 _NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
-_COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 _TYPES = (
     tarfile.REGTYPE,
     tarfile.AREGTYPE,
@@ -118,13 +117,10 @@ def _root(member: Member, path: str, paths: Paths) -> str | None:
 
 
 def _length(member: Member, path: str, paths: Paths) -> str | None:
-    if len(path) * 4 <= _COMPONENT_LIMIT:
-        return None
-    name = path.encode('utf-8', 'surrogateescape')
-    if len(name) > _NAME_LIMIT:
+    if len(path) * 4 > _NAME_LIMIT and len(path.encode('utf-8', 'surrogateescape')) > _NAME_LIMIT:
         return f'has a name of over {_NAME_LIMIT} bytes: shorten it'
-    if max(len(part) for part in name.split(b'/')) > _COMPONENT_LIMIT:
-        return f'has a name with over {_COMPONENT_LIMIT} bytes between slashes: shorten it'
+    if has_long_component(path):
+        return f'has a name with over {COMPONENT_LIMIT} bytes between slashes: shorten it'
     return None
 
 
@@ -228,7 +224,7 @@ class MemberChecks:
             (member.is_file or member.is_directory)
             and member.type in _COMMON_TYPES
             and not member.xattrs
-            and 0 < len(path) * 4 <= _COMPONENT_LIMIT
+            and 0 < len(path) * 4 <= COMPONENT_LIMIT
             and '..' not in path
             and _WHITEOUT not in path
             and not self._paths.has_whiteouts()

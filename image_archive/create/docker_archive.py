@@ -24,6 +24,10 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
         OSError: a file cannot be read, or the archive cannot be written.
     """
     parts = image.parts
+
+    def is_kept(name: str) -> bool:
+        return is_merged(name) and name not in image.left_out
+
     run.progress.begin('writing', image.bytes_to_write)
     with TarFileWriter(output, run.partial_files, run.progress) as tar:
         config_name = f'{parts.identifier}.json'
@@ -36,7 +40,7 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
             add_own_layers(tar, image, parts.layer_names)
             tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
         if image.legacy_base is not None:
-            tar.add_archive(image.legacy_base, is_merged)
+            tar.add_archive(image.legacy_base, is_kept)
         layer_names = [layer.name for layer in image.base_layers] + parts.layer_names
         documents = Documents(
             manifest=[manifest_entry(image, config_name, layer_names)],

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from image_archive.checks.archive_members import refused_members
 from image_archive.create.parts import ImageParts
 from image_archive.digests import digest_in_blob_name
 from image_archive.errors import FAILURES, ArchiveError
@@ -66,6 +67,7 @@ class OpenedImage:
         base_layers: the layers of the base, bottom layer first.
         missing_layers: the names of the layers of the base that the new archive lacks.
         legacy_base: the archive that is merged; that of the base if both are one file.
+        left_out: why members of that archive are not merged, by their names.
         failures: why files could not be opened or read.
     """
 
@@ -80,6 +82,7 @@ class OpenedImage:
         self.base_layers: tuple[BaseLayer, ...] = ()
         self.missing_layers: tuple[str, ...] = ()
         self.legacy_base: Archive | None = None
+        self.left_out: dict[str, str] = {}
         self.failures: list[Exception] = []
 
     @property
@@ -164,6 +167,7 @@ def open_image(
                 image.legacy_base = open_base(parts.legacy_base, True)
         with _collected(image.failures):
             _find_base_layers(image)
+        _find_left_out(image)
         yield image
 
 
@@ -222,6 +226,22 @@ def _find_base_layers(image: OpenedImage) -> None:
         layers.append(BaseLayer(name, diff_id, place, files.get(key)))
     image.base_layers = tuple(layers)
     image.missing_layers = tuple(missing)
+
+
+def _find_left_out(image: OpenedImage) -> None:
+    """Sets which members are not merged: clients refuse them, and the image does not need them."""
+    merged = image.legacy_base
+    if merged is None or image.parts.oci:  # of an OCI layout only the layers are merged
+        return
+    members = [
+        (name, member)
+        for name, member in zip(merged.names, merged.members, strict=True)
+        if is_merged(name)
+    ]
+    needed = set(merged.with_targets(layer.name for layer in image.base_layers))
+    for name, reason in refused_members(members, merged.member).items():
+        if name not in needed:
+            image.left_out[name] = reason
 
 
 def _names_by_diff_id(image: OpenedImage) -> dict[str, str]:

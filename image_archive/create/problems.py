@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from image_archive.checks import layers as layer_checks
+from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import identifier_problems, tag_problems
 from image_archive.checks.problem import Problem, Problems
@@ -55,7 +56,8 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     own_files = [image.layers[path].file for path in _own_paths(image)]
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
-    problems += _base_link_problems(image)
+    problems += _base_layer_name_problems(image)
+    problems += _left_out_problems(image)
     problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
     if verifies:
         problems += _base_content_problems(image, progress)
@@ -178,14 +180,21 @@ def _base_problems(image: OpenedImage) -> Problems:
             return
 
 
-def _base_link_problems(image: OpenedImage) -> Problems:
+def _base_layer_name_problems(image: OpenedImage) -> Problems:
     """Checks that every layer of a base that is merged is where all clients find it."""
     if image.base is None or image.legacy_base is None or image.parts.oci:
         return  # an OCI layout has no links
     merged = image.legacy_base
     found = [layer.name for layer in image.base_layers if merged.find(layer.name) is not None]
     label = f'--base: {image.base.archive.path!r}'
-    yield from layer_checks.link_problems(label, found, merged.member)
+    yield from layer_checks.layer_name_problems(label, found, merged.member)
+
+
+def _left_out_problems(image: OpenedImage) -> Problems:
+    """Says which members of the base are not merged, because clients refuse them."""
+    if image.legacy_base is None:
+        return
+    yield from left_out_problems('--legacy_base', image.legacy_base.path, image.left_out)
 
 
 def _base_files(image: OpenedImage) -> list[LayerFile]:

@@ -149,7 +149,8 @@ def _add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     """Adds the members that no archive before this one has."""
 
     def is_new(name: str) -> bool:
-        return is_merged(name) and join.files.is_first_in(name, archive)
+        is_kept = is_merged(name) and name not in join.left_out
+        return is_kept and join.files.is_first_in(name, archive)
 
     tar.add_archive(archive, is_new)
 

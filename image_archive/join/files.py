@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files of several archives that are joined: one for each name."""
 
+from collections.abc import Iterable
+
+from image_archive.checks.archive_members import refused_members
 from image_archive.errors import ArchiveError
 from image_archive.image.docker_manifest import is_merged
 from image_archive.system.progress import Progress
@@ -47,6 +50,30 @@ class JoinedFiles:
     def member(self, name: str) -> Member | None:
         """Returns the member of a normal name; None if there is none."""
         return self._members.get(name)
+
+    def left_out(self, needed: Iterable[str]) -> dict[str, str]:
+        """Returns which members are not merged: clients refuse them, and no image needs them.
+
+        Args:
+            needed: the normal names of the files that images need, behind links or not.
+
+        Returns:
+            Why each is left out, by its name.
+        """
+        needed_names: set[str] = set()
+        for needed_name in needed:
+            name = needed_name
+            while name not in needed_names:
+                needed_names.add(name)
+                member = self._members.get(name)
+                if member is not None and member.is_link:
+                    name = link_target(name, member)
+        refused = refused_members(self._members.items(), self.member)
+        return {name: reason for name, reason in refused.items() if name not in needed_names}
+
+    def archive_of(self, name: str) -> Archive:
+        """Returns the archive whose member of a normal name counts."""
+        return self._archives[name]
 
     def find(self, name: str) -> Place | None:
         """Returns where the file of a normal name is, through links; None if there is none."""

@@ -25,6 +25,7 @@ class Join(NamedTuple):
         repositories: the names for Docker 1.9 and older.
         descriptors: those of the new index.json; None without one.
         blobs: the blobs that they lead to.
+        left_out: why members are not merged, by their names.
     """
 
     archives: list[ImageArchive]
@@ -34,6 +35,7 @@ class Join(NamedTuple):
     repositories: Repositories
     descriptors: list[JsonDescriptor] | None
     blobs: list[Blob]
+    left_out: dict[str, str]
 
 
 def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
@@ -71,4 +73,13 @@ def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
         repositories=merge_repositories(archive.repositories for archive in archives),
         descriptors=descriptors,
         blobs=blobs,
+        left_out=files.left_out(_needed_names(images, blobs)),
     )
+
+
+def _needed_names(images: list[JoinedImage], blobs: list[Blob]) -> list[str]:
+    """Returns the normal names of the files that images need."""
+    names = [blob.name for blob in blobs]
+    for image in images:
+        names += [image.stored[0].config_name, *image.layers]
+    return names

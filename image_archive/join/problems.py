@@ -2,6 +2,7 @@
 """What may be wrong with images that are joined: a small function for each clause."""
 
 from image_archive.checks import layers as layer_checks
+from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
 from image_archive.checks.problem import Problem, Problems
@@ -30,14 +31,14 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
     Raises:
         OSError: an archive cannot be read.
     """
-    problems = list(_v1_problems(join))
+    problems = [*_v1_problems(join), *_left_out_problems(join)]
     for image in join.images:
         problems += _config_problems(image)
         problems += _layer_number_problems(image)
         problems += tag_problems(image.label, image.tags)
         problems += _missing_layer_problems(image, join)
         found = [name for name in image.layers if join.files.find(name) is not None]
-        problems += layer_checks.link_problems(image.label, found, join.files.member)
+        problems += layer_checks.layer_name_problems(image.label, found, join.files.member)
         if verifies:
             problems += _config_digest_problems(image)
     files = _layer_files(join)
@@ -50,6 +51,16 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
             problems += layer_checks.content_problems(file, _ADVICE, progress)
         problems += _blob_problems(join, files, progress)
     return problems
+
+
+def _left_out_problems(join: Join) -> Problems:
+    """Says which members of the archives are not merged, because clients refuse them."""
+    by_path: dict[str, dict[str, str]] = {}
+    for name, reason in join.left_out.items():
+        path = join.files.archive_of(name).path
+        by_path.setdefault(path, {})[name] = reason
+    for path, left_out in by_path.items():
+        yield from left_out_problems('--layer', path, left_out)
 
 
 def _v1_problems(join: Join) -> Problems:

@@ -5,6 +5,7 @@ import posixpath
 
 _NAME_LIMIT = 4096  # characters; Linux's PATH_MAX
 _DEPTH_LIMIT = 128  # components of a name
+COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 
 
 def normal_name(name: str) -> str:
@@ -28,6 +29,14 @@ def is_usable_name(name: str) -> bool:
     if '..' in parts or '\0' in name:
         return False
     return len(parts) <= _DEPTH_LIMIT and len(name) <= _NAME_LIMIT
+
+
+def has_long_component(name: str) -> bool:
+    """Tells whether a part of a name between slashes is longer than file systems take."""
+    if len(name) * 4 <= COMPONENT_LIMIT:  # a character has at most four bytes
+        return False
+    parts = name.encode('utf-8', 'surrogateescape').split(b'/')
+    return max(len(part) for part in parts) > COMPONENT_LIMIT
 
 
 def target_name(name: str, target: str, is_symbolic: bool) -> str:

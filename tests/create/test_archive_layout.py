@@ -212,7 +212,7 @@ def test_other_programs_read_the_archive(long_names, reader, tmp_path):
 def test_only_regular_files_have_a_size(parts, kind):
     """Old programs set one for other types too; busybox tar would skip that many bytes."""
     other = member('other', kind=kind, link='x', size=70000)
-    base = write_tar(parts.directory / 'base.tar', other)
+    base = write_tar(parts.directory / 'base.tar', other, member('x'))
     build(*parts.flags, f'--legacy_base={base}')
     assert [(m.name, m.size) for m, _ in members(parts.output)][3] == ('other', 0)
     assert names(parts.output)[-1] == 'manifest.json'

@@ -60,8 +60,9 @@ def test_script_for_a_derived_image(checkout, base):
     """The output of `docker save` is replaced by an archive of another program."""
     require('tar', 'sha256sum')
     directory = checkout.directory
-    fixture = shlex.quote(str(DATA / 'bases' / base))
-    saves = f'[ "$*" = "save -o base.tar debian:12" ] && cp {fixture} base.tar'
+    fixture = DATA / 'bases' / base
+    quoted = shlex.quote(str(fixture))
+    saves = f'[ "$*" = "save -o base.tar debian:12" ] && cp {quoted} base.tar'
     checkout.add_program('docker', saves)
     (directory / 'root' / 'etc').mkdir(parents=True)
     (directory / 'root' / 'etc' / 'new').write_text('new\n')

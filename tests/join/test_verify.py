@@ -9,10 +9,11 @@ import pytest
 
 from support.images import BASES, configuration, write_base
 from support.joins import PROGRAM, flags_for, image_of, join
+from support.links import NOT_FOLLOWED, REFUSED, base_with, left_out_line
 from support.measuring import LARGE, measure
 from support.project import FIXTURES
-from support.running import messages, problems, run_program, warns
-from support.tars import HARD, LINK, member, sha256, tar_of, write_tar
+from support.running import build, messages, problems, run_program, warns
+from support.tars import HARD, LINK, member, names, sha256, tar_of, write_tar
 
 HEX = 'e' * 64
 
@@ -37,16 +38,37 @@ def test_verify_does_not_change_the_archive(tmp_path, two):
 
 @pytest.mark.parametrize('flags', [[], ['--verify']])
 @pytest.mark.parametrize(('kind', 'target'), [(LINK, '../x'), (HARD, 'x')])
-def test_hard_linked_layer_gives_a_warning(tmp_path, kind, target, flags):
-    """Skopeo does not follow a hard link."""
+def test_hard_linked_layer_is_a_problem(tmp_path, kind, target, flags):
+    """containerd and Skopeo do not follow a hard link."""
     image = image_of('x')
     entry = {**image.entry, 'Layers': ['y/layer.tar']}
     more = [member('y/layer.tar', kind=kind, link=target)]
     path = write_base(tmp_path / 'one.tar', image, entries=[entry], more=more)
-    text = "layer 'y/layer.tar' is a link that Skopeo does not follow: save the image again"
-    found = [f"'{path}': '{image.entry['Config']}': {text}"] if kind == HARD else []
+    found = [f"'{path}': '{image.entry['Config']}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
+    if kind == LINK:
+        found = []
+    expected = (found, [])
+    if flags:
+        expected = ([], found)
     done = run_program('join_layers', *flags_for(tmp_path, [path], *flags))
-    assert messages(done.stderr, 'join_layers') == (found, [])
+    assert messages(done.stderr, 'join_layers') == expected
+
+
+@pytest.mark.parametrize('case', REFUSED)
+def test_refused_member_is_left_out_with_a_warning(tmp_path, case):
+    more, refused, _ = REFUSED[case]
+    path, _ = base_with(tmp_path / 'one.tar', more)
+    flags = flags_for(tmp_path, [path], '--verify')
+    done = build(*flags, **PROGRAM, warnings=True)
+    assert messages(done.stderr, 'join_layers') == ([left_out_line('--layer', path, case)], [])
+    assert not set(refused) & set(names(tmp_path / 'out.tar'))
+
+
+def test_link_to_a_file_of_another_archive_is_kept(tmp_path):
+    image = image_of('x')
+    one = write_base(tmp_path / 'one.tar', image, more=[member('s', kind=LINK, link='y')])
+    other = write_base(tmp_path / 'other.tar', image_of('y'))
+    assert 's' in names(join(tmp_path, one, other, flags=['--verify']))
 
 
 def with_config(directory, change, reads=False):

@@ -184,7 +184,7 @@ HOSTILE = {
     },
     'a name of 5000': GOOD + member('n', b'n' * 5000, LONG_NAME) + member('l'),
     'a file in a file': GOOD + member('a') + member('a/b'),
-    'a file below a link': GOOD + member('a', kind=LINK, link='/etc') + member('a/b'),
+    'a file below a link': GOOD + member('f') + member('a', kind=LINK, link='f') + member('a/b'),
     'a file without a name': GOOD + member('./'),
 }
 
