@@ -13,19 +13,11 @@ from image_archive.tar.reader import Member
 _FindMember = Callable[[str], Member | None]
 
 
-def is_straight_link(name: str, link: Member, find: _FindMember) -> bool:
-    """Tells whether a link leads to a file as all clients follow it.
+def _is_straight_link(name: str, link: Member, find: _FindMember) -> bool:
+    """Tells whether containerd finds the file that a symbolic link leads to.
 
-    containerd and Skopeo follow one symbolic link, from its directory, to a file, and no hard link
-    (seen with containerd 2.1, Skopeo 1.9 and 1.22).
-
-    Args:
-        name: the normal name of the link.
-        link: the link.
-        find: returns the member of a normal name.
+    It follows one link, from its directory (seen with containerd 2.1).
     """
-    if link.kind != tarfile.SYMTYPE:
-        return False
     path = posixpath.join(posixpath.dirname(name), f'./{link.target}')
     target = find(posixpath.normpath(path))
     return target is not None and target.is_file
@@ -48,7 +40,7 @@ def refused_members(members: Iterable[tuple[str, Member]], find: _FindMember) ->
             continue  # the writer ends with an error
         if has_long_component(name):
             reason = f'has over {COMPONENT_LIMIT} bytes between slashes, which Docker cannot unpack'
-        elif member.kind == tarfile.SYMTYPE and not is_straight_link(name, member, find):
+        elif member.kind == tarfile.SYMTYPE and not _is_straight_link(name, member, find):
             reason = (
                 'is a symbolic link that leads to no file, or not straight: containerd refuses it'
             )

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be wrong with the layers of an image."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-from image_archive.checks.archive_members import is_straight_link
 from image_archive.checks.members import MemberChecks
 from image_archive.checks.problem import Problem, Problems
 from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import LayerFile
 from image_archive.system.progress import Progress
 from image_archive.tar.names import has_long_component
-from image_archive.tar.reader import Member
 
 _MOST_LAYERS = 125  # Docker's older image store refuses more ("max depth exceeded")
 # containerd, and Docker with its image store, do not read these (seen with containerd 2.1).
@@ -36,25 +34,16 @@ def compression_problems(layer: LayerFile) -> Problems:
         yield Problem(f'{layer.label} {text}: use gzip', is_error=False)
 
 
-def layer_name_problems(
-    label: str, layers: Iterable[str], member: Callable[[str], Member | None]
-) -> Problems:
-    """Checks that every layer is a file that all clients find, or a link that they follow.
+def layer_name_problems(label: str, names: Iterable[str]) -> Problems:
+    """Checks that no layer has a name that Docker cannot unpack.
 
     Args:
         label: the name of the image in messages.
-        layers: the normal names of its layers, of those that are there.
-        member: returns the member of a normal name.
+        names: the names of its layers in the archive.
     """
-    for name in dict.fromkeys(layers):
+    for name in dict.fromkeys(names):
         if has_long_component(name):
             text = f'the name of layer {name[:200]!r} is longer than file systems take'
-            yield Problem(f'{label}: {text}: save the image again')
-        link = member(name)
-        if link is None or not link.is_link:
-            continue
-        if not is_straight_link(name, link, member):
-            text = f'layer {name!r} is a link that containerd and Skopeo do not follow'
             yield Problem(f'{label}: {text}: save the image again')
 
 

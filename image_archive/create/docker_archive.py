@@ -41,7 +41,7 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
             tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
         if image.legacy_base is not None:
             tar.add_archive(image.legacy_base, is_kept)
-        layer_names = [layer.name for layer in image.base_layers] + parts.layer_names
+        layer_names = image.base_layer_names + parts.layer_names
         documents = Documents(
             manifest=[manifest_entry(image, config_name, layer_names)],
             repositories=repositories_of(parts),

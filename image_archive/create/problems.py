@@ -12,12 +12,19 @@ from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import identifier_problems, tag_problems
 from image_archive.checks.problem import Problem, Problems
+from image_archive.checks.sizes import (
+    config_size_problems,
+    descriptor_count_problems,
+    manifest_size_problems,
+)
 from image_archive.create.arguments import lacks_layer
 from image_archive.create.blobs import Layout, find_layout
+from image_archive.create.docker_archive import manifest_entry
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import Layer
 from image_archive.digests import is_sha256_hex, sha256
 from image_archive.errors import ArchiveError
+from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER
 from image_archive.system.progress import Progress
@@ -66,6 +73,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems += layer_checks.layer_count_problems('--layer', layer_count)
     problems += _config_problems(image)
     problems += _fatal_with_oci(image, tag_problems('--tag', parts.tags))
+    problems += _size_problems(image)
     layout = None
     if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
         try:
@@ -181,13 +189,11 @@ def _base_problems(image: OpenedImage) -> Problems:
 
 
 def _base_layer_name_problems(image: OpenedImage) -> Problems:
-    """Checks that every layer of a base that is merged is where all clients find it."""
+    """Checks that every layer of a base that is merged can be unpacked under its name."""
     if image.base is None or image.legacy_base is None or image.parts.oci:
-        return  # an OCI layout has no links
-    merged = image.legacy_base
-    found = [layer.name for layer in image.base_layers if merged.find(layer.name) is not None]
+        return
     label = f'--base: {image.base.archive.path!r}'
-    yield from layer_checks.layer_name_problems(label, found, merged.member)
+    yield from layer_checks.layer_name_problems(label, image.base_layer_names)
 
 
 def _left_out_problems(image: OpenedImage) -> Problems:
@@ -243,6 +249,19 @@ def _config_problems(image: OpenedImage) -> Problems:
     if config.diff_ids is not None:
         yield from _diff_id_problems(label, config.diff_ids, image)
         yield from history_problems(label, config, len(config.diff_ids))
+
+
+def _size_problems(image: OpenedImage) -> Problems:
+    """Checks that clients read the documents of the archive, as large as they are."""
+    parts = image.parts
+    if image.config is not None:
+        size = len(image.config.content)
+        yield from config_size_problems(f'--config: {parts.config!r}', size)
+    layer_names = image.base_layer_names + parts.layer_names
+    entry = manifest_entry(image, f'{parts.identifier}.json', layer_names)
+    yield from manifest_size_problems('--tag', len(manifest_content([entry])))
+    if parts.oci:
+        yield from descriptor_count_problems('--tag', len(parts.tags))
 
 
 def _diff_id_problems(label: str, diff_ids: tuple[str, ...], image: OpenedImage) -> Problems:

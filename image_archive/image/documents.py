@@ -45,9 +45,14 @@ def add_documents(tar: TarFileWriter, documents: Documents) -> None:
         tar.add_file(INDEX_NAME, content=documents.oci_index)
         tar.add_file(LAYOUT_NAME, content=oci.LAYOUT)
     if documents.manifest:
-        tar.add_file(MANIFEST_NAME, content=json.dumps(documents.manifest, sort_keys=True))
+        tar.add_file(MANIFEST_NAME, content=manifest_content(documents.manifest))
     if documents.top is not None:
         tar.add_file(TOP_NAME, content=documents.top)
     if documents.repositories:
         content = json.dumps(documents.repositories, indent=2, sort_keys=True)
         tar.add_file(REPOSITORIES_NAME, content=content)
+
+
+def manifest_content(entries: list[dict[str, Any]]) -> str:
+    """Returns the content of manifest.json, from its entries."""
+    return json.dumps(entries, sort_keys=True)

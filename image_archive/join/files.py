@@ -55,20 +55,13 @@ class JoinedFiles:
         """Returns which members are not merged: clients refuse them, and no image needs them.
 
         Args:
-            needed: the normal names of the files that images need, behind links or not.
+            needed: the normal names of the files that images need.
 
         Returns:
             Why each is left out, by its name.
         """
-        needed_names: set[str] = set()
-        for needed_name in needed:
-            name = needed_name
-            while name not in needed_names:
-                needed_names.add(name)
-                member = self._members.get(name)
-                if member is not None and member.is_link:
-                    name = link_target(name, member)
         refused = refused_members(self._members.items(), self.member)
+        needed_names = set(needed)
         return {name: reason for name, reason in refused.items() if name not in needed_names}
 
     def archive_of(self, name: str) -> Archive:

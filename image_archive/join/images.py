@@ -18,12 +18,14 @@ class JoinedImage:
         stored: the image as each archive has it; the first one gives the names of its files.
         config: its configuration; None if no archive has it.
         id: the SHA-256 of the configuration, in hex; the name of a configuration that is missing.
+        config_name: the name of its configuration in the new archive.
         layers: the names of its layers in the new archive, also of missing ones.
     """
 
-    def __init__(self, first: StoredImage, config: Configuration | None) -> None:
+    def __init__(self, first: StoredImage, config: Configuration | None, config_name: str) -> None:
         self.stored = [first]
         self.config = config
+        self.config_name = config_name
         self.id = first.config_name if config is None else sha256(config.content)
         self.layers = list(first.layers)
 
@@ -70,7 +72,7 @@ def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage
         place = files.find(one.config_name)
         file_name = one.config_name if place is None else place.name
         if file_name not in by_file:
-            image = JoinedImage(one, _configuration_of(one, files))
+            image = JoinedImage(one, _configuration_of(one, files), file_name)
             by_file[file_name] = by_id.setdefault(image.id, image)
         same = by_file[file_name]
         if same.stored[0] is not one:
@@ -155,7 +157,10 @@ def _sha256_in(name: str) -> str | None:
 
 
 def complete_layers(image: JoinedImage, table: LayerTable, files: JoinedFiles) -> None:
-    """Replaces the names of layers that an image's archive lacks by those of other archives.
+    """Replaces the names of an image's layers by those of the files that will be the layers.
+
+    A layer that the image's archive lacks may be in another archive under another name. Clients
+    do not follow all links: Podman reads no layer that is one.
 
     Args:
         image: the image, whose layers are changed.
@@ -165,8 +170,11 @@ def complete_layers(image: JoinedImage, table: LayerTable, files: JoinedFiles) -
     diff_ids = image.diff_ids_of(len(image.layers))
     for index, diff_id in enumerate(diff_ids):
         name = image.layers[index]
-        if files.find(name) is None:
-            image.layers[index] = table.find(name, diff_id) or name
+        place = files.find(name)
+        if place is None:
+            name = table.find(name, diff_id) or name
+            place = files.find(name)
+        image.layers[index] = name if place is None else place.name
 
 
 # Entries of manifest.json.
@@ -180,7 +188,7 @@ def manifest_entries(images: list[JoinedImage]) -> list[dict[str, Any]]:
         first = image.stored[0]
         entry = {
             **first.entry,
-            'Config': first.config_name,
+            'Config': image.config_name,
             'Layers': image.layers,
             'RepoTags': image.tags,
         }

@@ -81,5 +81,5 @@ def _needed_names(images: list[JoinedImage], blobs: list[Blob]) -> list[str]:
     """Returns the normal names of the files that images need."""
     names = [blob.name for blob in blobs]
     for image in images:
-        names += [image.stored[0].config_name, *image.layers]
+        names += [image.config_name, *image.layers]
     return names

@@ -6,11 +6,17 @@ from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
 from image_archive.checks.problem import Problem, Problems
+from image_archive.checks.sizes import (
+    config_size_problems,
+    descriptor_count_problems,
+    manifest_size_problems,
+)
 from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
+from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.stored import WRITTEN_BY_OLD_DOCKER
-from image_archive.join.images import JoinedImage
+from image_archive.join.images import JoinedImage, manifest_entries
 from image_archive.join.plan import Join
 from image_archive.system.progress import Progress
 
@@ -37,10 +43,10 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         problems += _layer_number_problems(image)
         problems += tag_problems(image.label, image.tags)
         problems += _missing_layer_problems(image, join)
-        found = [name for name in image.layers if join.files.find(name) is not None]
-        problems += layer_checks.layer_name_problems(image.label, found, join.files.member)
+        problems += layer_checks.layer_name_problems(image.label, image.layers)
         if verifies:
             problems += _config_digest_problems(image)
+    problems += _size_problems(join)
     files = _layer_files(join)
     problems += _diff_id_problems(join, files)
     for file in files.values():
@@ -70,6 +76,17 @@ def _v1_problems(join: Join) -> Problems:
             text = f'{archive.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
             advice = 'only such a Docker can load its images'
             yield Problem(f'--layer: {text}: {advice}', is_error=False)
+
+
+def _size_problems(join: Join) -> Problems:
+    """Checks that clients read the documents of the archive, as large as they are."""
+    for image in join.images:
+        if image.config is not None:
+            yield from config_size_problems(image.label, len(image.config.content))
+    size = len(manifest_content(manifest_entries(join.images)))
+    yield from manifest_size_problems('--layer', size)
+    if join.descriptors is not None:
+        yield from descriptor_count_problems('--layer', len(join.descriptors))
 
 
 # Configurations.

@@ -22,7 +22,14 @@ from support.clients import (
     v1_flags,
 )
 from support.images import MODERN, Parts, on_fixture
-from support.links import LINKS, base_with_a_link
+from support.links import (
+    LINKS,
+    NOT_STRAIGHT,
+    REFUSED_MEMBERS,
+    TAKEN_MEMBERS,
+    base_with,
+    base_with_a_link,
+)
 from support.needs import require
 from support.project import DATA, ROOT, copy_project
 from support.running import build, environment
@@ -155,13 +162,40 @@ def test_go_containerregistry_expects_one_compression_for_all_layers(tmp_path):
 
 
 @pytest.mark.parametrize('case', LINKS)
-def test_skopeo_follows_the_links_without_a_warning(tmp_path, case):
-    """It refuses exactly those that the tool warns about."""
-    require('skopeo')
-    base, _ = base_with_a_link(tmp_path / 'base.tar', case)
-    is_followed = LINKS[case][2]
-    command = ['skopeo', 'copy', '--insecure-policy', f'docker-archive:{base}']
-    call(*command, f'oci:{tmp_path}/copy', fails=not is_followed)
+def test_every_store_loads_an_image_whose_base_has_a_link_for_a_layer(store, tmp_path, case):
+    base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
+    image = Parts(tmp_path, [NEW], below=diff_ids, base=base)
+    build(*image.flags, f'--tag={TAG}', '--verify', warnings=case in NOT_STRAIGHT)
+    files = files_in(store, image)
+    assert files['file'] == b'x/layer.tar'
+    assert files['srv/new'] == NEW['srv/new']
+
+
+def test_podman_reads_no_layer_that_is_a_link(podman, tmp_path):
+    """So the new manifest.json names the file behind it."""
+    base, _ = base_with_a_link(tmp_path / 'base.tar', 'a file beside it')
+    assert 'size mismatch' in podman.load(base, fails=True)
+
+
+# Other members of a base.
+
+
+@pytest.mark.parametrize('case', [*REFUSED_MEMBERS, 'taken'])
+def test_every_store_loads_an_image_without_the_members_that_some_refuse(store, tmp_path, case):
+    more = TAKEN_MEMBERS if case == 'taken' else REFUSED_MEMBERS[case][0]
+    base, diff_ids = base_with(tmp_path / 'base.tar', more)
+    image = Parts(tmp_path, [NEW], below=diff_ids, base=base)
+    build(*image.flags, f'--tag={TAG}', '--verify', warnings=case != 'taken')
+    assert files_in(store, image)['srv/new'] == NEW['srv/new']
+
+
+@pytest.mark.parametrize('case', REFUSED_MEMBERS)
+def test_some_store_refuses_the_members(running_store, tmp_path, case):
+    base, _ = base_with(tmp_path / 'base.tar', REFUSED_MEMBERS[case][0])
+    name = 'containerd'
+    if REFUSED_MEMBERS[case][2].endswith('which Docker cannot unpack'):
+        name = 'docker-graphdriver'
+    assert running_store(name).load(base, fails=True)
 
 
 # A partial image.

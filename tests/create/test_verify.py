@@ -9,10 +9,9 @@ import os
 import pytest
 
 from support.images import BaseImage, Parts, base_diff_ids, configuration, on_fixture, write_base
-from support.links import LINKS, NOT_FOLLOWED, base_with_a_link
 from support.measuring import LARGE, measure
 from support.project import DATA
-from support.running import build, messages, problems, warns
+from support.running import build, problems, warns
 from support.tars import HARD, LINK, make_tar, manifest, member, sha256, write_tar
 
 PACKERS = [gzip.compress, bz2.compress, lzma.compress]
@@ -109,21 +108,6 @@ def test_two_archives_in_one_layer_give_a_warning(parts):
     parts.configure(configuration(parts.diff_ids))
     text = 'data after the end of the archive are ignored: remove them'
     assert problems(*parts.flags, warnings=[f"'{layer}': {text}"]) == []
-
-
-@pytest.mark.parametrize('flags', [[], ['--verify']])
-@pytest.mark.parametrize('case', LINKS)
-def test_linked_layer_is_a_problem_if_clients_do_not_follow_it(tmp_path, case, flags):
-    base, diff_ids = base_with_a_link(tmp_path / 'base.tar', case)
-    image = Parts(tmp_path, below=diff_ids, base=base)
-    is_followed = LINKS[case][2]
-    found = [] if is_followed else [f"--base: '{base}': layer 'y/layer.tar' {NOT_FOLLOWED}"]
-    if flags:
-        assert problems(*image.flags) == found
-    else:
-        done = build(*image.flags, warnings=not is_followed)
-        assert messages(done.stderr) == (found, [])
-    build(*image.flags, *flags, '--oci')
 
 
 # The configuration.
@@ -290,21 +274,20 @@ def test_legacy_base_completes_a_partial_image(tmp_path):
 
 
 # The form of the base's layer in the other archive: type, link target, whether the target is a
-# layer, and whether Skopeo follows the link. The other archive also has `file` and `link2`.
+# layer. The other archive also has `file` and `link2`.
 LAYERS_AS_LINKS = {
-    'to a file': (LINK, '../file', True, True),
-    'to a link': (LINK, '../link2', True, False),
-    'to nothing': (LINK, '../none', False, False),
-    'to itself': (LINK, 'layer', False, False),
-    'out of the archive': (LINK, '../..', False, False),
-    'a hard link': (HARD, 'file', True, False),
+    'to a file': (LINK, '../file', True),
+    'to nothing': (LINK, '../none', False),
+    'to itself': (LINK, 'layer', False),
+    'out of the archive': (LINK, '../..', False),
+    'a hard link': (HARD, 'file', True),
 }
 
 
 @pytest.mark.parametrize('case', LAYERS_AS_LINKS)
 def test_layer_of_the_base_that_is_a_link_in_the_legacy_base(tmp_path, case):
     """Docker saves a layer shared by two images as a link."""
-    kind, target, leads, is_followed = LAYERS_AS_LINKS[case]
+    kind, target, leads = LAYERS_AS_LINKS[case]
     lower = BaseImage(['link/layer'])
     base = write_base(tmp_path / 'base.tar', lower)
     other = write_tar(
@@ -314,13 +297,10 @@ def test_layer_of_the_base_that_is_a_link_in_the_legacy_base(tmp_path, case):
         member('link/layer', kind=kind, link=target),
     )
     image = Parts(tmp_path, below=lower.diff_ids)
-    expected = []
-    if not leads:
-        expected = lacking('link/layer')
-    elif not is_followed:
-        expected = [f"--base: '{base}': layer 'link/layer' {NOT_FOLLOWED}"]
     flags = [*image.flags, f'--base={base}', f'--legacy_base={other}']
-    assert problems(*flags) == expected
+    assert problems(*flags) == ([] if leads else lacking('link/layer'))
+    if leads:
+        assert manifest(image.output)['Layers'][0] == 'file'
 
 
 def test_first_of_two_members_of_one_name_is_used(tmp_path):
