@@ -7,6 +7,8 @@ from image_archive.checks.problem import Problem, Problems
 from image_archive.digests import is_sha256_hex
 from image_archive.image.tags import parse_tag
 
+_REPOSITORY_LIMIT = 255  # characters, with the registry
+
 
 def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problems:
     """Checks that an identifier is 64 hex digits.
@@ -22,7 +24,9 @@ def identifier_problems(flag: str, identifier: str, origin: str = '') -> Problem
 
 
 def tag_problems(label: str, tags: Iterable[str]) -> Problems:
-    """Checks that Docker takes every tag.
+    """Checks that Docker takes every tag, and that Podman does.
+
+    Podman's and Skopeo's rules are those of Docker before 23 (seen with Podman 4.3 and 5.8).
 
     Args:
         label: the flag or the image that has the tags, for messages.
@@ -32,5 +36,13 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
         if '@' in tag:
             text = f'{tag!r}: it has a digest, which cannot be part of a tag'
             yield Problem(f'{label}: {text}: give [registry/]repository:tag')
-        elif parse_tag(tag) is None:
+            continue
+        parsed = parse_tag(tag)
+        if parsed is None:
             yield Problem(f'{label}: {tag!r}: give a lower-case [registry/]repository:tag')
+        elif parsed.has_capital_host:
+            text = f'{tag!r}: Podman and Skopeo refuse capitals in a registry without dot and port'
+            yield Problem(f'{label}: {text}: give it in lower case', is_error=False)
+        elif len(parsed.full_repository) > _REPOSITORY_LIMIT:
+            text = f'{tag!r}: Podman and Skopeo refuse over {_REPOSITORY_LIMIT} characters with'
+            yield Problem(f'{label}: {text} the registry: shorten it', is_error=False)

@@ -98,7 +98,7 @@ def reading_problems(layer: LayerFile, is_own: bool, progress: Progress) -> Prob
     if layer.has_more:
         text = 'data after the end of the archive are ignored'
         yield Problem(f'{layer.label}: {text}: remove them', is_error=False)
-    for text in dict.fromkeys(layer.leniences):
+    for text in layer.leniences:
         advice = 'pack the layer again'
         yield Problem(f'{layer.label} {text}: {advice}', is_error=is_own)
     yield from members.problems(layer.label, is_own, layer.has_label)

@@ -26,6 +26,7 @@ _TYPES = (
     tarfile.FIFOTYPE,
 )
 _COMMON_TYPES = (tarfile.REGTYPE, tarfile.DIRTYPE)
+_TARGET_LIMIT = 4095  # bytes of the target of a symbolic link; PATH_MAX with the NUL at its end
 _NAMES_OF_TYPES = {
     tarfile.GNUTYPE_SPARSE: 'a sparse file of GNU tar',
     tarfile.CONTTYPE: 'a contiguous file',
@@ -155,6 +156,14 @@ def _hard_link(member: Member, path: str, paths: Paths) -> str | None:
     return None
 
 
+def _target(member: Member, path: str, paths: Paths) -> str | None:
+    if member.kind != tarfile.SYMTYPE or len(member.target) * 4 <= _TARGET_LIMIT:
+        return None
+    if len(member.target.encode('utf-8', 'surrogateescape')) <= _TARGET_LIMIT:
+        return None
+    return f'is a link with a target of over {_TARGET_LIMIT} bytes: shorten it'
+
+
 def _whiteout(member: Member, path: str, paths: Paths) -> str | None:
     directory, name = posixpath.split(path)
     if not name.startswith(_WHITEOUT) or name.startswith(_OPAQUE[:8]):
@@ -187,6 +196,7 @@ _CHECKS: tuple[_Check, ...] = (
     _repeated,
     _below,
     _hard_link,
+    _target,
     _whiteout,
     _attributes,
 )

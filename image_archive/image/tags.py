@@ -30,12 +30,21 @@ class Tag(NamedTuple):
     tag: str
 
     @property
+    def full_repository(self) -> str:
+        """The repository with its host."""
+        if not self.host:
+            return self.path
+        return f'{self.host}/{self.path}'
+
+    @property
     def full_name(self) -> str:
         """The tag with its host, as containerd and Docker 29 name an image."""
-        name = f'{self.path}:{self.tag}'
-        if self.host:
-            name = f'{self.host}/{name}'
-        return name
+        return f'{self.full_repository}:{self.tag}'
+
+    @property
+    def has_capital_host(self) -> bool:
+        """Whether only its capitals show that the first component is a host."""
+        return self.host != self.host.lower() and '.' not in self.host and ':' not in self.host
 
 
 def parse_tag(text: str) -> Tag | None:

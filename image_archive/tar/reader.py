@@ -11,6 +11,8 @@ from image_archive.errors import ArchiveError
 from image_archive.tar import headers
 from image_archive.tar.compression import BLOCK_SIZE, StreamError, UnreadableError
 
+_GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
+
 
 class Member(NamedTuple):
     """A member of an archive.
@@ -135,6 +137,7 @@ class TarReader:
         self._label = label
         self._after = 'or not a tar archive'
         self._global_records: dict[str, str] = {}
+        self._global_names: set[str] = set()
         self.has_end = False
         self.has_more = False
         self.has_label = False
@@ -194,7 +197,7 @@ class TarReader:
         if any(second):
             raise headers.Damage
         if 0 < len(second) < headers.BLOCK:
-            self.leniences.append('ends within its second zero block, which clients take for a cut')
+            self._note('ends within its second zero block, which clients take for a cut')
         return None
 
     def _read_to_the_end(self) -> None:
@@ -225,18 +228,37 @@ class TarReader:
                 records = headers.parse_records(data)
             elif header.kind == tarfile.XGLTYPE:
                 # It need not be followed by a member.
-                self._global_records.update(headers.parse_records(data))
+                self._add_global_header(header.name, headers.parse_records(data))
                 return None, 0
             else:
                 long_names[header.kind] = headers.text_of(data)
             header = headers.Header(self._read_exactly(headers.BLOCK))
-        if headers.PADDED in records:
-            self.leniences.append('has a PAX header that zeros fill up, which clients refuse')
+        self._note_padding(records)
         if self._global_records:
             records = {**self._global_records, **records}
         # POSIX pax: an empty value cancels a record.
         records = {key: value for key, value in records.items() if value}
         return self._make_member(header, records, long_names)
+
+    def _add_global_header(self, name: str, records: dict[str, str]) -> None:
+        """Adds the records of a global header, which count for the members after it."""
+        self._note_padding(records)
+        self._global_records.update(records)
+        if self._global_records:
+            # Go's archive/tar does not apply them to members.
+            self._note('has a global PAX header with fields of members, which clients ignore')
+        if name in self._global_names:
+            self._note('has two global PAX headers of one name, which Docker and Podman refuse')
+        if len(self._global_names) < _GLOBAL_NAMES_LIMIT:
+            self._global_names.add(name)
+
+    def _note_padding(self, records: dict[str, str]) -> None:
+        if records.pop(headers.PADDED, None) is not None:
+            self._note('has a PAX header that zeros fill up, which clients refuse')
+
+    def _note(self, lenience: str) -> None:
+        if lenience not in self.leniences:
+            self.leniences.append(lenience)
 
     def _read_extension(self, size: int, total_size: int) -> bytes:
         """Reads the data of an extended header.

@@ -12,7 +12,7 @@ from image_archive.tar import reader
 from support.images import Parts, configuration
 from support.odd_layers import ODD, READ_LENIENTLY, SOUND, odd_layer, sound_layer
 from support.running import build, messages, problems
-from support.tars import make_tar, member, sha256, tar_of
+from support.tars import GLOBAL, make_tar, member, pax, sha256, tar_of
 
 TEN = tar_of(*(member(f'{number}') for number in range(10)))
 
@@ -74,6 +74,14 @@ def test_layer_of_a_base_that_clients_do_not_read_is_a_warning(tmp_path, case):
     ((warning,), errors) = messages(done.stderr)
     assert errors == []
     assert text in warning
+
+
+def test_global_header_that_clients_do_not_apply_is_an_error(tmp_path):
+    """They load the layer, but GNU tar lists other names than the container has."""
+    layer = tar_of(pax(b'path=b', kind=GLOBAL), member('a', b'x'))
+    image = parts_of(tmp_path, layer)
+    (line,) = problems(*image.flags)
+    assert 'has a global PAX header with fields of members, which clients ignore' in line
 
 
 @pytest.mark.parametrize('case', SOUND)

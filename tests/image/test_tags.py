@@ -2,12 +2,14 @@
 """Tags, which --verify checks (sections 2 and 7)."""
 
 from support.running import problems, warns
-from support.tags import BAD_TAGS, GOOD_TAGS
+from support.tags import BAD_TAGS, GOOD_TAGS, WARNED_TAGS
 from support.tars import manifest
 
 
 def test_good_tags_are_accepted(parts):
-    assert problems(*parts.flags, *(f'--tag={tag}' for tag in GOOD_TAGS)) == []
+    warnings = [f'--tag: {text.format(tag)}' for tag, text in WARNED_TAGS.items()]
+    flags = [f'--tag={tag}' for tag in GOOD_TAGS]
+    assert problems(*parts.flags, *flags, warnings=warnings) == []
     assert manifest(parts.output)['RepoTags'] == GOOD_TAGS
 
 

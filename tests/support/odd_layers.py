@@ -69,6 +69,10 @@ ODD = {
     'a long component': ([member(LONG)], 'has a name with over 255 bytes between slashes'),
     'a long component of few characters': ([member('ü' * 128)], 'over 255 bytes between'),
     'a long name': ([member('/'.join(['d' * 200] * 21))], 'has a name of over 4096 bytes'),
+    'a link with a long target': (
+        [member('a', kind=LINK, link='l' * 4096)],
+        "'a' is a link with a target of over 4095 bytes",
+    ),
     'an attribute of macOS': (
         [xattr(b'com.apple.provenance'), member('a')],
         "'a' has the extended attribute 'com.apple.provenance'",
@@ -110,6 +114,12 @@ SOUND = {
         member('bin', kind=LINK, link='usr/bin'),
         member('bin/x', b'x'),
     ],
+    'a link with a target of 4095 bytes': [member('a', kind=LINK, link='l' * 4095)],
+    'global headers of two names': [
+        member('g1', b'13 comment=x\n', tarfile.XGLTYPE),
+        member('g2', b'13 comment=x\n', tarfile.XGLTYPE),
+        member('a', b'x'),
+    ],
     'a component of 255 bytes': [member('q' * 255, b'x')],
     'a capability': [xattr(b'user.a'), member('a', b'x')],
     'an attribute of bsdtar': [pax(b'LIBARCHIVE.xattr.com.apple.a=eA=='), member('a', b'x')],
@@ -131,6 +141,10 @@ READ_LENIENTLY = {
     'a PAX header that zeros fill up': (
         tar_of(zero_filled_header(), member('a', b'x')),
         'has a PAX header that zeros fill up',
+    ),
+    'two global headers of one name': (
+        tar_of(*[pax(b'comment=x', kind=tarfile.XGLTYPE)] * 2, member('a', b'x')),
+        'has two global PAX headers of one name, which Docker and Podman refuse',
     ),
     'zeros after gzip': (gzip.compress(PLAIN) + bytes(512), 'has zeros after a compressed stream'),
     'a member like a bzip2 file': (

@@ -30,6 +30,14 @@ GOOD_TAGS = [
     # The host is not included in the limit.
     'host.example/' + 'a' * 255 + ':1',
 ]
+# Those of them that Podman refuses.
+LONG = '{!r}: Podman and Skopeo refuse over 255 characters with the registry: shorten it'
+WARNED_TAGS = {
+    'a' * 247 + ':1': LONG,
+    'Host/a:1': '{!r}: Podman and Skopeo refuse capitals in a registry without dot and port: '
+    'give it in lower case',
+    'host.example/' + 'a' * 255 + ':1': LONG,
+}
 BAD_TAGS = [
     'a',
     'a/b',
