@@ -7,6 +7,13 @@ Example:
         --layer=@layer.sha256=layer.tar --tag=example/app:1.0 --verify
 """
 
+if __name__ == '__main__':
+    # First of all, because Ctrl-C during an import prints a traceback; signal takes long to import.
+    import _signal  # type: ignore[import-not-found]
+
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
 import sys
 

@@ -21,6 +21,11 @@ PROGRAMS = ('create_image', 'create_image_config', 'join_layers')
 INTERPRETER = b'#!/usr/bin/env python3\n'
 MAIN = """\
 # SPDX-License-Identifier: Apache-2.0
+import _signal
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import zip_importer
 
 zip_importer.install()

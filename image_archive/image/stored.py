@@ -176,7 +176,7 @@ def _describe(archive: Archive, entries: list[Any] | None) -> tuple[str, str]:
             path = 'base-oci.tar'
             advice = f'rename it to {path}, and convert it by'
         source = shlex.quote(f'oci-archive:{path}')
-        command = f'skopeo copy {source} docker-archive:base.tar:name:tag'
+        command = f'skopeo copy {source} docker-archive:docker.tar:name:tag'
         return f'is an OCI image layout without {MANIFEST_NAME}', f'{advice} `{command}`'
     for name in sorted(names):
         directory, _, rest = name.rpartition('/')

@@ -19,7 +19,7 @@ from image_archive.system.progress import Progress
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _VERSION_FLAGS = ('-version', '--version')
 _ADVICE = {
-    errno.EBUSY: 'it is a mount point: give --output=- and redirect stdout to it',
+    errno.EBUSY: 'it is a mount point: redirect stdout to it, and give - for it, as in --output=-',
     errno.ENOSPC: 'free some space',
     errno.EPIPE: 'let the reader read to the end',
     errno.ESTALE: 'try again',

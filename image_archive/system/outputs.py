@@ -14,21 +14,21 @@ from types import TracebackType
 from image_archive.errors import ArgumentError
 from image_archive.system.inputs import errors_about
 
-# The signals that end a program by default, and can be handled.
-STOPPING_SIGNALS = (
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGALRM,
-    signal.SIGXCPU,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGVTALRM,
-    signal.SIGPROF,
-    signal.SIGIO,
-    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
-)
+
+def _stopping_signals() -> list[int]:
+    """Returns the signals that end a program by default and can be handled, as far as they exist.
+
+    Those that mean a mistake of the program (SIGSEGV) are not among them.
+    """
+    names = 'INT TERM HUP QUIT ALRM VTALRM PROF IO XCPU USR1 USR2 PWR STKFLT'.split()
+    found = [getattr(signal, f'SIG{name}', None) for name in names]
+    numbers = [number for number in found if number is not None]
+    if hasattr(signal, 'SIGRTMIN'):
+        numbers += range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+    return numbers
+
+
+STOPPING_SIGNALS = _stopping_signals()
 _LINKS_LIMIT = 40  # Linux follows as many
 
 
@@ -82,6 +82,7 @@ class OutputFile:
             partial_files: gets the path of the temporary file while there is one.
 
         Raises:
+            ArgumentError: it is a link that somebody else may have put there.
             OSError: the directory is missing or cannot be written.
         """
         self.path = path
@@ -89,6 +90,7 @@ class OutputFile:
         self._partial_files = partial_files or PartialFiles()
         self.target: str | None = None
         self._temporary: str | None = None
+        _check_links(path)
         with errors_about(self.name):
             descriptor = _descriptor(path)
             if descriptor is not None:
@@ -100,9 +102,11 @@ class OutputFile:
                 self.file = open(path, 'wb', buffering=0)
 
     def _open_beside(self, path: str) -> None:
+        try:
+            os.stat(path)  # raises an error for links that the system does not follow
+        except FileNotFoundError:
+            pass
         target = os.path.realpath(path)
-        if os.path.islink(target):
-            os.stat(target)  # raises ELOOP
         if path.endswith('/'):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         self._temporary = _temporary_path(os.path.dirname(target))
@@ -252,16 +256,47 @@ def _descriptor(path: str) -> int | None:
     if path == '-':
         return 1
     own_descriptors = rf'/dev/fd|/proc/{os.getpid()}(/task/[0-9]+)?/fd'
+    for followed in _followed(path):
+        directory, name = os.path.split(followed)
+        if re.fullmatch(own_descriptors, directory) and name.isdecimal():
+            return int(name)
+    return None
+
+
+def _followed(path: str) -> Iterator[str]:
+    """Yields a path, and the path that each link leads to; links to directories are resolved."""
     for _ in range(_LINKS_LIMIT):
         directory, name = os.path.split(path)
         directory = os.path.realpath(directory)
-        if re.fullmatch(own_descriptors, directory) and name.isdecimal():
-            return int(name)
         path = os.path.join(directory, name)
+        yield path
         if not os.path.islink(path):
-            break
+            return
         path = os.path.join(directory, os.readlink(path))
-    return None
+
+
+def _check_links(path: str) -> None:
+    """Checks that an output is no link that somebody else may have put there.
+
+    Such a link is what fs.protected_symlinks has Linux refuse (proc(5)): in a sticky directory that
+    all may write, and neither of this user nor of the owner of the directory.
+
+    Args:
+        path: the path of an output; '-' is stdout.
+
+    Raises:
+        ArgumentError: it is such a link, or leads to one.
+    """
+    if path == '-':
+        return
+    for link in _followed(path):
+        if not os.path.islink(link):
+            return
+        directory = os.stat(os.path.dirname(link))
+        is_open_to_all = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
+        if is_open_to_all and os.lstat(link).st_uid not in (os.geteuid(), directory.st_uid):
+            text = f'{link!r} is a link of another user in a directory that all may write'
+            raise ArgumentError(f'{text}: give the path of a file')
 
 
 def directory_for_temporary(output: str) -> str | None:
@@ -293,11 +328,13 @@ def check_output(
         replaceable: inputs that the output may replace as a whole: they are open until it does.
 
     Raises:
-        ArgumentError: the path is empty, or that of an input.
+        ArgumentError: the path is empty, that of an input, or a link that somebody else may have
+            put there.
         OSError: its directory is missing, or it is a descriptor that is not open.
     """
     if not path:
         raise ArgumentError(f'{flag} is missing: give the file to write')
+    _check_links(path)
     descriptor = _descriptor(path)
     with errors_about(_name_of(path)):
         if descriptor is not None:
@@ -326,7 +363,7 @@ def check_outputs_differ(flag: str, path: str, other_flag: str, other: str) -> N
     Raises:
         ArgumentError: they are.
     """
-    if are_same_file(path, other):
+    if are_same_file(path, other) or _may_become_one_file(path, other):
         raise ArgumentError(_is_also(flag, path, other_flag))
 
 
@@ -347,6 +384,18 @@ def are_same_file(one: str, other: str) -> bool:
         return os.path.samestat(_status(one), _status(other))
     except OSError:  # one is missing; opening it reports that
         return False
+
+
+def _may_become_one_file(one: str, other: str) -> bool:
+    """Tells whether two files that need not be there have one name in one directory.
+
+    The directory may have two paths (a bind mount), and its file system may ignore case.
+    """
+    one_directory, one_name = os.path.split(os.path.realpath(one))
+    other_directory, other_name = os.path.split(os.path.realpath(other))
+    if one_name.casefold() != other_name.casefold():
+        return False
+    return are_same_file(one_directory, other_directory)
 
 
 def _is_stream(path: str) -> bool:

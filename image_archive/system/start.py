@@ -6,7 +6,6 @@ say that it is too old: nothing in them is newer than Python 3.6.
 """
 
 import gc
-import signal
 import sys
 
 OLDEST_PYTHON = (3, 10)
@@ -22,9 +21,6 @@ def prepare(program: str) -> None:
         program: the name of the program, with which the line begins.
     """
     gc.disable()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Otherwise Ctrl-C during the imports prints a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.version_info < OLDEST_PYTHON:
         version = '.'.join(str(number) for number in OLDEST_PYTHON)
         here = sys.version.split()[0]

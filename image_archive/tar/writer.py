@@ -96,8 +96,8 @@ class TarFileWriter:
         Raises:
             ArgumentError: it is of another kind, or a directory with content.
             OSError: the file cannot be read, or the archive cannot be written.
-            ArchiveError: no member may have that name, its parent is not a directory, or a
-                member failed before.
+            ArchiveError: no member may have that name, its parent is not a directory, a member
+                failed before, or the archive is closed.
         """
         if kind not in (tarfile.REGTYPE, tarfile.DIRTYPE):
             raise ArgumentError(f'kind: {kind!r} is neither a file nor a directory: use add_tar()')
@@ -106,7 +106,7 @@ class TarFileWriter:
         if content is not None and file_content is not None:
             raise ArgumentError(f'{name!r}: give content or file_content, not both')
         if file_content is not None:
-            with self._member():
+            with self._step():
                 self._add_file_at(file_content, name, mode)
             return
         data = b''
@@ -116,7 +116,7 @@ class TarFileWriter:
         elif content is not None:
             data = content
         source = Source(name, io.BytesIO(data), 0, len(data))
-        with self._member():
+        with self._step():
             self._add(_header(name, kind, mode, len(data)), source)
 
     def add_source(self, name: str, source: Source) -> None:
@@ -130,7 +130,7 @@ class TarFileWriter:
             OSError: the content cannot be read, or the archive cannot be written.
             ArchiveError: as add_file().
         """
-        with self._member():
+        with self._step():
             self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
 
     def _add_file_at(self, path: str, name: str, mode: int | None) -> None:
@@ -172,15 +172,17 @@ class TarFileWriter:
             OSError: as add_tar(), and if the archive was changed.
             ArchiveError: as add_tar().
         """
-        with self._member():
+        with self._step():
             self._merge(merged, name_filter)
             merged.check_unchanged()
 
     @contextlib.contextmanager
-    def _member(self) -> Iterator[None]:
-        """Adds a member in the context. After one that failed, nothing is added or put in place."""
+    def _step(self) -> Iterator[None]:
+        """Adds a member, or ends the archive, in the context. After a failure nothing more is."""
         if self._has_failed:
-            raise ArchiveError(f'{self.output.name!r}: a member failed: write a new archive')
+            raise ArchiveError(f'{self.output.name!r}: writing failed: write a new archive')
+        if self._is_closed:
+            raise ArchiveError(f'{self.output.name!r} is complete: write a new archive')
         self._has_failed = True
         yield
         self._has_failed = False
@@ -224,19 +226,18 @@ class TarFileWriter:
 
         Raises:
             OSError: the archive cannot be written.
-            ArchiveError: a member failed before.
+            ArchiveError: a member failed before, or close().
         """
         if self._is_closed:
             return
-        if self._has_failed:
-            raise ArchiveError(f'{self.output.name!r}: a member failed: write a new archive')
-        # POSIX pax: two zero blocks end an archive, which fills its last record.
-        self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
-        self._write(bytes(-self._position % tarfile.RECORDSIZE))
+        with self._step():
+            # POSIX pax: two zero blocks end an archive, which fills its last record.
+            self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
+            self._write(bytes(-self._position % tarfile.RECORDSIZE))
+            self._merged.close()
+            logging.info('%r: %d bytes', self.output.name, self._position)
+            put_all_in_place([self.output, *others])
         self._is_closed = True
-        self._merged.close()
-        logging.info('%r: %d bytes', self.output.name, self._position)
-        put_all_in_place([self.output, *others])
 
     def _add(
         self,

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from support.faults import COPIED_PARTS, fails_cleanly, leaves_both_outputs, with_large_part
-from support.mounts import mounted_on_itself, tmpfs
-from support.running import fails
+from support.mounts import bound, mounted_on_itself, tmpfs
+from support.running import build, fails
+from support.tars import names
 
 pytestmark = pytest.mark.mount
 
@@ -60,7 +61,53 @@ def test_archive_is_removed_if_the_digest_file_cannot_be_replaced(parts, has_old
     before = sorted(os.listdir(parts.directory))
     with mounted_on_itself(digest_file):
         error = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
-    advice = 'it is a mount point: give --output=- and redirect stdout to it'
+    advice = 'it is a mount point: redirect stdout to it, and give - for it, as in --output=-'
     assert f"'{digest_file}': Device or resource busy: {advice}" in error
     assert sorted(os.listdir(parts.directory)) == before
     assert not has_old or parts.output.read_bytes() == b'old'
+
+
+def test_output_that_is_a_layer_by_another_mount_is_an_error(parts):
+    (_, layer) = parts.layers[0]
+    before = layer.read_bytes()
+    alias = parts.directory / 'alias'
+    alias.mkdir()
+    with bound(parts.directory, alias):
+        output = alias / layer.name
+        error = fails(*parts.flags, f'--output={output}')
+    assert error == f"--output: '{output}' is also the file of --layer: give another path"
+    assert layer.read_bytes() == before
+
+
+def test_outputs_that_are_one_file_by_another_mount_are_an_error(parts):
+    """Neither of them is there yet."""
+    alias = parts.directory / 'alias'
+    alias.mkdir()
+    with bound(parts.directory, alias):
+        digest_file = alias / parts.output.name
+        error = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
+    text = 'is also the file of --output: give another path'
+    assert error == f"--digest_file: '{digest_file}' {text}"
+    assert not parts.output.exists()
+
+
+def test_base_is_replaced_by_another_mount(parts):
+    """It is replaced as a whole."""
+    build(*parts.flags)
+    base = parts.output.rename(parts.directory / 'base.tar')
+    alias = parts.directory / 'alias'
+    alias.mkdir()
+    with bound(parts.directory, alias):
+        build(*parts.flags, f'--legacy_base={base}', f'--output={alias / base.name}')
+        assert names(base)[-1] == 'manifest.json'
+
+
+def test_advice_for_an_output_that_is_a_mount_point_works(parts):
+    parts.output.write_bytes(b'old')
+    with mounted_on_itself(parts.output):
+        line = fails(*parts.flags)
+        with parts.output.open('wb') as f:
+            build(*parts.flags, '--output=-', preexec_fn=lambda: os.dup2(f.fileno(), 1))
+        assert names(parts.output)[-1] == 'manifest.json'
+    advice = 'it is a mount point: redirect stdout to it, and give - for it, as in --output=-'
+    assert line == f"'{parts.output}': Device or resource busy: {advice}"

@@ -49,7 +49,7 @@ NO_IMAGES = {
     'an OCI layout': (
         {**LAYOUT, 'blobs/sha256/a': b''},
         'it is an OCI image layout without manifest.json: '
-        'convert it by `skopeo copy oci-archive:base.tar docker-archive:base.tar:name:tag`',
+        'convert it by `skopeo copy oci-archive:base.tar docker-archive:docker.tar:name:tag`',
     ),
     'a container': (
         {'.dockerenv': b'', 'etc/passwd': b''},

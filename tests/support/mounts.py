@@ -30,14 +30,19 @@ def tmpfs(directory, size):
 
 
 @contextlib.contextmanager
-def mounted_on_itself(path):
-    """Makes a file a mount point, so that it cannot be replaced."""
+def bound(path, mount_point):
+    """Gives a file or directory a second path, that of another one, by a bind mount."""
     require('mount', 'umount')
     if os.geteuid() != 0:
         missing('only root may mount')
-    if subprocess.run(['mount', '--bind', path, path], check=False).returncode:
+    if subprocess.run(['mount', '--bind', path, mount_point], check=False).returncode:
         missing('mounting is not allowed here')
     try:
         yield
     finally:
-        subprocess.run(['umount', path], check=True)
+        subprocess.run(['umount', mount_point], check=True)
+
+
+def mounted_on_itself(path):
+    """Makes a file a mount point, so that it cannot be replaced."""
+    return bound(path, path)

@@ -9,6 +9,7 @@ import stat
 
 import pytest
 
+from archive import TarFileWriter
 from support.faults import OLD, fails_cleanly, with_large_part
 from support.images import on_fixture
 from support.needs import missing
@@ -176,3 +177,110 @@ def test_replaced_output_leaves_its_mode_to_the_new_one(parts, mode):
     build(*parts.flags, umask=0o077)
     assert stat.S_IMODE(parts.output.stat().st_mode) == mode
     assert names(parts.output)[0] == f'{parts.id}.json'
+
+
+@pytest.mark.parametrize('program', ['create_image_config', 'join_layers'])
+def test_output_of_every_program_keeps_the_mode_of_the_replaced_file(tmp_path, program):
+    image = on_fixture(tmp_path, 'docker-20.10.tar')
+    flag = {'create_image_config': '--base', 'join_layers': '--layer'}[program]
+    image.output.write_bytes(OLD)
+    image.output.chmod(0o640)
+    build(f'{flag}={image.base}', f'--output={image.output}', program=program, umask=0o077)
+    assert stat.S_IMODE(image.output.stat().st_mode) == 0o640
+    assert image.output.read_bytes() != OLD
+
+
+def test_digest_file_keeps_the_mode_of_the_replaced_file(parts):
+    digest_file = parts.directory / 'digest'
+    digest_file.write_bytes(OLD)
+    digest_file.chmod(0o640)
+    build(*parts.flags, '--oci', f'--digest_file={digest_file}', umask=0o077)
+    assert stat.S_IMODE(digest_file.stat().st_mode) == 0o640
+    assert digest_file.read_bytes().startswith(b'sha256:')
+
+
+# Links that somebody else may have put there. Linux refuses to follow them (fs.protected_symlinks
+# in proc(5)), where that is switched on.
+
+OTHER, THIRD = 12345, 12346
+# The mode of the directory, the owners of the directory and of the link, and whether the link is
+# followed.
+LINK_OWNERS = {
+    'of another user': (0o1777, 0, OTHER, False),
+    'of another user in a third one': (0o1777, THIRD, OTHER, False),
+    'of this user': (0o1777, OTHER, 0, True),
+    'of the owner of the directory': (0o1777, OTHER, OTHER, True),
+    'in a directory without sticky bit': (0o777, 0, OTHER, True),
+    'in a directory that others cannot write': (0o1755, 0, OTHER, True),
+}
+
+
+def make_link(parts, case):
+    """Makes a link to the output; returns its path and whether it is followed."""
+    if os.geteuid() != 0:
+        missing('only root may change owners')
+    mode, directory_owner, link_owner, is_followed = LINK_OWNERS[case]
+    directory = parts.directory / 'shared'
+    directory.mkdir()
+    directory.chmod(mode)
+    link = directory / 'link'
+    link.symlink_to(parts.output)
+    os.lchown(link, link_owner, link_owner)
+    os.chown(directory, directory_owner, directory_owner)
+    return link, is_followed
+
+
+@pytest.mark.parametrize('case', LINK_OWNERS)
+@pytest.mark.parametrize('is_first', [True, False])
+def test_link_that_somebody_else_may_have_put_there_is_not_followed(parts, case, is_first):
+    link, is_followed = make_link(parts, case)
+    path = link
+    if not is_first:
+        path = parts.directory / 'first'
+        path.symlink_to(link)
+    if is_followed:
+        build(*parts.flags, f'--output={path}')
+        assert names(parts.output)[-1] == 'manifest.json'
+        assert link.is_symlink()
+        return
+    line = fails_cleanly(parts, f'--output={path}')
+    text = 'is a link of another user in a directory that all may write: give the path of a file'
+    assert line == f"'{link}' {text}"
+
+
+@pytest.mark.parametrize('program', ['create_image_config', 'join_layers', 'create_image'])
+def test_no_program_follows_a_link_that_somebody_else_may_have_put_there(parts, program):
+    link, _ = make_link(parts, 'of another user')
+    base = on_fixture(parts.directory, 'docker-20.10.tar').base
+    flags = {
+        'create_image': [*parts.flags, '--oci', f'--digest_file={link}', f'--output={link}-2'],
+        'create_image_config': [f'--output={link}'],
+        'join_layers': [f'--layer={base}', f'--output={link}'],
+    }
+    before = set(parts.directory.iterdir())
+    assert f"'{link}' is a link of another user" in fails(*flags[program], program=program)
+    assert set(parts.directory.iterdir()) == before
+    with pytest.raises(ValueError, match='is a link of another user'):
+        TarFileWriter(str(link))
+
+
+# Two outputs that are one file.
+
+
+@pytest.mark.parametrize('name', ['IMAGE.TAR', 'link/image.tar', 'link/Image.tar'])
+def test_outputs_that_differ_in_case_are_one_file(parts, name):
+    """On a file system that ignores case, one would replace the other."""
+    (parts.directory / 'link').symlink_to('.')
+    digest_file = parts.directory / name
+    line = fails(*parts.flags, '--oci', f'--digest_file={digest_file}')
+    text = 'is also the file of --output: give another path'
+    assert line == f"--digest_file: '{digest_file}' {text}"
+    assert not parts.output.exists()
+
+
+def test_outputs_of_one_name_in_two_directories_are_two_files(parts):
+    (parts.directory / 'directory').mkdir()
+    digest_file = parts.directory / 'directory' / parts.output.name
+    build(*parts.flags, '--oci', f'--digest_file={digest_file}')
+    assert digest_file.read_bytes().startswith(b'sha256:')
+    assert names(parts.output)[-1] == 'manifest.json'

@@ -16,12 +16,13 @@ from support.amounts import ALL_TESTS, some_every_day
 from support.faults import NOISE, OLD, digest
 from support.images import Parts, configuration
 from support.project import TOOL
-from support.running import build, environment, reset_signals, start
+from support.running import build, environment, reset_signals, run_program, start
 from support.tars import make_tar
 
 INT, TERM, HUP, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL
 # All that end a program, but for those that mean a mistake of the program.
-OTHERS = [signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGRTMIN, signal.SIGRTMAX]
+OTHERS = [signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR]
+OTHERS += [signal.SIGRTMIN, signal.SIGRTMAX]
 SIGNALS = [(INT,), (TERM,), (HUP,), (signal.SIGQUIT,), (KILL,), (TERM, INT)]
 SIGNALS += [(number,) for number in OTHERS]
 MIB = 1 << 20
@@ -140,6 +141,25 @@ def test_sigint_during_the_imports_prints_no_traceback(parts):
     assert process.communicate()[1] == b''
     assert process.returncode == -INT
     assert not parts.output.exists()
+
+
+STRUCK_AT_AN_IMPORT = """
+import signal, sys
+class Finder:
+    def find_spec(name, *_):
+        if name == 'image_archive':
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+def test_sigint_at_the_first_import_prints_no_traceback(tmp_path, program):
+    """A sitecustomize module sends the signal; Python imports it before it runs a program."""
+    (tmp_path / 'sitecustomize.py').write_text(STRUCK_AT_AN_IMPORT)
+    options = {'env': environment(PYTHONPATH=str(tmp_path)), 'preexec_fn': reset_signals}
+    done = run_program(program, '--help', **options)
+    assert (done.returncode, done.stdout, done.stderr) == (-INT, b'', b'')
 
 
 STRUCK = """

@@ -121,9 +121,9 @@ def test_after_a_member_that_failed_nothing_is_added_or_put_in_place(output, cas
     tar.add_file('a')
     with pytest.raises(error):
         tar.add_file(**{'name': 'b', **arguments})
-    with pytest.raises(TarFileWriter.Error, match='a member failed: write a new archive'):
+    with pytest.raises(TarFileWriter.Error, match='writing failed: write a new archive'):
         tar.add_file('c')
-    with pytest.raises(TarFileWriter.Error, match='a member failed: write a new archive'):
+    with pytest.raises(TarFileWriter.Error, match='writing failed: write a new archive'):
         tar.close()
     tar.output.discard()
     assert output.read_bytes() == b'old'
@@ -206,6 +206,25 @@ def test_close_can_be_called_twice(output):
     assert output.read_bytes() == data
     assert len(data) == 10240
     assert data[512:] == bytes(9728)
+
+
+def test_after_close_nothing_is_added(output):
+    tar = TarFileWriter(str(output))
+    tar.close()
+    with pytest.raises(TarFileWriter.Error, match='is complete: write a new archive'):
+        tar.add_file('a')
+
+
+def test_after_close_that_failed_nothing_is_put_in_place(tmp_path, output):
+    """Its directory is away for a moment."""
+    tar = TarFileWriter(str(output))
+    away = tmp_path.rename(tmp_path.with_name('away'))
+    with pytest.raises(FileNotFoundError):
+        tar.close()
+    away.rename(tmp_path)
+    with pytest.raises(TarFileWriter.Error, match='writing failed: write a new archive'):
+        tar.close()
+    assert not output.exists()
 
 
 def test_full_record_is_followed_by_zero_blocks(output):
