@@ -22,5 +22,17 @@ class ProblemsError(ArgumentError):
         self.problems = problems
 
 
+class AdvisedError(OSError):
+    """An error of the system.
+
+    Attributes:
+        advice: what to do, for messages.
+    """
+
+    def __init__(self, number: int | None, text: str | None, path: str, advice: str) -> None:
+        super().__init__(number, text, path)
+        self.advice = advice
+
+
 # What is raised for wrong input.
 FAILURES = (OSError, ArgumentError, ArchiveError)

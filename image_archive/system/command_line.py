@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TextIO
 from absl import app, flags, logging
 
 from image_archive import VERSION
-from image_archive.errors import FAILURES, ArgumentError, ProblemsError
+from image_archive.errors import FAILURES, AdvisedError, ArgumentError, ProblemsError
 from image_archive.system import outputs, start
 from image_archive.system.progress import Progress
 
@@ -93,6 +93,8 @@ def describe(error: Exception) -> list[str]:
     if isinstance(error, OSError):
         default = 'check the path, its permissions and limits'
         advice = _ADVICE.get(error.errno or 0, default)
+        if isinstance(error, AdvisedError):
+            advice = error.advice
         return [f'{error.filename!r}: {error.strerror}: {advice}']
     return [str(error)]
 

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives to read from: opened once, their members known, their data at hand in any order.
 
-A compressed archive is inflated once, strictly to its end, into a file without a name. All other
-modules then see a plain archive, whose data the kernel can copy.
+A compressed archive is inflated once, strictly to its end. All other modules then see a plain
+archive: whole, in a file without a name, whose data the kernel can copy, or only its small files,
+in memory.
 """
 
+import array
+import bisect
 import contextlib
 import errno
+import io
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,16 +19,17 @@ from typing import IO, NamedTuple
 from absl import logging
 
 from image_archive.digests import new_hash
-from image_archive.errors import ArchiveError
+from image_archive.errors import AdvisedError, ArchiveError
 from image_archive.system.inputs import InputFile, errors_about
 from image_archive.system.outputs import directory_for_temporary
 from image_archive.system.progress import Progress
-from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate
-from image_archive.tar.content import Entry, Source, are_same_entries
+from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate, is_tar
+from image_archive.tar.content import Entry, RandomAccess, Source, are_same_entries
 from image_archive.tar.names import normal_name, target_name
 from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
 _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
+_MEMORY_LIMIT = 64 << 20  # bytes of all small files of a compressed archive
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
 _CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
 _PIECES_LIMIT = 2_000_000  # of all sparse members
@@ -45,7 +50,7 @@ class Archive:
     def __init__(
         self,
         opened: InputFile,
-        data: IO[bytes],
+        data: RandomAccess,
         members: list[Member],
         has_end: bool,
         compression: str | None,
@@ -114,13 +119,17 @@ class Archive:
             limit: the most bytes that it may have; None for any number.
 
         Raises:
-            ArchiveError: it has more bytes.
+            ArchiveError: it has more bytes, or was not kept.
             OSError: it cannot be read.
         """
         source = self.source(member)
-        if (limit is not None and member.size > limit) or source.digest is not None:
-            text = f'{member.name!r} has over {limit or _SMALL_SIZE} bytes: replace it'
-            raise ArchiveError(f'{self.path!r}: {text}')
+        problem = None
+        if limit is not None and member.size > limit:
+            problem = f'has over {limit} bytes'
+        elif source.digest is not None:
+            problem = f'has over {_SMALL_SIZE} bytes, or is an archive'
+        if problem is not None:
+            raise ArchiveError(f'{self.path!r}: {member.name!r} {problem}: replace it')
         return b''.join(source.blocks())
 
     def read_file(self, name: str, limit: int | None = _SMALL_SIZE) -> bytes | None:
@@ -249,9 +258,9 @@ def open_archive(
 
     Args:
         path: the path of a regular file.
-        keep_all: whether the data of large members will be read. A plain archive has them in any
-            case; of a compressed one, only the first bytes and the SHA-256 of the data are kept
-            otherwise.
+        keep_all: whether all data will be read. A plain archive has them in any case; of a
+            compressed one, only small files are kept otherwise, in memory, and of other members
+            the first bytes and the SHA-256 of the data.
         beside: the path of an output beside which a compressed archive is inflated; '-' for the
             system's directory for temporary files.
         progress: advanced by the bytes of a compressed file that are read.
@@ -268,34 +277,46 @@ def open_archive(
         with errors_about(path):
             head = opened.file.peek(HEAD_SIZE)[:HEAD_SIZE]
         compression = detect_compression(head)
-        data: IO[bytes] = opened.file
+        data: RandomAccess = opened.file
         stream: Stream = _PlainStream(opened)
         digests: dict[int, str] = {}
         if compression is not None:
-            data, data_name = _temporary_file(beside)
-            stack.enter_context(data)
-            counted = _CountedFile(opened, progress or Progress())
-            inflated = _InflatedStream(inflate(counted, compression), data, data_name, keep_all)
-            digests = inflated.digests
-            stream = inflated
+            blocks = inflate(_CountedFile(opened, progress or Progress()), compression)
+            if keep_all:
+                data = stack.enter_context(_temporary_file(beside))
+                stream = _InflatedStream(blocks, data, beside)
+            else:
+                data = _Parts()
+                stream = _SmallFilesStream(blocks, data, digests, path)
         reader = TarReader(stream, repr(path))
         members = _list_members(reader, path)
         yield Archive(opened, data, members, reader.has_end, compression, digests)
 
 
-def _temporary_file(beside: str) -> tuple[IO[bytes], str]:
-    """Makes a file without a name; returns it, and its directory's name for messages."""
-    directory = directory_for_temporary(beside)
-    name = beside
-    if directory is None:
-        try:
-            name = tempfile.gettempdir()
-        except FileNotFoundError as error:
-            text = 'No directory for temporary files can be written'
-            raise OSError(errno.ENOENT, text, 'TMPDIR') from error
-    with errors_about(name):
+def _temporary_file(beside: str) -> IO[bytes]:
+    """Makes the file without a name into which an archive is inflated."""
+    with _errors_about_inflating(beside):
         # Unbuffered: a buffer would be written, and could fail, when the file is closed.
-        return tempfile.TemporaryFile(dir=directory, buffering=0), name
+        return tempfile.TemporaryFile(dir=directory_for_temporary(beside), buffering=0)
+
+
+@contextlib.contextmanager
+def _errors_about_inflating(beside: str) -> Iterator[None]:
+    """Makes errors name the directory in which an archive is inflated, and how to choose it."""
+    try:
+        yield
+    except OSError as error:
+        directory = directory_for_temporary(beside)
+        if directory is not None:
+            advice = 'give --output in another directory, with room for it'
+            raise AdvisedError(error.errno, error.strerror, directory, advice) from error
+        advice = 'set TMPDIR to a directory with room for it'
+        try:
+            directory = tempfile.gettempdir()
+        except FileNotFoundError:
+            text = 'No directory for temporary files can be written'
+            raise AdvisedError(errno.ENOENT, text, 'TMPDIR', advice) from error
+        raise AdvisedError(error.errno, error.strerror, directory, advice) from error
 
 
 def _list_members(reader: TarReader, path: str) -> list[Member]:
@@ -340,67 +361,104 @@ class _PlainStream:
 
 
 class _InflatedStream(BlockStream):
-    """An inflated archive. A file keeps what is read later, at the same offsets.
+    """An inflated archive, which is copied into a file."""
 
-    The data of large members are kept only if all are; otherwise the file has holes there, and
-    the SHA-256 of the data is kept.
+    def __init__(self, blocks: Iterator[bytes], copy: IO[bytes], beside: str) -> None:
+        """Makes a stream.
 
-    Attributes:
-        digests: the SHA-256 of data that were not kept, in hex, by their offsets in the archive.
+        Args:
+            blocks: the content of the archive.
+            copy: the file, at its beginning.
+            beside: what _temporary_file() was given.
+        """
+        super().__init__(blocks)
+        self._copy = copy
+        self._beside = beside
+
+    def read_some(self, limit: int) -> memoryview:
+        data = super().read_some(limit)
+        rest = data
+        with _errors_about_inflating(self._beside):
+            while rest:
+                count = self._copy.write(rest)
+                rest = rest[count:]
+        return data
+
+
+class _Parts:
+    """Parts of an inflated archive, in memory, which are read at their offsets in the archive."""
+
+    def __init__(self) -> None:
+        self.size = 0  # of all parts, in bytes
+        self._data = io.BytesIO()
+        self._starts = array.array('q')  # the offset of each part in the archive
+        self._places = array.array('q')  # where it is in the data
+        self._position = 0
+
+    def add(self, start: int, data: bytes) -> None:
+        """Adds a part, which is after those before; start is its offset in the archive."""
+        self._starts.append(start)
+        self._places.append(self.size)
+        self._data.seek(self.size)
+        self._data.write(data)
+        self.size += len(data)
+
+    def seek(self, offset: int, /) -> None:
+        self._position = offset
+
+    def read(self, size: int, /) -> bytes:
+        """Returns bytes of one part."""
+        index = bisect.bisect_right(self._starts, self._position) - 1
+        self._data.seek(self._places[index] + self._position - self._starts[index])
+        return self._data.read(size)
+
+
+class _SmallFilesStream(BlockStream):
+    """An inflated archive of which only small files are kept, and the beginnings of others.
+
+    Layers are not kept, however small they are: tar archives and compressed files.
     """
 
     def __init__(
-        self, blocks: Iterator[bytes], copy: IO[bytes], copy_name: str, keep_all: bool
+        self, blocks: Iterator[bytes], parts: _Parts, digests: dict[int, str], path: str
     ) -> None:
         """Makes a stream.
 
         Args:
             blocks: the content of the archive.
-            copy: the file that keeps what is read later.
-            copy_name: the name of that file in messages; it has none itself.
-            keep_all: whether the data of large members are kept.
+            parts: gets what is kept.
+            digests: gets the SHA-256 of data that are not kept, in hex, by their offsets.
+            path: the path of the archive, for messages.
         """
         super().__init__(blocks)
-        self._copy = copy
-        self._copy_name = copy_name
-        self._keep_all = keep_all
-        self.digests: dict[int, str] = {}
-
-    def read(self, size: int) -> bytes:
-        offset = self.position
-        data = super().read(size)
-        self._keep(offset, data)
-        return data
+        self._parts = parts
+        self._digests = digests
+        self._path = path
 
     def skip(self, size: int) -> bool:
         start = self.position
-        end = start + size
-        kept_end = end
-        digest = None
-        if not self._keep_all and size > _SMALL_SIZE:
-            kept_end = start + HEAD_SIZE
-            digest = new_hash()
-        while self.position < end:
-            offset = self.position
-            limit = kept_end if offset < kept_end else end
-            data = self.read_some(limit - offset)
-            if not data:
-                return False
-            if offset < kept_end:
-                self._keep(offset, data)
-            if digest is not None:
-                digest.update(data)
-        if digest is not None:
-            self.digests[start] = digest.hexdigest()
-        return True
+        data = self.read(min(size, HEAD_SIZE))
+        if size > _SMALL_SIZE or is_tar(data) or detect_compression(data) is not None:
+            self._digests[start] = self._hash_rest(data, start + size)
+        else:
+            data += self.read(size - len(data))
+        if self._parts.size + len(data) > _MEMORY_LIMIT:
+            text = f'has small files of over {_MEMORY_LIMIT >> 20} MiB in all'
+            raise ArchiveError(f'{self._path!r}: it {text}: decompress it first')
+        if data:
+            self._parts.add(start, data)
+        return self.position == start + size
 
-    def _keep(self, offset: int, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
-        with errors_about(self._copy_name):
-            self._copy.seek(offset)
-            while rest:
-                count = self._copy.write(rest)
-                rest = rest[count:]
+    def _hash_rest(self, head: bytes, end: int) -> str:
+        """Reads to an offset, or to the end; returns the SHA-256 with what was read before."""
+        digest = new_hash()
+        digest.update(head)
+        while self.position < end:
+            data = self.read_some(end - self.position)
+            if not data:
+                break
+            digest.update(data)
+        return str(digest.hexdigest())
 
 
 class _CountedFile:

@@ -84,7 +84,7 @@ def detect_compression(head: bytes) -> str | None:
     Returns:
         'gzip', 'bzip2', 'xz', 'zstd', or None for a file that is not compressed.
     """
-    if head[257:262] == b'ustar':  # a tar archive (POSIX), whatever its first member's name
+    if is_tar(head):  # whatever the name of its first member
         return None
     if head.startswith(_GZIP):
         return 'gzip'
@@ -95,6 +95,15 @@ def detect_compression(head: bytes) -> str | None:
     if head.startswith(_ZSTD) or (head[1:4] == _ZSTD_SKIPPABLE and head[0] >> 4 == 5):
         return 'zstd'
     return None
+
+
+def is_tar(head: bytes) -> bool:
+    """Tells whether a file is a plain tar archive (POSIX ustar).
+
+    Args:
+        head: the first HEAD_SIZE bytes of the file, or all of a shorter one.
+    """
+    return head[257:262] == b'ustar'
 
 
 def looks_otherwise(head: bytes) -> bool:

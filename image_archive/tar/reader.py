@@ -180,7 +180,7 @@ class TarReader:
         if not self._stream.skip(size):
             raise headers.Damage('is cut off')
         # `umoci insert` ends layers with the last byte of data (seen with 0.4.7).
-        self._stream.skip(-size % headers.BLOCK)
+        self._stream.read(-size % headers.BLOCK)
 
     def _next_header(self) -> bytes | None:
         """Returns the next block with a header, or None at the end of the archive."""

@@ -7,8 +7,9 @@ import subprocess
 import pytest
 
 from support.faults import COPIED_PARTS, fails_cleanly, leaves_both_outputs, with_large_part
+from support.images import Parts
 from support.mounts import bound, mounted_on_itself, tmpfs
-from support.running import build, fails
+from support.running import build, environment, fails
 from support.tars import names
 
 pytestmark = pytest.mark.mount
@@ -33,7 +34,24 @@ def test_full_disk_is_an_error(parts, small_disk, part):
     _, flags = with_large_part(parts, part)
     parts.directory, parts.output = small_disk, small_disk / 'image.tar'
     line = fails_cleanly(parts, *flags, f'--output={parts.output}')
-    assert f"'{parts.output}': No space left on device: free some space" in line
+    expected = f"'{parts.output}': No space left on device: free some space"
+    if part == 'compressed base':  # it is inflated beside the output
+        advice = 'give --output in another directory, with room for it'
+        expected = f"'{small_disk}': No space left on device: {advice}"
+    assert line == expected
+
+
+@pytest.mark.parametrize('program', ['create_image', 'join_layers'])
+def test_full_directory_for_temporary_files_is_an_error(tmp_path, small_disk, program):
+    image = Parts(tmp_path)
+    base, flags = with_large_part(image, 'compressed base')
+    if program == 'join_layers':
+        flags = [f'--layer={base}']
+    env = environment(TMPDIR=str(small_disk))
+    line = fails(*flags, '--output=-', program=program, env=env)
+    advice = 'set TMPDIR to a directory with room for it'
+    assert line == f"'{small_disk}': No space left on device: {advice}"
+    assert os.listdir(small_disk) == []
 
 
 def test_read_only_file_system_is_an_error(parts, small_disk):

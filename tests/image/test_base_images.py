@@ -316,7 +316,8 @@ def test_sparse_configuration_of_a_base_that_is_not_merged(tmp_path, pack):
         build(*image.without('legacy_base'))
         return
     line = fails(*image.without('legacy_base'))
-    assert line == f"'{base}': 'c.json' has over {4 << 20} bytes: replace it"
+    text = f'has over {4 << 20} bytes, or is an archive: replace it'
+    assert line == f"'{base}': 'c.json' {text}"
     build(*image.flags)
 
 
@@ -403,6 +404,37 @@ def test_compressed_base_is_inflated_once(tmp_path, flags, times):
     copied = LARGE  # from the inflated archive to the output, by the kernel or by the tool
     checked = LARGE if flags else 0
     assert read < times * LARGE * 17 // 16 + copied + checked + LARGE // 4
+
+
+def compressed_base_with(path, files):
+    """Writes a compressed base with more files."""
+    base = make_tar(path, {**FILES, **files})
+    base.write_bytes(gzip.compress(base.read_bytes(), 1))
+    return base
+
+
+FOUR_MIB = 4 << 20
+
+
+def test_small_layers_of_a_compressed_base_take_no_memory(tmp_path):
+    """For the configuration alone, small files are kept in memory, and layers are not."""
+    layer = tar_of(member('zeros', bytes(FOUR_MIB - 2048)))
+    files = {f'{number}.tar': layer for number in range(30)}
+    files |= {f'{number}.tar.gz': gzip.compress(os.urandom(4096)) for number in range(1000)}
+    base = compressed_base_with(tmp_path / 'base.tar', files)
+    done, peak, _ = measure(f'--base={base}', '--output=/dev/null', program='create_image_config')
+    assert (done.returncode, done.stderr) == (0, b'')
+    assert peak < 64 << 20
+
+
+def test_small_files_of_a_compressed_base_are_limited(tmp_path):
+    files = {f'{number}.json': bytes(FOUR_MIB) for number in range(17)}
+    base = compressed_base_with(tmp_path / 'base.tar', files)
+    line = fails(f'--base={base}', '--output=-', program='create_image_config')
+    assert line == f"'{base}': it has small files of over 64 MiB in all: decompress it first"
+    plain = tmp_path / 'plain.tar'
+    plain.write_bytes(gzip.decompress(base.read_bytes()))
+    build(f'--base={plain}', '--output=-', program='create_image_config')
 
 
 @pytest.mark.parametrize('base', MODERN)

@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import gzip
 import os
 import resource
 import stat
@@ -151,23 +152,30 @@ def test_eight_runs_with_one_output_at_once(parts):
     assert list(parts.directory.glob('.create_image*')) == []
 
 
-@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+NO_FILES = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
+
+
+@pytest.mark.parametrize('program', ['create_image', 'join_layers'])
 def test_error_names_tmpdir_if_no_temporary_file_can_be_written(tmp_path, program):
     """With --output=-, a compressed base is inflated in the directory for temporary files."""
     image = on_fixture(tmp_path, 'docker-20.10.tar.gz')
-    flags = {
-        'create_image': image.without('output'),
-        'create_image_config': [f'--base={image.base}'],
-        'join_layers': [f'--layer={image.base}'],
-    }
-    limit = resource.RLIMIT_FSIZE, (0, 0)
-    line = fails(
-        '--output=-',
-        *flags[program],
-        program=program,
-        preexec_fn=lambda: resource.setrlimit(*limit),
-    )
-    assert line.startswith("'TMPDIR': No directory for temporary files can be written: ")
+    flags = {'create_image': image.without('output'), 'join_layers': [f'--layer={image.base}']}
+    line = fails('--output=-', *flags[program], program=program, **NO_FILES)
+    advice = 'set TMPDIR to a directory with room for it'
+    assert line == f"'TMPDIR': No directory for temporary files can be written: {advice}"
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config'])
+def test_no_temporary_file_is_needed_for_the_configuration_of_a_compressed_base(tmp_path, program):
+    image = on_fixture(tmp_path, 'docker-20.10.tar.gz')
+    plain = tmp_path / 'base.tar'
+    plain.write_bytes(gzip.decompress(image.base.read_bytes()))
+    flags = []
+    if program == 'create_image':
+        flags = image.without('output', 'base', 'legacy_base')
+    expected = build('--output=-', *flags, f'--base={plain}', program=program)
+    done = build('--output=-', *flags, f'--base={image.base}', program=program, **NO_FILES)
+    assert done.stdout == expected.stdout
 
 
 @pytest.mark.parametrize('mode', [0o600, 0o640, 0o755])
