@@ -14,10 +14,13 @@ from absl import app, flags, logging
 from image_archive import VERSION
 from image_archive.errors import FAILURES, AdvisedError, ArgumentError, ProblemsError
 from image_archive.system import outputs, start
+from image_archive.system.flag_files import FlagFiles
 from image_archive.system.progress import Progress
 
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _VERSION_FLAGS = ('-version', '--version')
+_TRUE = ('true', 't', '1')  # as absl reads values of boolean flags
+_OUTPUT_FLAGS = ('output', 'digest_file')
 _ADVICE = {
     errno.EBUSY: 'it is a mount point: redirect stdout to it, and give - for it, as in --output=-',
     errno.ENOSPC: 'free some space',
@@ -59,19 +62,22 @@ def run(
         own_flags: the flags that the program defines.
     """
     start.keep_imports()
+    flags.DEFINE_boolean('version', False, 'show the version', flag_values=own_flags)
     flags.FLAGS.append_flag_values(own_flags)
+    flag_files = FlagFiles()
     progress = Progress(program, _terminal())
     this_run = Run(program, outputs.PartialFiles(), progress)
     _handle_signals(this_run)
     _format_messages(this_run)
 
     def parse(argv: Sequence[str]) -> list[str]:
-        return _parse_flags(program, argv, description, own_flags)
+        return _parse_flags(program, argv, flag_files, description, own_flags)
 
     def guarded_main(argv: Sequence[str]) -> None:
         try:
             if len(argv) > 1:
                 raise ArgumentError(f'{argv[1]!r} is not a flag: begin every argument with --')
+            _check_outputs(own_flags, flag_files)
             main(this_run)
         except FAILURES as error:
             lines = [f'{program}: {_printable(line)}' for line in describe(error)]
@@ -143,26 +149,48 @@ def _format_messages(this_run: Run) -> None:
 
 
 def _parse_flags(
-    program: str, argv: Sequence[str], description: str, own_flags: flags.FlagValues
+    program: str,
+    argv: Sequence[str],
+    flag_files: FlagFiles,
+    description: str,
+    own_flags: flags.FlagValues,
 ) -> list[str]:
     flags.FLAGS['verbosity'].using_default_value = False  # otherwise app.run makes it INFO
     own_flags.mark_as_parsed()
     try:
-        expanded = flags.FLAGS.read_flags_from_files(argv[1:])
-        if any(argument in _HELP_FLAGS for argument in expanded):
+        expanded = flag_files.expand(argv[1:])
+        if any(_is_true(argument, _HELP_FLAGS) for argument in expanded):
             _print_and_exit(_help_text(description, own_flags))
-        if any(argument in _VERSION_FLAGS for argument in expanded):
+        if any(_is_true(argument, _VERSION_FLAGS) for argument in expanded):
             _print_and_exit(f'{program} {VERSION}\n')
         arguments = flags.FLAGS([argv[0], *_without_empty_booleans(expanded, own_flags)])
-    except UnicodeDecodeError:
-        sys.exit(f'{program}: a file of --flagfile is not in UTF-8: save it as UTF-8')
+    except (OSError, ArgumentError) as error:
+        (text,) = describe(error)
+        sys.exit(f'{program}: {_printable(text)}')
     except (flags.Error, ValueError) as error:
-        text = ' '.join(str(error).split()).removeprefix('ERROR:: ')
+        text = ' '.join(str(error).split())
         sys.exit(f'{program}: {_printable(text)}: see --help')
     for name in own_flags:
         if _has_nul(own_flags[name].value):
             sys.exit(f'{program}: --{name} has a NUL character: leave it out')
     return arguments
+
+
+def _is_true(argument: str, names: Sequence[str]) -> bool:
+    """Tells whether an argument is one of some boolean flags, and not false: --help=true."""
+    name, equals, value = argument.partition('=')
+    return name in names and (not equals or value.lower() in _TRUE)
+
+
+def _check_outputs(own_flags: flags.FlagValues, flag_files: FlagFiles) -> None:
+    """Checks that no output is a file with flags; programs check their own inputs."""
+    if not flag_files.paths:
+        return
+    inputs = {'--flagfile': flag_files.paths}
+    for name in _OUTPUT_FLAGS:
+        path = own_flags[name].value if name in own_flags else None
+        if path:
+            outputs.check_output(f'--{name}', path, inputs)
 
 
 def _without_empty_booleans(arguments: list[str], own_flags: flags.FlagValues) -> list[str]:

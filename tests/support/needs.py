@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs and permissions that a test needs; without them it is skipped."""
 
+import ctypes
 import os
 import shutil
 
@@ -18,6 +19,13 @@ def require(*programs):
     for program in programs:
         if not shutil.which(program):
             missing(f'{program} is not installed')
+
+
+def respect_file_modes():
+    """Removes root's permission to ignore file modes from this process."""
+    libc = ctypes.CDLL(None)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def as_another_user(directory, function):

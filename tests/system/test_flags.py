@@ -4,8 +4,9 @@
 import pytest
 
 from image_archive import VERSION
+from support.needs import respect_file_modes
 from support.project import ROOT
-from support.running import build, fails, run
+from support.running import build, environment, fails, run
 from support.tars import content, manifest, names
 
 FLAGS = 'output id config layer tag base legacy_base legacy_id metadata repository name'.split()
@@ -16,7 +17,10 @@ OPTIONAL = ['layer', 'tag', 'base', 'legacy_base', 'legacy_id', 'metadata', 'rep
 # Help and version.
 
 
-@pytest.mark.parametrize('flag', ['--help', '-h', '--helpshort'])
+HELP = ['--help', '-h', '--helpshort', '--help=true', '-help=T', '--helpshort=1', '--help=True']
+
+
+@pytest.mark.parametrize('flag', HELP)
 def test_help_lists_every_flag_and_an_example(flag):
     done = run(flag)
     assert (done.returncode, done.stderr) == (0, b'')
@@ -33,10 +37,17 @@ def test_help_lists_every_flag_and_an_example(flag):
     assert str(ROOT) not in text
 
 
-def test_version_is_printed():
-    done = run('--version')
+@pytest.mark.parametrize('flag', ['--version', '-version', '--version=true', '--version=1'])
+def test_version_is_printed(flag):
+    done = run(flag)
     assert (done.returncode, done.stderr) == (0, b'')
     assert done.stdout.decode() == f'create_image {VERSION}\n'
+
+
+@pytest.mark.parametrize('flag', ['--help=false', '--nohelp', '--version=false', '--noversion'])
+def test_help_and_version_can_be_false(parts, flag):
+    build(*parts.flags, flag)
+    assert names(parts.output)[-1] == 'manifest.json'
 
 
 # Values.
@@ -75,16 +86,73 @@ def test_required_flag_with_an_empty_value_is_missing(parts, flag):
     assert line == fails(*parts.without(flag))
 
 
-def test_missing_flagfile_is_an_error(parts):
-    line = fails(*parts.flags, f'--flagfile={parts.directory}/none')
-    assert line.startswith('Unable to open flagfile: [Errno 2] No such file or directory: ')
-    assert line.endswith(': see --help')
+# Files with flags, and the error.
+CHECK_THE_PATH = 'check the path, its permissions and limits'
+BAD_FLAGFILES = {
+    'missing': "'missing': No such file or directory: " + CHECK_THE_PATH,
+    'directory': "'directory': Is a directory: " + CHECK_THE_PATH,
+    '/proc/self/mem': "'/proc/self/mem': Input/output error: " + CHECK_THE_PATH,
+    'latin-1': "--flagfile: 'latin-1' is not in UTF-8: save it as UTF-8",
+    'itself': "--flagfile: './itself' leads to itself: leave that line out",
+    'one': "--flagfile: 'one' leads to itself: leave that line out",
+    'to a missing one': "'missing': No such file or directory: " + CHECK_THE_PATH,
+}
 
 
-def test_flagfile_that_is_not_utf_8_is_an_error(parts):
-    (parts.directory / 'flags').write_bytes(b'--tag=\xff\n')
-    line = fails(*parts.flags, f'--flagfile={parts.directory}/flags')
-    assert line == 'a file of --flagfile is not in UTF-8: save it as UTF-8'
+@pytest.fixture
+def bad_flagfiles(parts):
+    directory = parts.directory
+    (directory / 'directory').mkdir()
+    (directory / 'latin-1').write_bytes(b'--tag=\xff\n')
+    (directory / 'itself').write_text('--tag=a:1\n--flagfile=./itself\n')
+    (directory / 'one').write_text('--flagfile=other\n')
+    (directory / 'other').write_text('-flagfile=one\n')
+    (directory / 'to a missing one').write_text('--flagfile=missing\n')
+    return parts
+
+
+@pytest.mark.parametrize('path', BAD_FLAGFILES)
+def test_bad_flagfile_is_an_error(bad_flagfiles, path):
+    parts = bad_flagfiles
+    for flags in ([f'--flagfile={path}'], ['-flagfile', path]):
+        line = fails(*parts.flags, *flags, cwd=parts.directory)
+        assert line == BAD_FLAGFILES[path]
+    assert not parts.output.exists()
+
+
+def test_unreadable_flagfile_is_an_error(parts):
+    path = parts.directory / 'flags'
+    path.write_text('--tag=a:1\n')
+    path.chmod(0)
+    line = fails(*parts.flags, f'--flagfile={path}', preexec_fn=respect_file_modes)
+    assert line == f"'{path}': Permission denied: {CHECK_THE_PATH}"
+
+
+def test_flagfile_without_a_path_is_an_error(parts):
+    line = fails(*parts.flags, '--flagfile')
+    assert line == '--flagfile: it names no file: give --flagfile=FILE'
+
+
+@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+def test_output_must_not_be_a_flagfile(tmp_path, program):
+    (tmp_path / 'flags').write_text('--output=./flags\n')
+    (tmp_path / 'outer').write_text('--flagfile=flags\n')
+    line = fails('--flagfile=outer', program=program, cwd=tmp_path)
+    assert line == "--output: './flags' is also the file of --flagfile: give another path"
+    assert (tmp_path / 'flags').read_text() == '--output=./flags\n'
+
+
+@pytest.mark.parametrize('locale', ['C', 'C.UTF-8', 'de_DE.ISO-8859-1'])
+def test_flagfile_has_comments_blank_lines_and_other_flagfiles(parts, locale):
+    """It is in UTF-8 in any locale, and as PowerShell writes it."""
+    build(*parts.flags, '--tag=a:1', '--tag=ä:2', warnings=True)
+    expected = parts.output.read_bytes()
+    lines = ['# one', '', '  // two', ' --tag=a:1 ', '--flagfile=inner', *parts.flags]
+    (parts.directory / 'flags').write_bytes('\r\n'.join(lines).encode('utf-8-sig'))
+    (parts.directory / 'inner').write_text('--tag=ä:2', 'utf-8')
+    options = {'cwd': parts.directory, 'env': environment(LC_ALL=locale), 'warnings': True}
+    build('--flagfile=flags', **options)
+    assert parts.output.read_bytes() == expected
 
 
 @pytest.mark.parametrize('flag', ['--help', '--version'])

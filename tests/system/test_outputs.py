@@ -2,7 +2,6 @@
 """Existing files at the output path, devices, and files that cannot be read (section 9)."""
 
 import contextlib
-import ctypes
 import gzip
 import os
 import resource
@@ -13,14 +12,9 @@ import pytest
 from archive import TarFileWriter
 from support.faults import OLD, fails_cleanly, with_large_part
 from support.images import on_fixture
-from support.needs import missing
+from support.needs import missing, respect_file_modes
 from support.running import build, fails, start
 from support.tars import manifest, names
-
-
-def respect_file_modes():
-    """Removes root's permission to ignore file modes from this process."""
-    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE
 
 
 def test_output_in_a_read_only_directory_is_an_error(parts):
