@@ -23,7 +23,7 @@ if __name__ == '__main__':
 
     start.prepare('create_image')
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from absl import flags
 
@@ -36,6 +36,16 @@ from image_archive.image.identifiers import Identifier, normal_identifier, read_
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import all_given, given, given_text, text_of_argument
+from image_archive.system.python_values import (
+    PathName,
+    check_type,
+    items_of,
+    optional_path_of,
+    optional_text_of,
+    path_of,
+    text_of,
+    texts_of,
+)
 
 _FLAGS = flag_values.new_flags()
 _OUTPUT = flags.DEFINE_string(
@@ -90,15 +100,15 @@ _VERIFY = flags.DEFINE_boolean(
 
 
 def create_image(
-    output: str,
+    output: PathName,
     identifier: str,
-    layers: Sequence[dict[str, str]],
-    config: str,
+    layers: Sequence[Mapping[str, PathName]],
+    config: PathName,
     tags: Sequence[str] | None = None,
-    base: str | None = None,
-    legacy_base: str | None = None,
+    base: PathName | None = None,
+    legacy_base: PathName | None = None,
     metadata_id: str | None = None,
-    metadata: str | None = None,
+    metadata: PathName | None = None,
     name: str | None = None,
     repository: str | None = None,
 ) -> None:
@@ -118,33 +128,38 @@ def create_image(
         repository: the repository to name in `repositories`.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         ValueError: arguments are missing, or do not go together.
         OSError: a file cannot be read or written.
         TarFileWriter.Error: an archive is unsound, or not a base image.
     """
-    legacy_id = None
-    if metadata_id:
-        legacy_id = normal_identifier(metadata_id)
+    legacy_id = optional_text_of('metadata_id', metadata_id)
+    if legacy_id is not None:
+        legacy_id = normal_identifier(legacy_id)
+    items = items_of('layers', layers)
     parts = ImageParts(
-        identifier=normal_identifier(identifier),
-        config=config,
-        layers=tuple(_layer_of(layer) for layer in layers),
-        tags=tuple(tags or ()),
-        base=given(base),
-        legacy_base=given(legacy_base),
+        identifier=normal_identifier(text_of('identifier', identifier)),
+        config=path_of('config', config),
+        layers=tuple(_layer_of(f'layers[{index}]', item) for index, item in enumerate(items)),
+        tags=tuple(texts_of('tags', () if tags is None else tags)),
+        base=optional_path_of('base', base),
+        legacy_base=optional_path_of('legacy_base', legacy_base),
         legacy_id=legacy_id,
-        metadata=given(metadata),
-        repository=given(repository),
-        name=given(name),
+        metadata=optional_path_of('metadata', metadata),
+        repository=optional_text_of('repository', repository),
+        name=optional_text_of('name', name),
     )
-    write_image(output, parts, command_line.silent_run('create_image'))
+    write_image(path_of('output', output), parts, command_line.silent_run('create_image'))
 
 
-def _layer_of(layer: dict[str, str]) -> Layer:
-    """Returns a layer that a caller of create_image() gives."""
-    if not {'name', 'layer'} <= set(layer):
-        raise ArgumentError(f"layers: {layer!r} has no 'name' or no 'layer': give both")
-    return Layer(normal_identifier(layer['name']), layer['layer'])
+def _layer_of(name: str, layer: object) -> Layer:
+    """Returns a layer that a caller of create_image() gives; name is that of the argument."""
+    check_type(name, layer, Mapping, "a dict with 'name' and 'layer'")
+    keys = dict(layer)  # type: ignore[call-overload]
+    if not {'name', 'layer'} <= set(keys):
+        raise ArgumentError(f"{name}: {keys!r} has no 'name' or no 'layer': give both")
+    identifier = text_of(f"{name}['name']", keys['name'])
+    return Layer(normal_identifier(identifier), path_of(f"{name}['layer']", keys['layer']))
 
 
 def _parts_of_flags() -> tuple[ImageParts, list[str]]:

@@ -31,7 +31,8 @@ from image_archive.image.identifiers import normal_identifier, read_identifier
 from image_archive.join.assemble import JoinParts, write_join
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
-from image_archive.system.flag_values import all_given, given, given_text
+from image_archive.system.flag_values import all_given, given_text
+from image_archive.system.python_values import PathName, optional_text_of, path_of, paths_of
 
 _FLAGS = flag_values.new_flags()
 _OUTPUT = flags.DEFINE_string(
@@ -58,8 +59,8 @@ _VERIFY = flags.DEFINE_boolean(
 
 
 def create_image(
-    output: str,
-    layers: Sequence[str],
+    output: PathName,
+    layers: Sequence[PathName],
     identifier: str | None = None,
     name: str | None = None,
     repository: str | None = None,
@@ -75,19 +76,21 @@ def create_image(
         repository: the repository to name in `repositories`.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         ValueError: arguments are missing, or do not go together.
         OSError: a file cannot be read or written.
         TarFileWriter.Error: an archive is unsound or no image archive, or two do not go together.
     """
-    if identifier:
-        identifier = normal_identifier(identifier)
+    top = optional_text_of('identifier', identifier)
+    if top is not None:
+        top = normal_identifier(top)
     parts = JoinParts(
-        layers=tuple(layers),
-        identifier=given(identifier),
-        name=given(name),
-        repository=given(repository),
+        layers=tuple(paths_of('layers', layers)),
+        identifier=top,
+        name=optional_text_of('name', name),
+        repository=optional_text_of('repository', repository),
     )
-    write_join(output, parts, command_line.silent_run('join_layers'))
+    write_join(path_of('output', output), parts, command_line.silent_run('join_layers'))
 
 
 def main(run: Run) -> None:

@@ -4,6 +4,7 @@
 from typing import Any
 
 from image_archive.image import docker_manifest
+from image_archive.system.python_values import PathName, optional_path_of, path_of, text_of
 from image_archive.tar.archive import Archive, link_target, open_archive
 from image_archive.tar.names import normal_name
 from image_archive.tar.reader import Member
@@ -19,16 +20,17 @@ def ExtractValue(value: str) -> str:
         The text of the file if value starts with '@', else value.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         OSError: the file cannot be read.
         ValueError: it is not UTF-8.
     """
-    if not value.startswith('@'):
+    if not text_of('value', value).startswith('@'):
         return value
     with open(value[1:], encoding='utf-8') as file:
         return file.read()
 
 
-def GetTarFile(f: str, name: str) -> bytes | None:
+def GetTarFile(f: PathName, name: str) -> bytes | None:
     """Reads one file of an archive, plain or compressed, through links.
 
     Args:
@@ -39,10 +41,12 @@ def GetTarFile(f: str, name: str) -> bytes | None:
         The content of the last member of that name; None if there is none.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         OSError: the archive cannot be read.
         ArchiveError: it is not sound, or the member is a link that leads to no file.
     """
-    with open_archive(f) as archive:
+    name = text_of('name', name)
+    with open_archive(path_of('f', f)) as archive:
         for spelling in (name, f'./{name}', f'/{name}'):
             found = None
             for member in archive.members:
@@ -63,7 +67,7 @@ def _read_through_links(archive: Archive, member: Member) -> bytes:
     return content
 
 
-def GetManifestFromTar(f: str | None = None) -> list[Any]:
+def GetManifestFromTar(f: PathName | None = None) -> list[Any]:
     """Reads the manifest of an image archive.
 
     Args:
@@ -73,16 +77,18 @@ def GetManifestFromTar(f: str | None = None) -> list[Any]:
         The list in manifest.json, or [] without an archive or without that member.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         OSError: the archive cannot be read.
         ArchiveError: it is not sound, or its manifest.json is not a JSON list.
     """
-    if not f:
+    path = optional_path_of('f', f)
+    if path is None:
         return []
-    with open_archive(f, keep_all=False) as archive:
+    with open_archive(path, keep_all=False) as archive:
         return docker_manifest.read_manifest(archive) or []
 
 
-def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
+def GetLatestManifestFromTar(f: PathName | None = None) -> dict[str, Any] | None:
     """Reads the last entry of the manifest of an image archive.
 
     Args:
@@ -93,10 +99,11 @@ def GetLatestManifestFromTar(f: str | None = None) -> dict[str, Any] | None:
         there is no entry.
 
     Raises:
+        TypeError: an argument is of a wrong type.
         OSError: the archive cannot be read.
         ArchiveError: as GetManifestFromTar(), and if the entry has no such Config and Layers.
     """
     manifest = GetManifestFromTar(f)
     if not manifest:
         return None
-    return docker_manifest.check_entry(f or '', manifest[-1])
+    return docker_manifest.check_entry(optional_path_of('f', f) or '', manifest[-1])

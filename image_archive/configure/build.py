@@ -18,6 +18,14 @@ from image_archive.image.identifiers import normal_identifier
 from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, read_image_archive
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import split_pair
+from image_archive.system.python_values import (
+    check_type,
+    items_of,
+    optional_path_of,
+    optional_text_of,
+    paths_of,
+    texts_of,
+)
 from image_archive.tar.archive import open_archive
 
 _DEFAULT_ARCHITECTURE = 'amd64'
@@ -40,6 +48,18 @@ _DROPPED_KEYS = (
 )
 # Keys that every image gets anew.
 _REPLACED_KEYS = ('config', 'created', 'history', 'rootfs')
+# The options by type; labels, env, volumes and workdir are of others.
+_LIST_OPTIONS = ('layers', 'entrypoint', 'cmd', 'ports')
+_TEXT_OPTIONS = (
+    'user',
+    'architecture',
+    'os',
+    'variant',
+    'created',
+    'author',
+    'created_by',
+    'stop_signal',
+)
 
 
 class ConfigOptions(NamedTuple):
@@ -90,9 +110,38 @@ def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str,
         options: what the image gets.
 
     Raises:
+        TypeError: an argument or an option is of a wrong type.
         ValueError: an option is wrong, or no image can be built on the base's configuration.
     """
-    return build_configuration(judge_configuration(data), options)
+    check_type('data', data, dict, 'a dict')
+    check_type('options', options, ConfigOptions, 'ConfigOptions')
+    return build_configuration(judge_configuration(data), _with_types(options))
+
+
+def _with_types(options: ConfigOptions) -> ConfigOptions:
+    """Returns options with paths as texts; raises TypeError for one of a wrong type."""
+    for name in _TEXT_OPTIONS:
+        optional_text_of(name, getattr(options, name))
+    for name in _LIST_OPTIONS:
+        if getattr(options, name) is not None:
+            texts_of(name, getattr(options, name))
+    if options.labels is not None:
+        check_type('labels', options.labels, Mapping, 'a dict')
+        _check_pairs('labels', options.labels.items())
+    if isinstance(options.env, Mapping):
+        _check_pairs('env', options.env.items())
+    elif options.env is not None:
+        _check_pairs('env', items_of('env', options.env))
+    if options.volumes is not None:
+        options = options._replace(volumes=paths_of('volumes', options.volumes))
+    return options._replace(workdir=optional_path_of('workdir', options.workdir))
+
+
+def _check_pairs(name: str, pairs: Iterable[Any]) -> None:
+    for pair in pairs:
+        if len(items_of(name, pair)) != 2:
+            raise TypeError(f'{name}: give pairs of a name and a value, not {pair!r}')
+        texts_of(f'{name}: {pair!r}', pair)
 
 
 def build_configuration(base: Configuration, options: ConfigOptions) -> dict[str, Any]:
@@ -250,9 +299,10 @@ def KeyValueToDict(pair: Iterable[str]) -> dict[str, str]:
         pair: the pairs.
 
     Raises:
+        TypeError: they are not a list of texts.
         ValueError: one has no `=`, or nothing before it.
     """
-    return dict(split_pair('KeyValueToDict', item) for item in pair)
+    return dict(split_pair('KeyValueToDict', item) for item in texts_of('pair', pair))
 
 
 def DeepCopySkipNull(data: Any) -> Any:

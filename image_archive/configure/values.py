@@ -8,6 +8,7 @@ from typing import Any
 
 from image_archive.errors import ArgumentError
 from image_archive.image.config_schema import MOST_PORTS, PROTOCOLS, is_platform_value, is_time
+from image_archive.system.python_values import check_type
 
 DEFAULT_TIME = '1970-01-01T00:00:00Z'
 _SYSTEMS = ('linux', 'windows', 'darwin', 'freebsd')  # as GOOS has them
@@ -44,7 +45,12 @@ def Resolve(value: str, environment: Mapping[str, str]) -> str:
     Args:
         value: the value; `\$` stands for a plain `$`.
         environment: the variables; a name that is not among them stays as it is.
+
+    Raises:
+        TypeError: an argument is of a wrong type.
     """
+    check_type('value', value, str, 'a str')
+    check_type('environment', environment, Mapping, 'a dict')
 
     def replacement(match: re.Match[str]) -> str:
         if match[0] == r'\$':

@@ -15,6 +15,7 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.system.inputs import InputFile
 from image_archive.system.outputs import OutputFile, PartialFiles, put_all_in_place
 from image_archive.system.progress import Progress
+from image_archive.system.python_values import PathName, check_type, path_of
 from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.content import Entry, Piece, ReopenedFile, Source, are_same_entries, zeros
 from image_archive.tar.names import is_usable_name, normal_name
@@ -40,7 +41,10 @@ class TarFileWriter:
     Error = ArchiveError
 
     def __init__(
-        self, name: str, partial_files: PartialFiles | None = None, progress: Progress | None = None
+        self,
+        name: PathName,
+        partial_files: PartialFiles | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Begins an archive.
 
@@ -50,9 +54,10 @@ class TarFileWriter:
             progress: advanced by the bytes that are copied.
 
         Raises:
+            TypeError: the path is of another type.
             OSError: the archive cannot be written.
         """
-        self.output = OutputFile(name, partial_files)
+        self.output = OutputFile(path_of('name', name), partial_files)
         self._progress = progress or Progress()
         self._position = 0
         self._is_closed = False
@@ -78,10 +83,10 @@ class TarFileWriter:
 
     def add_file(
         self,
-        name: str,
+        name: PathName,
         kind: bytes = tarfile.REGTYPE,
         content: str | bytes | None = None,
-        file_content: str | None = None,
+        file_content: PathName | None = None,
         mode: int | None = None,
     ) -> None:
         """Adds a member with uid and gid 0 and mtime 0, after its missing parents.
@@ -94,11 +99,20 @@ class TarFileWriter:
             mode: the permissions; by default 0o644, for a directory 0o755.
 
         Raises:
+            TypeError: an argument is of a wrong type.
             ArgumentError: it is of another kind, or a directory with content.
             OSError: the file cannot be read, or the archive cannot be written.
             ArchiveError: no member may have that name, its parent is not a directory, a member
                 failed before, or the archive is closed.
         """
+        name = path_of('name', name)
+        check_type('kind', kind, bytes, 'tarfile.REGTYPE or tarfile.DIRTYPE')
+        if content is not None:
+            check_type('content', content, (str, bytes, bytearray), 'a str or bytes')
+        if file_content is not None:
+            file_content = path_of('file_content', file_content)
+        if mode is not None:
+            check_type('mode', mode, int, 'an int')
         if kind not in (tarfile.REGTYPE, tarfile.DIRTYPE):
             raise ArgumentError(f'kind: {kind!r} is neither a file nor a directory: use add_tar()')
         if kind == tarfile.DIRTYPE and (content or file_content is not None):
@@ -141,7 +155,7 @@ class TarFileWriter:
             self._add(header, source, stored=source._replace(file=ReopenedFile(path)))
             opened.check_unchanged()
 
-    def add_tar(self, tar: str, name_filter: Callable[[str], bool] | None = None) -> None:
+    def add_tar(self, tar: PathName, name_filter: Callable[[str], bool] | None = None) -> None:
         """Merges an archive, plain or compressed.
 
         Members keep order, type, mode, ownership and link target.
@@ -152,11 +166,15 @@ class TarFileWriter:
                 returns false.
 
         Raises:
+            TypeError: an argument is of a wrong type.
             OSError: the archive cannot be read, or this one cannot be written.
             ArchiveError: it is not sound, or has a device, a FIFO, a hard link without a target
                 before it, or a name that leads out of the archive's root.
         """
-        opening = open_archive(tar, beside=self.output.path, progress=self._progress)
+        if name_filter is not None and not callable(name_filter):
+            raise TypeError(f'name_filter: give a function, not {type(name_filter).__name__}')
+        path = path_of('tar', tar)
+        opening = open_archive(path, beside=self.output.path, progress=self._progress)
         self.add_archive(self._merged.enter_context(opening), name_filter)
 
     def add_archive(

@@ -2,6 +2,7 @@
 """The functions of create_image_config."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -82,6 +83,58 @@ def test_result_is_a_deep_copy_of_the_base():
 def test_wrong_arguments_raise_value_error(data, options):
     with pytest.raises(ValueError, match=r'--|configuration of the base'):
         CreateImageConfig(data, options)
+
+
+# Options of wrong types, and the message.
+WRONG_OPTIONS = {
+    'layers': ({'layers': 'a'}, 'layers: give a list, not str'),
+    'a layer': ({'layers': [None]}, 'layers[0]: give a str, not NoneType'),
+    'entrypoint': ({'entrypoint': '/e'}, 'entrypoint: give a list, not str'),
+    'cmd': ({'cmd': {'a': 'b'}}, 'cmd: give a list, not dict'),
+    'user': ({'user': 0}, 'user: give a str, not int'),
+    'labels': ({'labels': ['a=b']}, 'labels: give a dict, not list'),
+    'a label': ({'labels': {'a': 1}}, "labels: ('a', 1)[1]: give a str, not int"),
+    'env': ({'env': 'A=1'}, 'env: give a list, not str'),
+    'a variable': ({'env': ['A=1']}, 'env: give a list, not str'),
+    'three': (
+        {'env': [('a', 'b', 'c')]},
+        "env: give pairs of a name and a value, not ('a', 'b', 'c')",
+    ),
+    'a number': ({'env': {'A': 1}}, "env: ('A', 1)[1]: give a str, not int"),
+    'ports': ({'ports': [80]}, 'ports[0]: give a str, not int'),
+    'volumes': ({'volumes': '/v'}, 'volumes: give a list, not str'),
+    'workdir': ({'workdir': b'/w'}, 'workdir: give a str or an os.PathLike, not bytes'),
+    'created': ({'created': 0}, 'created: give a str, not int'),
+    'author': ({'author': ['a']}, 'author: give a str, not list'),
+}
+
+
+@pytest.mark.parametrize('case', WRONG_OPTIONS)
+def test_option_of_a_wrong_type_is_named(case):
+    options, message = WRONG_OPTIONS[case]
+    with pytest.raises(TypeError) as raised:
+        CreateImageConfig({}, ConfigOptions(**options))
+    assert str(raised.value) == message
+
+
+def test_other_arguments_of_wrong_types_are_named():
+    for call, message in (
+        (lambda: CreateImageConfig([], ConfigOptions()), 'data: give a dict, not list'),
+        (lambda: CreateImageConfig({}, {}), 'options: give ConfigOptions, not dict'),
+        (lambda: create_image_config.KeyValueToDict('a=b'), 'pair: give a list, not str'),
+        (lambda: create_image_config.KeyValueToDict([1]), 'pair[0]: give a str, not int'),
+        (lambda: create_image_config.Resolve(1, {}), 'value: give a str, not int'),
+        (lambda: create_image_config.Resolve('a', []), 'environment: give a dict, not list'),
+    ):
+        with pytest.raises(TypeError) as raised:
+            call()
+        assert str(raised.value) == message
+
+
+def test_directories_can_be_paths_of_pathlib():
+    path = pathlib.PurePosixPath('/a')
+    config = CreateImageConfig({}, ConfigOptions(volumes=[path], workdir=path))
+    assert config['config'] == {'Volumes': {'/a': {}}, 'WorkingDir': '/a'}
 
 
 RESOLVED = [
