@@ -29,7 +29,7 @@ from image_archive.tar.names import normal_name, target_name
 from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
 _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
-_MEMORY_LIMIT = 64 << 20  # bytes of all small files of a compressed archive
+_MEMORY_LIMIT = 32 << 20  # bytes of all small files of a compressed archive
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
 _CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
 _PIECES_LIMIT = 2_000_000  # of all sparse members

@@ -428,10 +428,10 @@ def test_small_layers_of_a_compressed_base_take_no_memory(tmp_path):
 
 
 def test_small_files_of_a_compressed_base_are_limited(tmp_path):
-    files = {f'{number}.json': bytes(FOUR_MIB) for number in range(17)}
+    files = {f'{number}.json': bytes(FOUR_MIB) for number in range(9)}
     base = compressed_base_with(tmp_path / 'base.tar', files)
     line = fails(f'--base={base}', '--output=-', program='create_image_config')
-    assert line == f"'{base}': it has small files of over 64 MiB in all: decompress it first"
+    assert line == f"'{base}': it has small files of over 32 MiB in all: decompress it first"
     plain = tmp_path / 'plain.tar'
     plain.write_bytes(gzip.decompress(base.read_bytes()))
     build(f'--base={plain}', '--output=-', program='create_image_config')
