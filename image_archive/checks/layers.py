@@ -27,6 +27,23 @@ def layer_count_problems(label: str, count: int) -> Problems:
         yield Problem(f'{label}: {text}: merge some', is_error=False)
 
 
+def foreign_layer_problems(label: str, name: str, layout: str | None) -> Problems:
+    """Warns of a foreign layer that no archive has.
+
+    No client but Podman downloads it, and only from an OCI layout (seen with 4.3).
+
+    Args:
+        label: the name of the image in messages.
+        name: the name of the layer.
+        layout: how the new archive becomes an OCI layout; None if it is one.
+    """
+    text = f'no archive has its foreign layer {name!r}'
+    advice = 'load it with Podman, which downloads it'
+    if layout is not None:
+        advice = f'{layout}, from which Podman downloads it'
+    yield Problem(f'{label}: {text}: {advice}', is_error=False)
+
+
 def compression_problems(layer: LayerFile) -> Problems:
     """Checks that all clients read the compression of a layer."""
     if layer.compression in _RARELY_READ:

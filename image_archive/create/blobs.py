@@ -12,9 +12,8 @@ from image_archive.errors import ArchiveError
 from image_archive.image import oci
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.oci import Descriptor
-from image_archive.image.oci_index import INDEX_NAME, descriptors_in, walk
+from image_archive.image.oci_index import usable_index, walk
 from image_archive.image.stored import StoredImage
-from image_archive.image.strict_json import load_object
 from image_archive.system.progress import Progress
 
 
@@ -73,12 +72,16 @@ def _describe_base(image: OpenedImage, base: StoredImage, progress: Progress) ->
         from_manifest = None
         if described is not None:
             from_manifest = described[index]
+        foreign = base.foreign_layers[index]
         if layer.file is None or layer.place is None:
-            descriptors.append(_missing_layer(base, layer, from_manifest))
+            descriptors.append(_missing_layer(base, layer, foreign or from_manifest))
             continue
         descriptor = _describe(layer.file, diff_ids[index], progress)
         if layer.place.archive is base.archive:
             _check_digest(base, layer, from_manifest, descriptor.digest)
+        if foreign is not None:
+            compression = layer.file.compression
+            descriptor = oci.describe_foreign_layer(descriptor, compression, foreign)
         descriptors.append(descriptor)
     return descriptors
 
@@ -130,7 +133,7 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
         return None
     config_digest = digest_of(base.config.content)
     contradictions = []
-    for blob in walk(_index_of(base), base.archive.read_file):
+    for blob in walk(usable_index(base.archive), base.archive.read_file):
         if not blob.is_manifest or _digest_in(blob.value['config']) != config_digest:
             continue
         layers = blob.value.get('layers') or []
@@ -142,12 +145,6 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
         text = f'{base.archive.path!r} has an OCI manifest with {contradictions[0]}'
         raise ArchiveError(f'--base: {text}: replace it')
     return None
-
-
-def _index_of(base: StoredImage) -> list[dict[str, Any]]:
-    """Returns the valid descriptors in the index of a base, which is usable without an index."""
-    content = base.archive.read_file(INDEX_NAME)
-    return descriptors_in(load_object(content or b'') or {}, 'manifests')
 
 
 def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) -> str | None:

@@ -86,6 +86,8 @@ def manifest_entry(
     }
     if image.parent is not None:
         entry['Parent'] = image.parent
+    if image.base is not None and image.base.foreign_sources:
+        entry['LayerSources'] = image.base.foreign_sources
     return entry
 
 

@@ -45,12 +45,14 @@ class BaseLayer(NamedTuple):
         diff_id: its diff ID, `sha256:HEX`; None if the base does not give it.
         place: where it is: in the merged archive, else in the base; None if it is missing.
         file: what is known of it; None if it is missing.
+        is_left_out: whether it is missing because it is foreign: clients may download it.
     """
 
     name: str
     diff_id: str | None
     place: Place | None
     file: LayerFile | None
+    is_left_out: bool
 
 
 class OpenedImage:
@@ -65,7 +67,8 @@ class OpenedImage:
         has_v1_base: whether Docker 1.9 or older wrote the base.
         images_in_base: the number of images in the archive of the base.
         base_layers: the layers of the base, bottom layer first.
-        missing_layers: the names of the layers of the base that the new archive lacks.
+        missing_layers: the names of the layers of the base that the new archive lacks, without
+            foreign ones that no archive has.
         legacy_base: the archive that is merged; that of the base if both are one file.
         left_out: why members of that archive are not merged, by their names.
         failures: why files could not be opened or read.
@@ -211,7 +214,7 @@ def _read_base(image: OpenedImage, archive: Archive) -> None:
     image.images_in_base = images.image_count
     if not images.is_v1:
         base = images.last_image
-        _ = base.config  # an error in it belongs to opening the base
+        _ = base.config, base.layer_sources  # an error in them belongs to opening the base
         image.base = base
 
 
@@ -224,13 +227,16 @@ def _find_base_layers(image: OpenedImage) -> None:
     files: dict[tuple[str, str | None], LayerFile] = {}  # a layer that comes twice is read once
     pairs = zip(image.base.layers, image.base.diff_id_of_each_layer, strict=True)
     by_diff_id = _names_by_diff_id(image)
-    for name, diff_id in pairs:
+    for index, (name, diff_id) in enumerate(pairs):
         place = None
+        is_left_out = False
         if image.legacy_base is not None:
             place = image.legacy_base.find(name, is_merged)
         if place is None:
-            missing.append(name)
             place = _find_elsewhere(image, name, by_diff_id.get(diff_id or '', ''))
+            is_left_out = place is None and image.base.foreign_layers[index] is not None
+            if not is_left_out:
+                missing.append(name)
         key = name, diff_id
         if place is not None and key not in files:
             label = f'layer {name!r} of {place.archive.path!r}'
@@ -238,7 +244,7 @@ def _find_base_layers(image: OpenedImage) -> None:
             if not image.parts.oci:  # otherwise blobs.py compares it
                 named_digest = digest_in_blob_name(place.name)
             files[key] = LayerFile(label, place.source, diff_id, named_digest)
-        layers.append(BaseLayer(name, diff_id, place, files.get(key)))
+        layers.append(BaseLayer(name, diff_id, place, files.get(key), is_left_out))
     image.base_layers = tuple(layers)
     image.missing_layers = tuple(missing)
 

@@ -63,6 +63,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     own_files = [image.layers[path].file for path in _own_paths(image)]
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
+    problems += _foreign_layer_problems(image)
     problems += _base_layer_name_problems(image)
     problems += _left_out_problems(image)
     problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
@@ -182,10 +183,22 @@ def _base_problems(image: OpenedImage) -> Problems:
         yield Problem(f'--base: {text}: replace it')
     if image.merges_base or parts.oci:
         return  # a missing layer is an error there, which others report
+    left_out = {layer.name for layer in image.base_layers if layer.is_left_out}
     for name in base.layers:
-        if base.archive.find(name) is None:
+        if base.archive.find(name) is None and name not in left_out:
             yield Problem(f'--base: {lacks_layer(base.archive.path, name)}')
             return
+
+
+def _foreign_layer_problems(image: OpenedImage) -> Problems:
+    """Checks that foreign layers of the base are there."""
+    if image.base is None:
+        return
+    label = f'--base: {image.base.archive.path!r}'
+    left_out = [layer.name for layer in image.base_layers if layer.is_left_out]
+    advice = None if image.parts.oci else 'give --oci for an OCI layout'
+    for name in dict.fromkeys(left_out):
+        yield from layer_checks.foreign_layer_problems(label, name, advice)
 
 
 def _base_layer_name_problems(image: OpenedImage) -> Problems:

@@ -124,6 +124,28 @@ def tags_of(path: str, entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(tags)
 
 
+def layer_sources_of(path: str, entry: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns LayerSources of an entry of a manifest: descriptors by diff IDs.
+
+    They say what Docker downloaded: of foreign layers, since Docker 25 of all (ManifestItem in
+    image/tarexport of moby).
+
+    Args:
+        path: the path of the archive, for messages.
+        entry: the entry.
+
+    Raises:
+        ArchiveError: they are not an object of objects.
+    """
+    sources = entry.get('LayerSources')
+    if sources is None:
+        sources = {}
+    if not isinstance(sources, dict) or not all(isinstance(one, dict) for one in sources.values()):
+        text = f'{MANIFEST_NAME} has LayerSources that are no object of descriptors'
+        raise ArchiveError(f'{path!r}: {text}: replace it')
+    return sources
+
+
 def read_repositories(archive: Archive) -> Repositories:
     """Returns the names in `repositories`; none without that member.
 

@@ -24,6 +24,13 @@ _LAYER_TYPES_OF_DOCKER = {
     'application/vnd.docker.image.rootfs.diff.tar.gzip': 'gzip',
     'application/vnd.docker.image.rootfs.diff.tar.zstd': 'zstd',
 }
+# Parts of the media types of foreign layers: in the OCI specification, and in Docker's.
+_FOREIGN = ('nondistributable', 'foreign')
+_FOREIGN_TYPES = {
+    None: 'application/vnd.oci.image.layer.nondistributable.v1.tar',
+    'gzip': 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
+    'zstd': 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
+}
 _SCHEMA_VERSION = 2
 
 
@@ -34,11 +41,13 @@ class Descriptor(NamedTuple):
         media_type: its media type.
         digest: its digest, `sha256:HEX`.
         size: its bytes.
+        urls: of a foreign layer, where clients may download it.
     """
 
     media_type: str
     digest: str
     size: int
+    urls: tuple[str, ...] = ()
 
 
 def is_layer_compression(compression: str | None) -> bool:
@@ -67,6 +76,36 @@ def describe_layer(compression: str | None, digest: str, size: int) -> Descripto
     return Descriptor(_LAYER_TYPES[compression], digest, size)
 
 
+def describe_foreign_layer(layer: Descriptor, compression: str | None, source: Any) -> Descriptor:
+    """Returns the descriptor of a foreign layer that is there.
+
+    Args:
+        layer: what describe_layer() returned for it.
+        compression: its compression.
+        source: the descriptor of the foreign layer in JSON.
+
+    Returns:
+        The descriptor of the foreign layer. If it is stored otherwise than the client downloaded
+        it, as Docker saves it uncompressed, its URLs lead to other bytes: they are left out.
+    """
+    foreign = read_layer(source)
+    if foreign is not None and (foreign.digest, foreign.size) == (layer.digest, layer.size):
+        return foreign
+    return layer._replace(media_type=_FOREIGN_TYPES[compression])
+
+
+def is_foreign(descriptor: Any) -> bool:
+    """Tells whether a descriptor from JSON is that of a foreign layer.
+
+    Such a layer is not to be distributed: registries do not have it, and clients download it from
+    its URLs (OCI image specification, "Non-Distributable Layers").
+    """
+    if not isinstance(descriptor, dict):
+        return False
+    media_type = descriptor.get('mediaType')
+    return isinstance(media_type, str) and any(part in media_type for part in _FOREIGN)
+
+
 def read_layer(descriptor: Any) -> Descriptor | None:
     """Reads the descriptor of a layer in a manifest that another program wrote.
 
@@ -74,8 +113,8 @@ def read_layer(descriptor: Any) -> Descriptor | None:
         descriptor: the value in its JSON.
 
     Returns:
-        The descriptor, with a media type of the OCI specification; None if it is not valid, or
-        not of a layer that describe_layer() describes.
+        The descriptor, with a media type of the OCI specification unless the layer is foreign;
+        None if it is not valid, or neither foreign nor of a layer that describe_layer() describes.
     """
     if not isinstance(descriptor, dict):
         return None
@@ -84,18 +123,25 @@ def read_layer(descriptor: Any) -> Descriptor | None:
         return None
     if media_type in _LAYER_TYPES_OF_DOCKER:
         media_type = _LAYER_TYPES[_LAYER_TYPES_OF_DOCKER[media_type]]
+    urls: list[str] = []
+    if is_foreign(descriptor):
+        urls = descriptor.get('urls') or []
+    elif media_type not in _LAYER_TYPES.values():
+        return None
     digest = descriptor.get('digest')
     size = descriptor.get('size')
-    if media_type not in _LAYER_TYPES.values() or not is_sha256_digest(digest):
+    if not is_sha256_digest(digest):
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
-    return Descriptor(media_type, str(digest), size)
+    if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
+        return None
+    return Descriptor(media_type, str(digest), size, tuple(urls))
 
 
 def is_plain(layer: Descriptor) -> bool:
     """Tells whether a layer is not compressed: then its digest is its diff ID."""
-    return layer.media_type == _LAYER_TYPES[None]
+    return layer.media_type.endswith('.tar')
 
 
 def manifest(config: Descriptor, layers: Iterable[Descriptor]) -> bytes:
@@ -164,11 +210,14 @@ def index(image: Descriptor, tags: Iterable[Tag], image_platform: dict[str, Any]
 
 
 def _descriptor(descriptor: Descriptor) -> dict[str, Any]:
-    return {
+    value: dict[str, Any] = {
         'mediaType': descriptor.media_type,
         'digest': descriptor.digest,
         'size': descriptor.size,
     }
+    if descriptor.urls:
+        value['urls'] = list(descriptor.urls)
+    return value
 
 
 def _to_json(value: dict[str, Any]) -> bytes:

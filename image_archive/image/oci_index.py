@@ -68,6 +68,20 @@ def read_index(archive: Archive) -> list[JsonDescriptor] | None:
     return items
 
 
+def usable_index(archive: Archive) -> list[JsonDescriptor]:
+    """Returns the valid descriptors in the index.json of an archive; none if it is not an index.
+
+    Args:
+        archive: the archive, which can be used without its index.
+
+    Raises:
+        ArchiveError: the file is too large.
+        OSError: it cannot be read.
+    """
+    content = archive.read_file(INDEX_NAME)
+    return descriptors_in(load_object(content or b'') or {}, 'manifests')
+
+
 def is_descriptor(value: Any) -> bool:
     """Tells whether a value from JSON is a descriptor, as far as it is needed here."""
     if not isinstance(value, dict):

@@ -4,16 +4,27 @@
 from functools import cached_property
 from typing import Any
 
+from image_archive.digests import digest_of
 from image_archive.errors import ArchiveError
-from image_archive.image import docker_manifest
+from image_archive.image import docker_manifest, oci
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import MANIFEST_NAME, Repositories, check_entry
-from image_archive.image.oci_index import LAYOUT_NAMES, JsonDescriptor, read_index
+from image_archive.image.oci_index import (
+    LAYOUT_NAMES,
+    JsonDescriptor,
+    read_index,
+    usable_index,
+    walk,
+)
 from image_archive.tar.archive import Archive
 from image_archive.tar.names import normal_name
 
 WRITTEN_BY_OLD_DOCKER = 'was written by Docker 1.9 or older'
 OLD_DOCKER_ADVICE = 'load it with Docker 1.10 to 28 and save it again'
+
+# The layers of images, as far as they are foreign, as OCI manifests describe them: by the digest
+# of the configuration, a list for each manifest.
+_ForeignLayers = dict[str, list[list[JsonDescriptor | None]]]
 
 
 class StoredImage:
@@ -27,9 +38,10 @@ class StoredImage:
         tags: its tags.
     """
 
-    def __init__(self, archive: Archive, entry: dict[str, Any]) -> None:
-        self.archive = archive
+    def __init__(self, images: 'ImageArchive', entry: dict[str, Any]) -> None:
+        self.archive = images.archive
         self.entry = entry
+        self._images = images
         self.config_name = normal_name(entry['Config'])
         self.layers = docker_manifest.layers_of(entry)
 
@@ -49,6 +61,38 @@ class StoredImage:
         if content is None:
             return None
         return read_configuration(content)
+
+    @cached_property
+    def layer_sources(self) -> dict[str, dict[str, Any]]:
+        """LayerSources of the entry; raises what layer_sources_of() raises."""
+        return docker_manifest.layer_sources_of(self.archive.path, self.entry)
+
+    @property
+    def foreign_sources(self) -> dict[str, dict[str, Any]]:
+        """The descriptors of foreign layers in LayerSources, by diff IDs."""
+        sources = self.layer_sources.items()
+        return {diff_id: source for diff_id, source in sources if oci.is_foreign(source)}
+
+    @cached_property
+    def foreign_layers(self) -> tuple[JsonDescriptor | None, ...]:
+        """The descriptor of each layer in JSON; None for a layer that is not foreign.
+
+        The descriptors are those in LayerSources, or else in an OCI manifest of the archive.
+
+        Raises:
+            ArchiveError: a file is too large, or LayerSources are not valid.
+            OSError: the archive cannot be read.
+        """
+        found: list[JsonDescriptor | None] = [None] * len(self.layers)
+        if self.config is None:
+            return tuple(found)
+        described = list(self._images.foreign_layers.get(digest_of(self.config.content), []))
+        sources = self.foreign_sources
+        described.append([sources.get(one or '') for one in self.diff_id_of_each_layer])
+        for layers in described:
+            if len(layers) == len(found):
+                found = [new or old for old, new in zip(found, layers, strict=True)]
+        return tuple(found)
 
     @property
     def diff_ids(self) -> tuple[str, ...] | None:
@@ -111,6 +155,24 @@ class ImageArchive:
         """The descriptors in index.json, None without it; raises what read_index() raises."""
         return read_index(self.archive)
 
+    @cached_property
+    def foreign_layers(self) -> _ForeignLayers:
+        """The foreign layers in the OCI manifests of the archive, which may have none.
+
+        Raises:
+            ArchiveError: an index or a manifest is too large.
+            OSError: the archive cannot be read.
+        """
+        found: _ForeignLayers = {}
+        for blob in walk(usable_index(self.archive), self.archive.read_file):
+            layers = blob.value.get('layers')
+            if not blob.is_manifest or not isinstance(layers, list):
+                continue
+            foreign = [one if oci.is_foreign(one) else None for one in layers]
+            if any(foreign):
+                found.setdefault(str(blob.value['config'].get('digest')), []).append(foreign)
+        return found
+
     def read_all(self) -> None:
         """Reads everything that the archive says of its images, so that errors come here.
 
@@ -118,14 +180,14 @@ class ImageArchive:
             ArchiveError, OSError: as the attributes.
         """
         for image in self.images:
-            _ = image.tags
+            _ = image.tags, image.layer_sources
         _ = self.repositories, self.descriptors
 
     def _read_images(self, entries: list[Any]) -> list[StoredImage]:
         images = []
         counting = []
         for entry in entries:
-            image = StoredImage(self.archive, check_entry(self.archive.path, entry))
+            image = StoredImage(self, check_entry(self.archive.path, entry))
             images.append(image)
             counting += [image.config_name, *image.layers]
         self.archive.check_repeated(counting)

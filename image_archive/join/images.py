@@ -48,6 +48,20 @@ class JoinedImage:
             return None
         return self.config.diff_ids
 
+    @property
+    def layer_sources(self) -> dict[str, dict[str, Any]]:
+        """LayerSources of the first archive, and those of foreign layers of the others."""
+        sources = dict(self.stored[0].layer_sources)
+        for stored in self.stored[1:]:
+            for diff_id, source in stored.foreign_sources.items():
+                sources.setdefault(diff_id, source)
+        return sources
+
+    def has_foreign_layer(self, index: int) -> bool:
+        """Tells whether an archive describes a layer as foreign; index counts from the bottom."""
+        foreign = [stored.foreign_layers for stored in self.stored]
+        return any(index < len(layers) and layers[index] is not None for layers in foreign)
+
     def diff_ids_of(self, count: int) -> tuple[str | None, ...]:
         """Returns the diff ID of each of some layers; None for each if there are not as many."""
         if self.config is None:
@@ -193,6 +207,8 @@ def manifest_entries(images: list[JoinedImage]) -> list[dict[str, Any]]:
             'RepoTags': image.tags,
         }
         entry.pop('Parent', None)
+        if image.layer_sources:
+            entry['LayerSources'] = image.layer_sources
         parent = _parent(image, by_id)
         if parent is not None:
             entry['Parent'] = parent

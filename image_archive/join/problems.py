@@ -131,8 +131,16 @@ def _layer_number_problems(image: JoinedImage) -> Problems:
 
 def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
     """Checks that every layer is in one of the archives."""
-    for name in dict.fromkeys(image.layers):
-        if join.files.find(name) is None:
+    positions = {name: index for index, name in enumerate(image.layers)}
+    layout = None
+    if join.descriptors is None:
+        layout = 'join only archives with an index.json to an OCI layout'
+    for name, index in positions.items():
+        if join.files.find(name) is not None:
+            continue
+        if image.has_foreign_layer(index):
+            yield from layer_checks.foreign_layer_problems(image.label, name, layout)
+        else:
             text = f'no archive has its layer {name!r}: also give the archive of its base'
             yield Problem(f'{image.label}: {text}')
 

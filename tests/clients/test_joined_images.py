@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joined archives in real clients: each image has its own tags, ID and files."""
 
+import functools
+import http.server
 import json
+import threading
 
 import pytest
 
 from support.clients import call, files_of_tar, load_v1, v1_flags
+from support.foreign import FOREIGN_TYPES, ForeignImage
 from support.images import Parts
 from support.joins import SAME_IMAGE, join
 from support.needs import require
@@ -187,6 +191,68 @@ def test_stores_load_oci_layouts_of_one_image(store, tmp_path):
     path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE[1:3]), flags=['--verify'])
     assert 'index.json' in names(path)
     check(store, path, [Fixture(SAME_IMAGE[1])])
+
+
+# Foreign layers, which are not to be distributed.
+
+
+@pytest.fixture
+def web(tmp_path):
+    """A directory and its URL."""
+    directory = tmp_path / 'web'
+    directory.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=directory)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield directory, f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def join_foreign(directory, url, media_type, **options):
+    """Joins a foreign image, one on it, and an ordinary one; returns their files by tag."""
+    image = ForeignImage(media_type, f'{url}/layer')
+    base = image.write_layout(directory / 'base.tar', **options)
+    image.path = base
+    on_it = Image(directory, 1, [{'srv/1': b'1'}], image, [f'--legacy_base={base}', '--oci'])
+    other = Image(directory, 2, [{'srv/2': b'2'}], flags=['--oci'])
+    archives = [one.path for one in (image, on_it, other)]
+    path = join(directory, *archives, flags=['--verify'])
+    assert 'index.json' in names(path)
+    return path, image, {one.tag: one.files for one in (image, on_it, other)}
+
+
+@pytest.mark.parametrize('media_type', FOREIGN_TYPES)
+def test_stores_load_foreign_layers(store, tmp_path, web, media_type):
+    directory, url = web
+    path, image, images = join_foreign(tmp_path, url, media_type)
+    (directory / 'layer').write_bytes(image.packed)
+    store.load(path)
+    assert store.tags() == set(images)
+    for tag, files in images.items():
+        assert files.items() <= store.files(tag).items()
+
+
+@pytest.mark.parametrize('media_type', FOREIGN_TYPES)
+def test_podman_alone_downloads_foreign_layers(store, tmp_path, web, media_type):
+    directory, url = web
+    image = ForeignImage(media_type, f'{url}/layer')
+    base = image.write_layout(tmp_path / 'base.tar', lacks_layer=True)
+    path = join(tmp_path, base, flags=['--verify'], warnings=True)
+    if not hasattr(store, 'driver'):
+        store.load(path, fails='containerd' not in store.command[0])
+        return
+    store.load(path, fails=True)
+    (directory / 'layer').write_bytes(image.packed)
+    store.load(path)
+    assert image.files.items() <= store.files(image.tag).items()
+
+
+@pytest.mark.parametrize('media_type', FOREIGN_TYPES)
+def test_podman_needs_no_download_of_a_foreign_layer_that_is_there(podman, tmp_path, media_type):
+    """It tries the URL in the OCI layout, then reads manifest.json."""
+    image = ForeignImage(media_type, 'http://127.0.0.1:9/nothing')
+    podman.load(join(tmp_path, image.write_layout(tmp_path / 'base.tar'), flags=['--verify']))
+    assert image.files.items() <= podman.files(image.tag).items()
 
 
 # The use of the original program: images of one v1 layer each, also for Docker 1.9 or older.

@@ -138,7 +138,7 @@ UNTOLD = 'lacks its layer'
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (set_layer(mediaType='application/vnd.docker.image.rootfs.foreign.diff.tar.gzip'), UNTOLD),
+        (set_layer(mediaType='application/vnd.oci.image.layer.v1.tar+br'), UNTOLD),
         (set_layer(mediaType=None), UNTOLD),
         (set_layer(digest='sha256:abc'), UNTOLD),
         (set_layer(digest=None), UNTOLD),
