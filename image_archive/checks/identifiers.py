@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from image_archive.checks.problem import Problem, Problems
 from image_archive.digests import is_sha256_hex
+from image_archive.image.docker_manifest import Repositories
 from image_archive.image.tags import parse_tag
 
 _REPOSITORY_LIMIT = 255  # characters, with the registry
@@ -46,3 +47,20 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
         elif len(parsed.full_repository) > _REPOSITORY_LIMIT:
             text = f'{tag!r}: Podman and Skopeo refuse over {_REPOSITORY_LIMIT} characters with'
             yield Problem(f'{label}: {text} the registry: shorten it', is_error=False)
+
+
+def replaced_name_problems(new: Repositories, old: Repositories, path: str) -> Problems:
+    """Checks that names in the new `repositories` are not those of other images.
+
+    Args:
+        new: the names that --repository and --name give.
+        old: the names in the `repositories` of an archive.
+        path: the path of the archive.
+    """
+    for repository, tags in new.items():
+        for tag, identifier in tags.items():
+            replaced = old.get(repository, {}).get(tag, identifier)
+            if replaced != identifier:
+                text = f'{path!r} has another image with the name {f"{repository}:{tag}"!r}'
+                advice = 'give another name'
+                yield Problem(f'--repository and --name: {text}: {advice}', is_error=False)

@@ -10,7 +10,11 @@ from typing import NamedTuple
 from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
-from image_archive.checks.identifiers import identifier_problems, tag_problems
+from image_archive.checks.identifiers import (
+    identifier_problems,
+    replaced_name_problems,
+    tag_problems,
+)
 from image_archive.checks.problem import Problem, Problems
 from image_archive.checks.sizes import (
     config_size_problems,
@@ -19,11 +23,12 @@ from image_archive.checks.sizes import (
 )
 from image_archive.create.arguments import lacks_layer
 from image_archive.create.blobs import Layout, find_layout
-from image_archive.create.docker_archive import manifest_entry
+from image_archive.create.docker_archive import manifest_entry, repositories_of
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import Layer
 from image_archive.digests import is_sha256_hex, sha256
 from image_archive.errors import ArchiveError
+from image_archive.image.docker_manifest import read_repositories
 from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER
@@ -75,6 +80,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems += _config_problems(image)
     problems += _fatal_with_oci(image, tag_problems('--tag', parts.tags))
     problems += _size_problems(image)
+    problems += _replaced_name_problems(image)
     layout = None
     if parts.oci and not image.failures and not any(problem.is_fatal for problem in problems):
         try:
@@ -115,6 +121,18 @@ def _config_digest_problems(image: OpenedImage) -> Problems:
             f'--id: the SHA-256 of {parts.config!r} is {found}, not {parts.identifier}'
             f'{parts.id_origin}: correct the ID or the file'
         )
+
+
+def _replaced_name_problems(image: OpenedImage) -> Problems:
+    """Checks that the name for Docker 1.9 is not that of an image in the merged archive."""
+    names = repositories_of(image.parts)
+    if names is None or image.legacy_base is None:
+        return
+    try:
+        replaced = read_repositories(image.legacy_base)
+    except ArchiveError:  # any archive may be merged
+        return
+    yield from replaced_name_problems(names, replaced, image.legacy_base.path)
 
 
 # Layers.

@@ -15,7 +15,8 @@ LAYOUT_NAMES = (INDEX_NAME, LAYOUT_NAME)
 
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
-_READ_TYPES = (
+# The media types of indexes and manifests.
+READ_TYPES = (
     INDEX_TYPE,
     'application/vnd.docker.distribution.manifest.list.v2+json',
     MANIFEST_TYPE,
@@ -137,7 +138,7 @@ def walk(
 
 
 def _read_value(descriptor: JsonDescriptor, read: Callable[[str], bytes | None]) -> dict[str, Any]:
-    if descriptor.get('mediaType') not in _READ_TYPES:
+    if descriptor.get('mediaType') not in READ_TYPES:
         return {}
     digest = descriptor['digest']
     content = read(digests.blob_name(digest))

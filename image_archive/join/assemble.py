@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from absl import logging
 
-from image_archive.checks.identifiers import identifier_problems
+from image_archive.checks.identifiers import identifier_problems, replaced_name_problems
 from image_archive.checks.problem import report
 from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
 from image_archive.image.docker_manifest import Repositories, is_merged
@@ -74,11 +74,14 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
         problems = find_problems(join, verifies, run.progress)
         if parts.identifier is not None:
             problems = [*identifier_problems('--id', parts.identifier, parts.id_origin), *problems]
+        for archive in archives:
+            names = archive.repositories
+            problems += replaced_name_problems(parts.repositories, names, archive.archive.path)
         report(problems, verifies)
         run.progress.begin('writing', _bytes_to_write(join))
         with TarFileWriter(output, run.partial_files, run.progress) as tar:
             for archive in archives:
-                _add_new_members(tar, archive.archive, join)
+                _add_members(tar, archive.archive, join)
             add_documents(tar, _documents(join, parts))
 
 
@@ -121,7 +124,7 @@ def _open_archives(
     failures: list[str] = []
     archives = []
     with contextlib.ExitStack() as stack:
-        for path in paths:
+        for path in dict.fromkeys(paths):
             opening = open_archive(path, beside=beside, progress=progress)
             try:
                 archives.append(_read_archive(stack.enter_context(opening)))
@@ -145,21 +148,24 @@ def _bytes_to_write(join: Join) -> int:
     return sum(member.size for archive in join.archives for member in archive.archive.members)
 
 
-def _add_new_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
-    """Adds the members that no archive before this one has."""
+def _add_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
+    """Adds the members that no archive before this one has, then those that get other names."""
 
     def is_new(name: str) -> bool:
         is_kept = is_merged(name) and name not in join.left_out
         return is_kept and join.files.is_first_in(name, archive)
 
     tar.add_archive(archive, is_new)
+    for name, place in join.files.renamed_in(archive):
+        tar.add_source(name, place.source)
+    archive.check_unchanged()
 
 
 def _documents(join: Join, parts: JoinParts) -> Documents:
     """Returns what is written after all members."""
     oci_index = None
-    if join.descriptors is not None:
-        oci_index = index_content(join.descriptors)
+    if join.oci_index.descriptors is not None:
+        oci_index = index_content(join.oci_index.descriptors)
     return Documents(
         oci_index=oci_index,
         manifest=manifest_entries(join.images),

@@ -8,7 +8,8 @@ from typing import Any
 from image_archive.digests import sha256
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.stored import StoredImage
-from image_archive.join.files import JoinedFiles
+from image_archive.join.files import JoinedFiles, different_content
+from image_archive.tar.archive import Archive
 
 
 class JoinedImage:
@@ -17,17 +18,19 @@ class JoinedImage:
     Attributes:
         stored: the image as each archive has it; the first one gives the names of its files.
         config: its configuration; None if no archive has it.
-        id: the SHA-256 of the configuration, in hex; the name of a configuration that is missing.
         config_name: the name of its configuration in the new archive.
+        id: the SHA-256 of the configuration, in hex; the name of a configuration that is missing.
         layers: the names of its layers in the new archive, also of missing ones.
     """
 
-    def __init__(self, first: StoredImage, config: Configuration | None, config_name: str) -> None:
+    def __init__(
+        self, first: StoredImage, config: Configuration | None, config_name: str, layers: list[str]
+    ) -> None:
         self.stored = [first]
         self.config = config
         self.config_name = config_name
         self.id = first.config_name if config is None else sha256(config.content)
-        self.layers = list(first.layers)
+        self.layers = layers
 
     @property
     def label(self) -> str:
@@ -77,21 +80,44 @@ def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage
         files: the files of all archives.
 
     Raises:
-        ArchiveError: a configuration is too large.
+        ArchiveError: a configuration is too large, or two archives have different files of one
+            name as a layer of the same image.
         OSError: one cannot be read.
     """
     by_id: dict[str, JoinedImage] = {}
     by_file: dict[str, JoinedImage] = {}
     for one in stored:
-        place = files.find(one.config_name)
-        file_name = one.config_name if place is None else place.name
+        config_name = files.new_name(one.archive, one.config_name)
+        place = files.find(config_name)
+        file_name = config_name if place is None else place.name
         if file_name not in by_file:
-            image = JoinedImage(one, _configuration_of(one, files), file_name)
+            config = _configuration_of(one, files)
+            image = JoinedImage(one, config, file_name, _new_layer_names(one, files))
             by_file[file_name] = by_id.setdefault(image.id, image)
         same = by_file[file_name]
         if same.stored[0] is not one:
             same.stored.append(one)
-    return list(by_id.values())
+    images = list(by_id.values())
+    for image in images:
+        _check_layers(image, files)
+    return images
+
+
+def _new_layer_names(stored: StoredImage, files: JoinedFiles) -> list[str]:
+    return [files.new_name(stored.archive, name) for name in stored.layers]
+
+
+def _check_layers(image: JoinedImage, files: JoinedFiles) -> None:
+    """Raises ArchiveError if a layer of an image is another file in another archive."""
+    firsts: dict[str, tuple[str, Archive]] = {}
+    for stored in image.stored:
+        archive = stored.archive
+        for name, new_name in zip(stored.layers, _new_layer_names(stored, files), strict=True):
+            if archive.find(name) is None:
+                continue
+            first_name, first_archive = firsts.setdefault(name, (new_name, archive))
+            if first_name != new_name:
+                raise different_content(first_archive, archive, name)
 
 
 def _configuration_of(image: StoredImage, files: JoinedFiles) -> Configuration | None:
@@ -127,8 +153,9 @@ class LayerTable:
         self._file_names: dict[str, str] = {}  # names behind links, by names
         for image in images:
             for stored in image.stored:
-                diff_ids = image.diff_ids_of(len(stored.layers))
-                for name, diff_id in zip(stored.layers, diff_ids, strict=True):
+                layers = _new_layer_names(stored, files)
+                diff_ids = image.diff_ids_of(len(layers))
+                for name, diff_id in zip(layers, diff_ids, strict=True):
                     self._add(name, diff_id, files)
 
     def _add(self, name: str, diff_id: str | None, files: JoinedFiles) -> None:

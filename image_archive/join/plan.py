@@ -4,12 +4,10 @@
 from typing import NamedTuple
 
 from image_archive.image.docker_manifest import Repositories
-from image_archive.image.oci_index import JsonDescriptor
 from image_archive.image.stored import ImageArchive
-from image_archive.join import index
 from image_archive.join.files import JoinedFiles
 from image_archive.join.images import JoinedImage, LayerTable, complete_layers, unite
-from image_archive.join.index import Blob
+from image_archive.join.index import Blob, MergedIndex, merge_indexes
 from image_archive.join.tags import check_tags, merge_repositories
 from image_archive.system.progress import Progress
 
@@ -23,8 +21,7 @@ class Join(NamedTuple):
         images: their images.
         layers: the layers of these images.
         repositories: the names for Docker 1.9 and older.
-        descriptors: those of the new index.json; None without one.
-        blobs: the blobs that they lead to.
+        oci_index: the new index.json.
         left_out: why members are not merged, by their names.
     """
 
@@ -33,8 +30,7 @@ class Join(NamedTuple):
     images: list[JoinedImage]
     layers: LayerTable
     repositories: Repositories
-    descriptors: list[JsonDescriptor] | None
-    blobs: list[Blob]
+    oci_index: MergedIndex
     left_out: dict[str, str]
 
 
@@ -52,28 +48,22 @@ def plan_join(archives: list[ImageArchive], progress: Progress) -> Join:
     files = JoinedFiles()
     progress.begin('comparing', 0)
     for archive in archives:
-        files.add(archive.archive, progress)
+        files.add(archive, progress)
+    files.check_directories()
     images = unite([image for archive in archives for image in archive.images], files)
     check_tags(images, archives)
     layers = LayerTable(images, files)
     for image in images:
         complete_layers(image, layers, files)
-    descriptors = index.merge([archive.descriptors for archive in archives])
-    blobs: list[Blob] = []
-    if descriptors is not None:
-        blobs = index.find_blobs(descriptors, images, files)
-        if not index.is_whole(descriptors, blobs, images, layers, files):
-            descriptors = None
-            blobs = []
+    oci_index = merge_indexes(archives, images, layers, files)
     return Join(
         archives=archives,
         files=files,
         images=images,
         layers=layers,
         repositories=merge_repositories(archive.repositories for archive in archives),
-        descriptors=descriptors,
-        blobs=blobs,
-        left_out=files.left_out(_needed_names(images, blobs)),
+        oci_index=oci_index,
+        left_out=files.left_out(_needed_names(images, oci_index.blobs)),
     )
 
 

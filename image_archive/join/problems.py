@@ -47,6 +47,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         if verifies:
             problems += _config_digest_problems(image)
     problems += _size_problems(join)
+    problems += join.oci_index.problems
     files = _layer_files(join)
     problems += _diff_id_problems(join, files)
     for file in files.values():
@@ -85,8 +86,8 @@ def _size_problems(join: Join) -> Problems:
             yield from config_size_problems(image.label, len(image.config.content))
     size = len(manifest_content(manifest_entries(join.images)))
     yield from manifest_size_problems('--layer', size)
-    if join.descriptors is not None:
-        yield from descriptor_count_problems('--layer', len(join.descriptors))
+    if join.oci_index.descriptors is not None:
+        yield from descriptor_count_problems('--layer', len(join.oci_index.descriptors))
 
 
 # Configurations.
@@ -133,7 +134,7 @@ def _missing_layer_problems(image: JoinedImage, join: Join) -> Problems:
     """Checks that every layer is in one of the archives."""
     positions = {name: index for index, name in enumerate(image.layers)}
     layout = None
-    if join.descriptors is None:
+    if join.oci_index.descriptors is None:
         layout = 'join only archives with an index.json to an OCI layout'
     for name, index in positions.items():
         if join.files.find(name) is not None:
@@ -152,7 +153,7 @@ def _layer_files(join: Join) -> dict[str, LayerFile]:
         place = join.files.find(name)
         if place is not None:
             diff_id = diff_ids[0] if diff_ids else None
-            label = f'layer {name!r} of {place.archive.path!r}'
+            label = f'layer {join.files.old_name(name)!r} of {place.archive.path!r}'
             files[name] = LayerFile(label, place.source, diff_id, digest_in_blob_name(name))
     return files
 
@@ -173,7 +174,7 @@ def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) 
     checked = set(files)
     for image in join.images:
         checked.update(stored.config_name for stored in image.stored)
-    for blob in join.blobs:
+    for blob in join.oci_index.blobs:
         place = join.files.find(blob.name)
         if place is None:
             continue
@@ -190,7 +191,7 @@ def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) 
 
 def _bytes_to_check(join: Join, files: dict[str, LayerFile]) -> int:
     size = sum(file.source.size for file in files.values())
-    for blob in join.blobs:
+    for blob in join.oci_index.blobs:
         place = join.files.find(blob.name)
         if place is not None and place.name not in files:
             size += place.member.size

@@ -2,6 +2,7 @@
 """Joined archives in real clients: each image has its own tags, ID and files."""
 
 import functools
+import gzip
 import http.server
 import json
 import threading
@@ -15,7 +16,7 @@ from support.joins import SAME_IMAGE, join
 from support.needs import require
 from support.project import DATA, FIXTURES
 from support.running import build
-from support.tars import content, manifest, names, sha256
+from support.tars import content, manifest, member, names, sha256, write_tar
 
 pytestmark = pytest.mark.client
 
@@ -78,8 +79,8 @@ def several(directory, count, shares, flags=()):
     return images
 
 
-def join_images(directory, images):
-    return join(directory, *(image.path for image in images), flags=['--verify'])
+def join_images(directory, images, **options):
+    return join(directory, *(image.path for image in images), flags=['--verify'], **options)
 
 
 def check(store, path, images):
@@ -159,7 +160,7 @@ def test_stores_load_a_base_and_a_partial_image(store, tmp_path, built_on, joine
     """Also if another program saved the base than the one that the image was built on."""
     image = Image(tmp_path, 0, [{'srv/new': b'new'}], base=Fixture(built_on), flags=flags)
     images = [Fixture(joined_with), image]
-    path = join_images(tmp_path, images)
+    path = join_images(tmp_path, images, warnings=True)  # of an index.json that is left out
     check(store, path, images)
     check_by_skopeo(path, images)
 
@@ -178,7 +179,8 @@ def test_stores_load_a_partial_image_with_an_index(store, tmp_path, base):
 
 
 def test_stores_load_equal_images_of_several_programs_as_one(store, tmp_path):
-    path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE), flags=['--verify'])
+    archives = [FIXTURES / name for name in SAME_IMAGE]
+    path = join(tmp_path, *archives, flags=['--verify'], warnings=True)
     base = Fixture(SAME_IMAGE[0])
     store.load(path)
     tags = {tag for tag in store.tags() if not tag.startswith('localhost/')}
@@ -188,9 +190,38 @@ def test_stores_load_equal_images_of_several_programs_as_one(store, tmp_path):
 
 
 def test_stores_load_oci_layouts_of_one_image(store, tmp_path):
-    path = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE[1:3]), flags=['--verify'])
+    archives = [FIXTURES / name for name in SAME_IMAGE[1:3]]
+    path = join(tmp_path, *archives, flags=['--verify'], warnings=True)
     assert 'index.json' in names(path)
     check(store, path, [Fixture(SAME_IMAGE[1])])
+
+
+# Files of one name and different content.
+
+
+def renamed(image, is_layer_renamed):
+    """Writes an image as jib does: its configuration is config.json, its layers are gzipped."""
+    entry = manifest(image.path)
+    config = content(image.path, entry['Config'])
+    packed = [gzip.compress(content(image.path, name), mtime=0) for name in entry['Layers']]
+    layers = [f'{sha256(layer)}.tar.gz' for layer in packed]
+    if is_layer_renamed:
+        layers = [f'{number}.tar.gz' for number in range(len(packed))]
+    entry |= {'Config': 'config.json', 'Layers': layers}
+    files = {'config.json': config, **dict(zip(layers, packed, strict=True))}
+    files['manifest.json'] = json.dumps([entry]).encode()
+    image.path = write_tar(image.path, *(member(name, data) for name, data in files.items()))
+
+
+@pytest.mark.parametrize('is_layer_renamed', [False, True])
+def test_stores_load_images_with_files_of_one_name(store, tmp_path, is_layer_renamed):
+    images = several(tmp_path, 3, False)
+    for image in images:
+        renamed(image, is_layer_renamed)
+    path = join_images(tmp_path, images)
+    assert {'config.json', f'{images[1].id}.json', f'{images[2].id}.json'} < set(names(path))
+    check(store, path, images)
+    check_by_skopeo(path, images)
 
 
 # Foreign layers, which are not to be distributed.

@@ -10,7 +10,7 @@ import pytest
 from support.images import BaseImage, Parts, configuration, on_fixture, write_base
 from support.needs import require
 from support.project import DATA
-from support.running import build, environment
+from support.running import build, environment, warns
 from support.tars import (
     DIR,
     FILE,
@@ -79,6 +79,27 @@ def test_members_of_the_base_come_before_manifest_json(tmp_path):
     expected = [f'{image.id}.json', image.id, own, *lower.files, 'manifest.json', 'repositories']
     assert names(image.output) == expected
     assert manifest(image.output)['Layers'] == ['one.tar', 'two.tar', own]
+
+
+@pytest.mark.parametrize(
+    ('data', 'is_replaced'),
+    [
+        (b'{"r": {"n": "x", "m": "y"}}', True),
+        (b'{"r": {"m": "x"}, "n": {"r": "x"}}', False),
+        (b'{"r": 1}', False),
+        (b'no JSON', False),
+    ],
+)
+def test_name_of_another_image_in_repositories_gives_a_warning(tmp_path, data, is_replaced):
+    lower = BaseImage(['one.tar'])
+    more = [member('repositories', data)]
+    image = Parts(tmp_path, below=lower.diff_ids, base=None)
+    image.base = write_base(tmp_path / 'base.tar', lower, more=more)
+    text = f"--repository and --name: '{image.base}' has another image with the name 'r:n'"
+    expected = [f'{text}: give another name'] if is_replaced else []
+    assert warns(*image.flags, '--repository=r', '--name=n', '--verify') == expected
+    assert json.loads(content(image.output, 'repositories')) == {'r': {'n': image.id}}
+    assert warns(*image.flags, '--verify') == []
 
 
 def test_archive_ends_with_zero_blocks_up_to_a_whole_record(parts):

@@ -20,7 +20,8 @@ HEX = 'e' * 64
 
 
 def test_equal_images_of_several_programs_become_one(tmp_path):
-    joined = join(tmp_path, *(FIXTURES / name for name in SAME_IMAGE), flags=['--verify'])
+    archives = [FIXTURES / name for name in SAME_IMAGE]
+    joined = join(tmp_path, *archives, flags=['--verify'], warnings=True)
     entry = manifest(joined)
     first = manifest(FIXTURES / SAME_IMAGE[0])
     assert (entry['Config'], entry['Layers']) == (first['Config'], first['Layers'])
@@ -39,7 +40,8 @@ def test_equal_images_of_several_programs_become_one(tmp_path):
 
 @pytest.mark.parametrize('order', list(itertools.permutations(SAME_IMAGE[:3])))
 def test_member_names_come_from_the_first_archive(tmp_path, order):
-    entry = manifest(join(tmp_path, *(FIXTURES / name for name in order)))
+    archives = [FIXTURES / name for name in order]
+    entry = manifest(join(tmp_path, *archives, warnings=True))
     assert entry['Layers'] == manifest(FIXTURES / order[0])['Layers']
 
 
@@ -109,7 +111,8 @@ def test_present_layer_keeps_its_name(tmp_path):
 def test_partial_image_on_a_base_saved_by_another_program(tmp_path, base, other):
     parts = Parts(tmp_path, below=base_diff_ids_of(other))
     build(*parts.flags, f'--base={FIXTURES / base}', '--tag=example/new:1')
-    joined = join(tmp_path, FIXTURES / other, parts.output, flags=['--verify'])
+    archives = [FIXTURES / other, parts.output]
+    joined = join(tmp_path, *archives, flags=['--verify'], warnings=True)
     base_entry, entry = entries_of(joined)
     assert entry['Layers'][:2] == base_entry['Layers']
     assert entry['Layers'][2:] == [f'{parts.id}/{parts.layers[0][0]}.tar']

@@ -8,6 +8,7 @@ import posixpath
 
 import pytest
 
+from support.images import write_base
 from support.joins import PROGRAM, SAME_IMAGE, entries_of, flags_for, image_of, join
 from support.project import FIXTURES
 from support.running import problems, warns
@@ -66,6 +67,10 @@ class Layout:
         return write_tar(path, *(member(name, data) for name, data in files.items()))
 
 
+def left_out(reason):
+    return f'index.json is left out, as {reason}'
+
+
 def descriptors_of(path):
     return json.loads(content(path, 'index.json'))['manifests']
 
@@ -96,8 +101,12 @@ def test_first_descriptor_of_a_name_is_kept(tmp_path):
     """Another archive can have another manifest of the same image."""
     one, other = (FIXTURES / name for name in SAME_IMAGE[1:3])
     for order in ([one, other], [other, one]):
-        joined = join(tmp_path, *order, flags=['--verify'])
-        assert descriptors_of(joined) == descriptors_of(order[0])
+        dropped = descriptors_of(order[1])[0]['digest']
+        text = f"'{order[1]}': nothing leads to the manifest {dropped} any more"
+        text += ", as its name 'docker.io/example/base:1.0' is taken"
+        found = warns(*flags_for(tmp_path, order, '--verify'), **PROGRAM)
+        assert found == [f'{text}: load this archive by itself']
+        assert descriptors_of(tmp_path / 'out.tar') == descriptors_of(order[0])
 
 
 def test_descriptors_are_compared_by_all_their_names(tmp_path):
@@ -108,7 +117,37 @@ def test_descriptors_are_compared_by_all_their_names(tmp_path):
     for layout in (app, db):
         del layout.descriptor['annotations'][NAME]
     archives = [app.write(tmp_path / 'app.tar'), db.write(tmp_path / 'db.tar')]
-    assert descriptors_of(join(tmp_path, *archives)) == [app.descriptor]
+    digests = [layout.descriptor['digest'] for layout in (app, db)]
+    text = (
+        f"'1' is {digests[0]} in it, and {digests[1]} of '{archives[1]}': save one with another tag"
+    )
+    assert warns(*flags_for(tmp_path, archives), **PROGRAM) == [left_out(text)]
+    check_no_index(tmp_path, *archives)
+
+
+def test_same_image_may_have_two_manifests_with_one_tag(tmp_path):
+    """The first one stays. Their names are only a tag."""
+    one, other = Layout('a', tag='app:1'), Layout('a', tag='app:1')
+    other.manifest += b' '
+    other.blobs[blob(other.manifest)] = other.manifest
+    other.descriptor |= described(other.manifest, MANIFEST_TYPE)
+    for layout in (one, other):
+        del layout.descriptor['annotations'][NAME]
+    archives = [one.write(tmp_path / 'one.tar'), other.write(tmp_path / 'other.tar')]
+    text = f'nothing leads to the manifest {other.descriptor["digest"]} any more'
+    assert warns(*flags_for(tmp_path, archives, '--verify'), **PROGRAM) == [
+        f"'{archives[1]}': {text}, as its name '1' is taken: load this archive by itself"
+    ]
+    assert descriptors_of(tmp_path / 'out.tar') == [one.descriptor]
+
+
+@pytest.mark.parametrize('spelling', ['docker.io/library/app:1', 'app:1'])
+def test_names_in_both_annotations_are_compared(tmp_path, spelling):
+    """Podman and Skopeo have the whole name in the second annotation."""
+    one, other = Layout('a', tag='app:1'), Layout('a', tag='app:1')
+    other.descriptor['annotations'] = {TAG: spelling}
+    archives = [one.write(tmp_path / 'one.tar'), other.write(tmp_path / 'other.tar')]
+    assert descriptors_of(join(tmp_path, *archives)) == [one.descriptor]
 
 
 def test_descriptors_without_a_name_are_compared_by_manifest(tmp_path):
@@ -127,6 +166,124 @@ def test_other_fields_of_a_descriptor_are_kept(tmp_path):
     layout.descriptor['annotations']['x'] = 'y'
     joined = join(tmp_path, layout.write(tmp_path / 'one.tar'))
     assert descriptors_of(joined) == [layout.descriptor]
+
+
+# What nothing leads to any more: each is a warning.
+
+
+def described_index(*descriptors, name='m:1'):
+    """Returns an index of descriptors, and the descriptor that has it in index.json."""
+    data = json.dumps({'schemaVersion': 2, 'manifests': list(descriptors)}).encode()
+    annotations = {NAME: f'docker.io/library/{name}', TAG: name.partition(':')[2]}
+    return data, described(data, INDEX_TYPE, annotations=annotations)
+
+
+def platforms_layout(path, *layouts, more=()):
+    """Writes an archive of images for several platforms, the first of which manifest.json has."""
+    descriptors = []
+    blobs = {}
+    for number, layout in enumerate(layouts):
+        architecture = ['amd64', 'arm64', 's390x'][number]
+        platform = {'os': 'linux', 'architecture': architecture}
+        annotations = {}
+        descriptors.append({**layout.descriptor, 'annotations': annotations, 'platform': platform})
+        blobs |= layout.blobs
+    for data, descriptor in more:
+        descriptors.append(descriptor)
+        blobs[blob(data)] = data
+    data, descriptor = described_index(*descriptors)
+    blobs[blob(data)] = data
+    layouts[0].entry['RepoTags'] = ['m:1']
+    return layouts[0].write(path, more=blobs, index={'manifests': [descriptor]}), descriptor
+
+
+def attestation():
+    """Returns an attestation as BuildKit writes it: the manifest of an unknown platform."""
+    data = json.dumps({'schemaVersion': 2, 'config': {}, 'layers': []}).encode()
+    return data, described(
+        data,
+        MANIFEST_TYPE,
+        platform={'os': 'unknown', 'architecture': 'unknown'},
+        annotations={'vnd.docker.reference.type': 'attestation-manifest'},
+    )
+
+
+def lost(path, what, digest, reason=''):
+    return (
+        f"'{path}': nothing leads to {what} {digest} any more{reason}: load this archive by itself"
+    )
+
+
+def test_losses_without_an_index_are_named(tmp_path):
+    """But not the image that manifest.json has."""
+    amd64, arm64 = Layout('a'), Layout('b')
+    one, descriptor = platforms_layout(tmp_path / '1.tar', amd64, arm64, more=[attestation()])
+    other = write_base(tmp_path / '2.tar', image_of('c', tag='c:1'))
+    found = warns(*flags_for(tmp_path, [one, other], '--verify'), **PROGRAM)
+    assert found == [
+        left_out(f"'{other}' has none: join only archives that have one"),
+        lost(one, 'the index', descriptor['digest']),
+        lost(one, 'the image for linux/arm64', arm64.descriptor['digest']),
+        lost(one, 'the attestation', attestation()[1]['digest']),
+    ]
+
+
+def test_losses_to_an_archive_with_the_name_are_named(tmp_path):
+    """In the other order nothing is lost."""
+    amd64, arm64 = Layout('a'), Layout('b')
+    all_of_them, descriptor = platforms_layout(tmp_path / 'all.tar', amd64, arm64)
+    one = Layout('a', tag='m:1')
+    one_path = one.write(tmp_path / 'one.tar')
+    found = warns(*flags_for(tmp_path, [one_path, all_of_them], '--verify'), **PROGRAM)
+    reason = ", as its name 'docker.io/library/m:1' is taken"
+    assert found == [
+        lost(all_of_them, 'the index', descriptor['digest'], reason),
+        lost(all_of_them, 'the image for linux/arm64', arm64.descriptor['digest']),
+    ]
+    joined = join(tmp_path, all_of_them, one_path, flags=['--verify'])
+    assert descriptors_of(joined) == [descriptor]
+
+
+def test_artifact_that_nothing_leads_to_is_named(tmp_path):
+    """Each once, even if two archives have it."""
+    data = b'anything'
+    one = Layout('a', tag='a:1')
+    artifact = described(data, 'application/x', annotations={NAME: 'docker.io/library/a:1'})
+    path = one.write(tmp_path / '1.tar', more={blob(data): data})
+    index = {'manifests': [one.descriptor, artifact]}
+    paths = [one.write(tmp_path / f'{n}.tar', {}, {blob(data): data}, index) for n in (2, 3)]
+    found = warns(*flags_for(tmp_path, [path, *paths], '--verify'), **PROGRAM)
+    reason = ", as its name 'docker.io/library/a:1' is taken"
+    assert found == [lost(paths[0], 'the artifact', artifact['digest'], reason)]
+
+
+def test_manifests_that_were_not_there_are_no_loss(tmp_path):
+    layout = Layout('x', tag='app:1')
+    absent = described(b'another manifest', MANIFEST_TYPE, platform={'os': 'linux'})
+    data, descriptor = described_index(layout.descriptor, absent)
+    path = layout.write(
+        tmp_path / '1.tar', more={blob(data): data}, index={'manifests': [descriptor]}
+    )
+    other = write_base(tmp_path / '2.tar', image_of('c', tag='c:1'))
+    found = warns(*flags_for(tmp_path, [path, other], '--verify'), **PROGRAM)
+    assert [line.partition(' any more')[0].rpartition(' ')[2] for line in found[1:]] == [
+        descriptor['digest']
+    ]
+
+
+def test_image_in_the_manifest_only_leaves_the_index_out(tmp_path):
+    """containerd and Docker 29 would not load it."""
+    one, other = Layout('a', tag='a:1'), Layout('b', tag='b:1')
+    path = one.write(tmp_path / '1.tar', index={'schemaVersion': 2, 'manifests': []})
+    other_path = other.write(tmp_path / '2.tar')
+    for order in ([path, other_path], [other_path, path]):
+        text = f"it does not lead to '{path}': '{one.entry['Config']}': save that image again"
+        assert warns(*flags_for(tmp_path, order, '--verify'), **PROGRAM) == [left_out(text)]
+        check_no_index(tmp_path, *order)
+
+
+def test_archives_without_any_index_give_no_warning(tmp_path, two):
+    assert 'index.json' not in names(join(tmp_path, *two, flags=['--verify']))
 
 
 # A partial layout, and archives that complete it.
@@ -167,7 +324,9 @@ def test_index_without_any_manifest_is_dropped(tmp_path):
     """Clients that read index.json first could not load the archive; manifest.json is enough."""
     layout = Layout('x', tag='app:1')
     path = layout.write(tmp_path / 'one.tar', without=[blob(layout.manifest)])
-    joined = join(tmp_path, path, flags=['--verify'])
+    text = f'no archive has the blob {layout.descriptor["digest"]}: save its image again'
+    assert warns(*flags_for(tmp_path, [path], '--verify'), **PROGRAM) == [left_out(text)]
+    joined = tmp_path / 'out.tar'
     assert not {'index.json', 'oci-layout'} & set(names(joined))
     assert entries_of(joined) == [{**layout.entry, 'RepoTags': ['app:1']}]
 

@@ -119,7 +119,12 @@ def test_id_flag_writes_top(tmp_path, two):
 def test_flags_add_to_repositories(tmp_path):
     more = [v1_names({'app': {'1': 'a' * 64, '2': 'b' * 64}, 'x': {'1': 'd' * 64}})]
     one = write_base(tmp_path / 'one.tar', image_of('a'), more=more)
-    joined = join(tmp_path, one, flags=[f'--id={V1_ID}', '--repository=app', '--name=1'])
+    flags = [f'--id={V1_ID}', '--repository=app']
+    joined = join(tmp_path, one, flags=[*flags, '--name=3'])
+    assert repositories_of(joined)['app'] == {'1': 'a' * 64, '2': 'b' * 64, '3': V1_ID}
+    found = warns(*flags_for(tmp_path, [one], *flags, '--name=1', '--verify'), **PROGRAM)
+    text = f"--repository and --name: '{one}' has another image with the name 'app:1'"
+    assert found == [f'{text}: give another name']
     assert repositories_of(joined) == {'app': {'1': V1_ID, '2': 'b' * 64}, 'x': {'1': 'd' * 64}}
 
 
@@ -168,6 +173,7 @@ def test_archive_written_by_docker_1_9_gives_a_warning(tmp_path):
     joined = tmp_path / 'out.tar'
     assert manifest(joined)['RepoTags'] == ['app:1']
     assert repositories_of(joined) == json.loads(content(base, 'repositories'))
+    assert len(warns(*flags_for(tmp_path, [base, other, base]), **PROGRAM)) == 1
     kept = set(names(base)) - {'repositories'}
     assert kept < set(names(joined))
 
