@@ -133,7 +133,8 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
         return None
     config_digest = digest_of(base.config.content)
     contradictions = []
-    for blob in walk(usable_index(base.archive), base.archive.read_file):
+    label = repr(base.archive.path)
+    for blob in walk(usable_index(base.archive), base.archive.read_file, label):
         if not blob.is_manifest or _digest_in(blob.value['config']) != config_digest:
             continue
         layers = blob.value.get('layers') or []

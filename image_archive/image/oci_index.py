@@ -24,6 +24,7 @@ READ_TYPES = (
     None,  # older layouts leave the media type out
 )
 _DEPTH_LIMIT = 8  # of indexes that lead to indexes
+_SIZE_LIMIT = 16 << 20  # bytes of all indexes and manifests that one leads to
 
 JsonDescriptor = dict[str, Any]  # as it is in JSON, with a valid digest
 
@@ -108,7 +109,7 @@ def descriptors_in(value: dict[str, Any], key: str) -> list[JsonDescriptor]:
 
 
 def walk(
-    descriptors: Iterable[JsonDescriptor], read: Callable[[str], bytes | None]
+    descriptors: Iterable[JsonDescriptor], read: Callable[[str], bytes | None], label: str
 ) -> Iterator[FoundBlob]:
     """Yields what an index leads to, also through other indexes; each blob once.
 
@@ -117,11 +118,23 @@ def walk(
     Args:
         descriptors: those of the index.
         read: returns the bytes of the member of a name; None if there is none.
+        label: what has the index, for messages.
 
     Raises:
-        ArchiveError: an index or a manifest is too large.
+        ArchiveError: an index or a manifest is too large, or all of them are.
         OSError: one cannot be read.
     """
+    size = 0
+
+    def read_within_limit(name: str) -> bytes | None:
+        nonlocal size
+        content = read(name)
+        size += len(content or b'')
+        if size > _SIZE_LIMIT:
+            text = f'{INDEX_NAME} leads to manifests of over {_SIZE_LIMIT >> 20} MiB'
+            raise ArchiveError(f'{label}: {text}: leave some out')
+        return content
+
     seen: set[str] = set()
     level = list(descriptors)
     for _ in range(_DEPTH_LIMIT + 1):
@@ -131,7 +144,7 @@ def walk(
             if digest in seen:
                 continue
             seen.add(digest)
-            blob = FoundBlob(descriptor, digest, _read_value(descriptor, read))
+            blob = FoundBlob(descriptor, digest, _read_value(descriptor, read_within_limit))
             below += descriptors_in(blob.value, 'manifests')
             yield blob
         level = below

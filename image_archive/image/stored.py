@@ -164,7 +164,8 @@ class ImageArchive:
             OSError: the archive cannot be read.
         """
         found: _ForeignLayers = {}
-        for blob in walk(usable_index(self.archive), self.archive.read_file):
+        label = repr(self.archive.path)
+        for blob in walk(usable_index(self.archive), self.archive.read_file, label):
             layers = blob.value.get('layers')
             if not blob.is_manifest or not isinstance(layers, list):
                 continue

@@ -39,6 +39,7 @@ class JoinedFiles:
         # Of files that are stored under their digests: the new names, and what is stored there.
         self._new_names: dict[tuple[Archive, str], str] = {}
         self._renamed: dict[str, Place] = {}
+        self._digests: dict[tuple[Archive, str], str] = {}
 
     def add(self, images: ImageArchive, progress: Progress) -> None:
         """Adds the members of the next archive.
@@ -62,7 +63,7 @@ class JoinedFiles:
             # The writer deals with two members of one name in one archive.
             if other is archive:
                 continue
-            if not _are_same(name, other, first, archive, member, progress):
+            if not self._are_same(name, other, first, archive, member, progress):
                 clashing[name] = None
         if clashing:
             self._rename(images, list(clashing), progress)
@@ -84,7 +85,6 @@ class JoinedFiles:
         layers = archive.with_targets(name for image in images.images for name in image.layers)
         renamed = set(configs).union(layers)
         links = self._links_of(archive)
-        digests: dict[str, str] = {}  # by the names of files behind links
         for clash in clashing:
             if self._members[clash].is_directory:
                 raise different_content(self._archives[clash], archive, clash)
@@ -93,14 +93,12 @@ class JoinedFiles:
                 # The name of a blob is its digest, so one of the two is damaged.
                 if place is None or name not in renamed or digest_in_blob_name(clash) is not None:
                     raise different_content(self._archives[clash], archive, clash)
-                if place.name not in digests:
-                    digests[place.name] = place.source.hash_with('sha256', progress)
                 ending = _CONFIG_ENDING
                 if name not in configs:
                     ending = _LAYER_ENDINGS[detect_compression(place.source.head())]
                 if self._archives.get(name) is archive:  # a link, which would lead elsewhere
                     del self._archives[name], self._members[name]
-                new_name = digests[place.name] + ending
+                new_name = self._digest(place, progress) + ending
                 self._new_names[archive, name] = new_name
                 self._add_renamed(new_name, place, progress)
 
@@ -160,6 +158,37 @@ class JoinedFiles:
     def renamed_in(self, archive: Archive) -> list[tuple[str, Place]]:
         """Returns the new names and the places of files of an archive that get other names."""
         return [item for item in self._renamed.items() if item[1].archive is archive]
+
+    def _are_same(
+        self,
+        name: str,
+        archive: Archive,
+        member: Member,
+        other_archive: Archive,
+        other: Member,
+        progress: Progress,
+    ) -> bool:
+        """Tells whether two members of one name are the same, of whatever kind they are.
+
+        Docker writes a link instead of a layer that is in the archive under another name already.
+        """
+        place = _behind_links(name, archive, member)
+        other_place = _behind_links(name, other_archive, other)
+        if place is None or other_place is None:
+            return are_same_entries(archive.entry(member), other_archive.entry(other))
+        if member.is_file and other.is_file:
+            return have_same_content(place.source, other_place.source, progress)
+        # Many links may lead to one file, which is read once for all of them.
+        if place.member.size != other_place.member.size:
+            return False
+        return self._digest(place, progress) == self._digest(other_place, progress)
+
+    def _digest(self, place: Place, progress: Progress) -> str:
+        """Returns the SHA-256 of a file, which is read when it is first asked for."""
+        key = place.archive, place.name
+        if key not in self._digests:
+            self._digests[key] = place.source.hash_with('sha256', progress)
+        return self._digests[key]
 
     def is_first_in(self, name: str, archive: Archive) -> bool:
         """Tells whether an archive is the one whose member of a normal name counts."""
@@ -230,25 +259,6 @@ def _links_to(name: str, links: dict[str, list[str]]) -> list[str]:
                 found[link] = None
                 pending.append(link)
     return list(found)
-
-
-def _are_same(
-    name: str,
-    archive: Archive,
-    member: Member,
-    other_archive: Archive,
-    other: Member,
-    progress: Progress,
-) -> bool:
-    """Tells whether two members of one name are the same, of whatever kind they are.
-
-    Docker writes a link instead of a layer that is in the archive under another name already.
-    """
-    place = _behind_links(name, archive, member)
-    other_place = _behind_links(name, other_archive, other)
-    if place is None or other_place is None:
-        return are_same_entries(archive.entry(member), other_archive.entry(other))
-    return have_same_content(place.source, other_place.source, progress)
 
 
 def _behind_links(name: str, archive: Archive, member: Member) -> Place | None:

@@ -1,36 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images of several archives that are joined: which there are, and their layers."""
 
+import json
 import re
+import sys
 from collections.abc import Iterable
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
-from image_archive.digests import sha256
+from image_archive.digests import new_hash, sha256
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.stored import StoredImage
 from image_archive.join.files import JoinedFiles, different_content
-from image_archive.tar.archive import Archive
+from image_archive.tar.archive import Archive, Place
+
+_DIFF_ID_LIMIT = 200  # characters; a longer one is no digest
+
+
+class History(NamedTuple):
+    """The history of an image, by which it is compared with others; itself it may be long.
+
+    Attributes:
+        length: the number of its entries.
+        digest: a hash of all entries.
+        digest_below: a hash of all entries but the last.
+    """
+
+    length: int
+    digest: str
+    digest_below: str
 
 
 class JoinedImage:
     """An image of the new archive: what several archives have with the same configuration.
 
+    The configuration is read again whenever it is needed: together they take too much memory.
+
     Attributes:
         stored: the image as each archive has it; the first one gives the names of its files.
-        config: its configuration; None if no archive has it.
         config_name: the name of its configuration in the new archive.
         id: the SHA-256 of the configuration, in hex; the name of a configuration that is missing.
         layers: the names of its layers in the new archive, also of missing ones.
     """
 
     def __init__(
-        self, first: StoredImage, config: Configuration | None, config_name: str, layers: list[str]
+        self, first: StoredImage, place: Place | None, config_name: str, layers: list[str]
     ) -> None:
+        """Makes an image.
+
+        Args:
+            first: the image as the first archive has it.
+            place: where its configuration is; None if no archive has it.
+            config_name: the name of its configuration in the new archive.
+            layers: the names of its layers in the new archive.
+
+        Raises:
+            ArchiveError: the configuration is too large.
+            OSError: it cannot be read.
+        """
         self.stored = [first]
-        self.config = config
         self.config_name = config_name
-        self.id = first.config_name if config is None else sha256(config.content)
+        self.id = first.config_name if place is None else sha256(place.read())
         self.layers = layers
+        self._place = place
 
     @property
     def label(self) -> str:
@@ -45,11 +77,42 @@ class JoinedImage:
         return list(dict.fromkeys(tags))
 
     @property
-    def diff_ids(self) -> tuple[str, ...] | None:
-        """The diff IDs in the configuration; None if it is missing or gives none."""
-        if self.config is None:
+    def is_missing(self) -> bool:
+        """Whether no archive has its configuration."""
+        return self._place is None
+
+    def read_config(self) -> Configuration | None:
+        """Returns the configuration; None if no archive has it.
+
+        Raises:
+            ArchiveError: it is too large.
+            OSError: it cannot be read.
+        """
+        if self._place is None:
             return None
-        return self.config.diff_ids
+        return read_configuration(self._place.read())
+
+    @cached_property
+    def _diff_ids(self) -> tuple[int | None, tuple[str | None, ...]]:
+        """The number of diff IDs, and those that may be asked for, once all of `stored` is known.
+
+        The number is None if the configuration is missing or gives no diff IDs.
+        """
+        config = self.read_config()
+        if config is None or config.diff_ids is None:
+            return None, ()
+        count = len(config.diff_ids)
+        if all(len(stored.layers) != count for stored in self.stored):
+            return count, ()
+        return count, tuple(
+            sys.intern(diff_id) if len(diff_id) <= _DIFF_ID_LIMIT else None
+            for diff_id in config.diff_ids
+        )
+
+    @property
+    def diff_id_count(self) -> int | None:
+        """The number of diff IDs in the configuration; None if it is missing or gives none."""
+        return self._diff_ids[0]
 
     @property
     def layer_sources(self) -> dict[str, dict[str, Any]]:
@@ -67,9 +130,26 @@ class JoinedImage:
 
     def diff_ids_of(self, count: int) -> tuple[str | None, ...]:
         """Returns the diff ID of each of some layers; None for each if there are not as many."""
-        if self.config is None:
+        diff_ids = self._diff_ids[1]
+        if len(diff_ids) != count:
             return (None,) * count
-        return self.config.diff_ids_of(count)
+        return diff_ids
+
+    @cached_property
+    def history(self) -> History:
+        """The history in the configuration, which is empty if that is missing."""
+        config = self.read_config()
+        entries = None
+        if config is not None:
+            entries = config.keys.get('history')
+        if not isinstance(entries, list):
+            entries = []
+        found = new_hash()
+        digest_below = found.hexdigest()
+        for entry in entries:
+            digest_below = found.hexdigest()
+            found.update(json.dumps(_without_empty(entry), sort_keys=True).encode() + b'\n')
+        return History(len(entries), found.hexdigest(), digest_below)
 
 
 def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage]:
@@ -91,8 +171,7 @@ def unite(stored: Iterable[StoredImage], files: JoinedFiles) -> list[JoinedImage
         place = files.find(config_name)
         file_name = config_name if place is None else place.name
         if file_name not in by_file:
-            config = _configuration_of(one, files)
-            image = JoinedImage(one, config, file_name, _new_layer_names(one, files))
+            image = JoinedImage(one, place, file_name, _new_layer_names(one, files))
             by_file[file_name] = by_id.setdefault(image.id, image)
         same = by_file[file_name]
         if same.stored[0] is not one:
@@ -120,16 +199,6 @@ def _check_layers(image: JoinedImage, files: JoinedFiles) -> None:
                 raise different_content(first_archive, archive, name)
 
 
-def _configuration_of(image: StoredImage, files: JoinedFiles) -> Configuration | None:
-    """Returns the configuration of an image, which another archive may have."""
-    if image.config is not None:
-        return image.config
-    place = files.find(image.config_name)
-    if place is None:
-        return None
-    return read_configuration(place.read())
-
-
 # Layers that one archive lacks and another one has.
 
 # A file that has a digest as its name: its own, or that of its uncompressed content. The ID of an
@@ -143,7 +212,8 @@ class LayerTable:
     Attributes:
         by_diff_id: a name for each diff ID.
         by_digest: a name for each SHA-256 that is part of a name, in hex.
-        diff_ids: the diff IDs that images give to each file, by its name behind links.
+        diff_ids: the diff IDs that images give to each file, by its name behind links; the first
+            two of them.
     """
 
     def __init__(self, images: Iterable[JoinedImage], files: JoinedFiles) -> None:
@@ -166,7 +236,7 @@ class LayerTable:
         known = self.diff_ids.setdefault(place.name, [])
         if diff_id is not None:
             self.by_diff_id.setdefault(diff_id, name)
-            if diff_id not in known:
+            if diff_id not in known and len(known) < 2:
                 known.append(diff_id)
         digest = _sha256_in(name)
         if digest is not None:
@@ -253,28 +323,16 @@ def _parent(image: JoinedImage, by_id: dict[str, JoinedImage]) -> str | None:
         parent_id = stored.entry.get('Parent')
         if not isinstance(parent_id, str) or parent_id not in by_id:
             continue
-        if _follows(_history(image), _history(by_id[parent_id])):
+        if _follows(image.history, by_id[parent_id].history):
             return parent_id
     return None
 
 
-def _history(image: JoinedImage) -> list[Any]:
-    history = None
-    if image.config is not None:
-        history = image.config.keys.get('history')
-    if not isinstance(history, list):
-        return []
-    return history
-
-
-def _follows(history: list[Any], parent: list[Any]) -> bool:
+def _follows(history: History, parent: History) -> bool:
     """Tells whether a history is its parent's and one entry more, or neither is there."""
-    if not history and not parent:
+    if history.length == 0 and parent.length == 0:
         return True
-    if len(history) != len(parent) + 1:
-        return False
-    pairs = zip(history[:-1], parent, strict=True)
-    return all(_without_empty(one) == _without_empty(other) for one, other in pairs)
+    return history.length == parent.length + 1 and history.digest_below == parent.digest
 
 
 def _without_empty(entry: Any) -> Any:

@@ -31,6 +31,7 @@ _FULL_NAME = 'io.containerd.image.name'
 _REF_NAME = 'org.opencontainers.image.ref.name'
 # Docker's name for what a descriptor is that is not an image: attestation-manifest.
 _REFERENCE_TYPE = 'vnd.docker.reference.type'
+_LABEL = '--layer'  # of an index of several archives, in messages
 
 
 class Blob(NamedTuple):
@@ -89,7 +90,7 @@ def merge_indexes(
         return MergedIndex(None, [], [])
     try:
         descriptors = _merge(archives, files)
-        found = list(walk(descriptors, files.read))
+        found = list(walk(descriptors, files.read, _LABEL))
         blobs = _find_blobs(found, images)
         _check_is_whole(found, blobs, images, table, files)
         _check_leads_to_all(found, images, files)
@@ -156,8 +157,8 @@ def _key_of(descriptor: JsonDescriptor) -> tuple[str, str]:
 
 def _have_same_images(one: JsonDescriptor, other: JsonDescriptor, files: JoinedFiles) -> bool:
     """Tells whether a descriptor leads to all images that another one leads to."""
-    configs = _config_digests(walk([one], files.read))
-    return configs.issuperset(_config_digests(walk([other], files.read)))
+    configs = _config_digests(walk([one], files.read, _LABEL))
+    return configs.issuperset(_config_digests(walk([other], files.read, _LABEL)))
 
 
 def _config_digests(found: Iterable[FoundBlob]) -> set[str]:
@@ -258,7 +259,7 @@ def _losses(
     told = set(kept or ())
     for archive in archives:
         names = {one['digest']: _key_of(one) for one in archive.descriptors or ()}
-        for blob in walk(archive.descriptors or (), files.read):
+        for blob in walk(archive.descriptors or (), files.read, repr(archive.archive.path)):
             is_there = files.find(blob_name(blob.digest)) is not None
             is_image = blob.is_manifest and not image_ids.isdisjoint(_config_digests([blob]))
             if blob.digest in told or not is_there or (kept is None and is_image):

@@ -6,11 +6,7 @@ from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
 from image_archive.checks.problem import Problem, Problems
-from image_archive.checks.sizes import (
-    config_size_problems,
-    descriptor_count_problems,
-    manifest_size_problems,
-)
+from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
 from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
 from image_archive.image.documents import manifest_content
@@ -21,6 +17,7 @@ from image_archive.join.plan import Join
 from image_archive.system.progress import Progress
 
 _ADVICE = 'replace the archive'
+_PROBLEMS_LIMIT = 10_000  # of configurations and tags; more fill memory
 
 
 def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Problem]:
@@ -46,6 +43,9 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         problems += layer_checks.layer_name_problems(image.label, image.layers)
         if verifies:
             problems += _config_digest_problems(image)
+        if len(problems) > _PROBLEMS_LIMIT:
+            text = f'the images have over {_PROBLEMS_LIMIT:,} problems'
+            return [*problems, Problem(f'--layer: {text}: correct these first')]
     problems += _size_problems(join)
     problems += join.oci_index.problems
     files = _layer_files(join)
@@ -81,9 +81,6 @@ def _v1_problems(join: Join) -> Problems:
 
 def _size_problems(join: Join) -> Problems:
     """Checks that clients read the documents of the archive, as large as they are."""
-    for image in join.images:
-        if image.config is not None:
-            yield from config_size_problems(image.label, len(image.config.content))
     size = len(manifest_content(manifest_entries(join.images)))
     yield from manifest_size_problems('--layer', size)
     if join.oci_index.descriptors is not None:
@@ -95,7 +92,7 @@ def _size_problems(join: Join) -> Problems:
 
 def _config_problems(image: JoinedImage) -> Problems:
     """Checks that the configuration is there, and is one."""
-    config = image.config
+    config = image.read_config()
     if config is None:
         yield Problem(f'{image.label} is missing from every archive: give a whole image')
         return
@@ -109,7 +106,7 @@ def _config_problems(image: JoinedImage) -> Problems:
 
 def _config_digest_problems(image: JoinedImage) -> Problems:
     """Checks that the configuration has the SHA-256 in its names."""
-    if image.config is None:
+    if image.is_missing:
         return
     for stored in image.stored:
         expected = image_id_of(stored.config_name)
@@ -124,8 +121,8 @@ def _config_digest_problems(image: JoinedImage) -> Problems:
 def _layer_number_problems(image: JoinedImage) -> Problems:
     """Checks that there are as many layers as diff IDs, and no more than all clients take."""
     count = len(image.layers)
-    if image.diff_ids is not None and len(image.diff_ids) != count:
-        text = f'rootfs.diff_ids has {len(image.diff_ids)} entries for {count} layers'
+    if image.diff_id_count not in (None, count):
+        text = f'rootfs.diff_ids has {image.diff_id_count} entries for {count} layers'
         yield Problem(f'{image.label}: {text}: {_ADVICE}')
     yield from layer_checks.layer_count_problems(image.label, count)
 
@@ -174,6 +171,7 @@ def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) 
     checked = set(files)
     for image in join.images:
         checked.update(stored.config_name for stored in image.stored)
+    digests: dict[tuple[str, str], str] = {}  # of files, which many links may lead to
     for blob in join.oci_index.blobs:
         place = join.files.find(blob.name)
         if place is None:
@@ -185,7 +183,10 @@ def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) 
         if blob.name == place.name and place.name in checked:
             continue
         algorithm = blob.digest.partition(':')[0]
-        found = f'{algorithm}:{place.source.hash_with(algorithm, progress)}'
+        key = place.name, algorithm
+        if key not in digests:
+            digests[key] = f'{algorithm}:{place.source.hash_with(algorithm, progress)}'
+        found = digests[key]
         yield from layer_checks.digest_problems(label, blob.digest, found, _ADVICE)
 
 

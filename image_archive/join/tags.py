@@ -20,7 +20,9 @@ def merge_repositories(all_repositories: Iterable[Repositories]) -> Repositories
     merged: Repositories = {}
     for repositories in all_repositories:
         for repository, tags in repositories.items():
-            merged[repository] = {**tags, **merged.get(repository, {})}
+            tags_so_far = merged.setdefault(repository, {})
+            for tag, identifier in tags.items():
+                tags_so_far.setdefault(tag, identifier)
     return merged
 
 
@@ -39,9 +41,10 @@ def check_tags(images: list[JoinedImage], archives: Iterable[ImageArchive]) -> N
         for stored in image.stored:
             for tag in stored.tags:
                 claims.add(tag, image.id, stored.archive)
+    ids_by_archive = _ids_by_archive(images)
     for images_of_archive in archives:
         archive = images_of_archive.archive
-        ids = _ids_in(archive, images)
+        ids = ids_by_archive.get(archive, {})
         for repository, tags in images_of_archive.repositories.items():
             for tag, v1_id in tags.items():
                 name = f'{repository}:{tag}'
@@ -69,15 +72,14 @@ class _Claims:
             raise ArchiveError(text)
 
 
-def _ids_in(archive: Archive, images: list[JoinedImage]) -> dict[str, str]:
-    """Returns the IDs of the images in an archive, by their tags and by their top layers."""
-    ids: dict[str, str] = {}
+def _ids_by_archive(images: list[JoinedImage]) -> dict[Archive, dict[str, str]]:
+    """Returns the IDs of the images in each archive, by their tags and by their top layers."""
+    found: dict[Archive, dict[str, str]] = {}
     for image in images:
         for stored in image.stored:
-            if stored.archive is not archive:
-                continue
+            ids = found.setdefault(stored.archive, {})
             for tag in stored.tags:
                 ids.setdefault(tag, image.id)
             if stored.layers:
                 ids.setdefault(stored.layers[-1], image.id)
-    return ids
+    return found
