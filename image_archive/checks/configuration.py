@@ -28,8 +28,10 @@ def configuration_problems(label: str, config: Configuration) -> Problems:
     rootfs = config.keys.get('rootfs')
     if rootfs is None:
         texts.append('rootfs is missing')
-    elif isinstance(rootfs, dict) and rootfs.get('type') != 'layers':
-        texts.append('rootfs.type must be "layers"')
+    elif isinstance(rootfs, dict):
+        kind = rootfs.get('type')
+        if kind is None or (isinstance(kind, str) and kind != 'layers'):
+            texts.append('rootfs.type must be "layers"')
     for text in texts:
         yield Problem(f'{label}: {text}: correct it')
 

@@ -348,8 +348,4 @@ def read_base_configuration(path: str, output: str, run: Run) -> Configuration:
         problems.append(f'rootfs.diff_ids has {layers} entries for {len(base.layers)} layers')
     if problems:
         raise ArchiveError(f'{where}: {problems[0]}: give another base')
-    try:
-        DeepCopySkipNull(config.keys)
-    except RecursionError as error:
-        raise ArchiveError(f'{where} is nested too deeply: replace it') from error
     return config

@@ -6,10 +6,14 @@ specification v1.2. All clients use Go's decoder: a value of another type is an 
 takes keys in any case, and null for a key that is absent.
 """
 
+import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from image_archive.image.strict_json import KnownKeys, fold
+
+_LIMIT = 100  # problems that are listed
 _INT64 = range(-(1 << 63), 1 << 63)
 # RFC 3339, as Go's time.Time is decoded from JSON.
 _TIME = (
@@ -34,7 +38,7 @@ def is_time(text: str) -> bool:
 
 PROTOCOLS = ('tcp', 'udp', 'sctp')
 MOST_PORTS = 65535
-_PORT = f'([0-9]{{1,5}})(/({"|".join(PROTOCOLS)}))?'
+_PORT = f'0*([0-9]{{1,5}})(/({"|".join(PROTOCOLS)}))?'
 
 
 def is_port(text: str) -> bool:
@@ -42,7 +46,7 @@ def is_port(text: str) -> bool:
 
     It refuses a range, which older versions of Docker took.
     """
-    match = re.fullmatch(_PORT, text)
+    match = re.fullmatch(_PORT, text.lower())
     return match is not None and int(match[1]) <= MOST_PORTS
 
 
@@ -102,22 +106,23 @@ def _object_values(where: str, value: Any) -> _Problems:
 
 def _object(checks: dict[str, _Check]) -> _Check:
     """Returns a check of an object, from the checks of its keys."""
-    by_lower_case = {key.lower(): (key, check) for key, check in checks.items()}
+    by_name = {fold(key): check for key, check in checks.items()}
 
     def check_object(where: str, value: Any) -> _Problems:
         if not isinstance(value, dict):
             yield where, 'an object'
             return
         prefix = f'{where}.' if where else ''
-        spellings: set[str] = set()
+        names: set[str] = set()
         for key, item in value.items():
-            if item is None or key.lower() not in by_lower_case:
+            name = fold(key)
+            if name not in by_name:
                 continue
-            if key.lower() in spellings:
+            if name in names:
                 yield f'{prefix}{key}', 'left out: the key occurs in another spelling'
-            spellings.add(key.lower())
-            _, check = by_lower_case[key.lower()]
-            yield from check(f'{prefix}{key}', item)
+            names.add(name)
+            if item is not None:
+                yield from by_name[name](f'{prefix}{key}', item)
 
     return check_object
 
@@ -180,7 +185,7 @@ _HISTORY_KEYS: dict[str, _Check] = {
     'empty_layer': _boolean,
 }
 _HISTORY_ENTRY = _object(_HISTORY_KEYS)
-_ROOTFS_KEYS: dict[str, _Check] = {'diff_ids': _strings}
+_ROOTFS_KEYS: dict[str, _Check] = {'type': _string, 'diff_ids': _strings}
 _CONFIGURATION_KEYS: dict[str, _Check] = {
     'id': _string,
     'parent': _string,
@@ -201,41 +206,38 @@ _CONFIGURATION_KEYS: dict[str, _Check] = {
     'history': _list_of(_HISTORY_ENTRY),
 }
 _CONFIGURATION = _object(_CONFIGURATION_KEYS)
+_KEYS = KnownKeys(
+    _CONFIGURATION_KEYS,
+    {
+        'config': KnownKeys(_CONTAINER_KEYS),
+        'rootfs': KnownKeys(_ROOTFS_KEYS),
+        'history': KnownKeys(_HISTORY_KEYS),
+    },
+)
 
 
 def type_problems(config: dict[str, Any]) -> list[str]:
     """Returns the values that have a wrong type, each as "KEY must be ...".
 
-    Keys that are missing are no problem here.
+    Keys that are missing are no problem here. Of very many problems, the first are returned.
 
     Args:
         config: the object that the configuration is.
     """
-    return [f'{where} must be {what}' for where, what in _CONFIGURATION('', config)]
+    found = _CONFIGURATION('', config)
+    problems = [f'{where} must be {what}' for where, what in itertools.islice(found, _LIMIT)]
+    if next(found, None) is not None:
+        problems.append('more values must be of another type')
+    return problems
 
 
 def with_usual_keys(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a configuration with known keys spelled as the specification spells them.
 
     Args:
-        config: a configuration without type_problems(). Of two spellings of a key, one is null.
+        config: a configuration without type_problems().
     """
-    usual = _with_keys(config, _CONFIGURATION_KEYS)
-    if usual.get('config') is not None:
-        usual['config'] = _with_keys(usual['config'], _CONTAINER_KEYS)
-    if usual.get('rootfs') is not None:
-        usual['rootfs'] = _with_keys(usual['rootfs'], ['type', *_ROOTFS_KEYS])
+    usual: dict[str, Any] = _KEYS.in_usual_spelling(config)
     if usual.get('history') is not None:
-        usual['history'] = [_with_keys(entry or {}, _HISTORY_KEYS) for entry in usual['history']]
-    return usual
-
-
-def _with_keys(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    spellings = {key.lower(): key for key in keys}
-    usual: dict[str, Any] = {}
-    for key, item in value.items():
-        name = spellings.get(key.lower(), key)
-        # In Go's decoder a null leaves the value of another spelling.
-        if item is not None or name not in usual:
-            usual[name] = item
+        usual['history'] = [entry or {} for entry in usual['history']]
     return usual

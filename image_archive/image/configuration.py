@@ -4,7 +4,8 @@
 import codecs
 from typing import Any, NamedTuple
 
-from image_archive.image import config_schema, strict_json
+from image_archive.image import config_schema
+from image_archive.image.strict_json import JsonError, loads
 
 
 class Configuration(NamedTuple):
@@ -35,10 +36,6 @@ class Configuration(NamedTuple):
         return self.diff_ids
 
 
-class _ConfigError(Exception):
-    """A file is not a configuration; the text is that of Configuration.problem."""
-
-
 def read_configuration(content: bytes) -> Configuration:
     """Parses and judges a configuration.
 
@@ -47,7 +44,7 @@ def read_configuration(content: bytes) -> Configuration:
     """
     try:
         value = _parse(content)
-    except _ConfigError as error:
+    except JsonError as error:
         return Configuration(content, str(error), {}, (), None, None)
     return judge_configuration(value, content)
 
@@ -75,26 +72,11 @@ def judge_configuration(value: dict[str, Any], content: bytes = b'') -> Configur
 
 def _parse(content: bytes) -> dict[str, Any]:
     if content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise _ConfigError('begins with a byte order mark: write it in UTF-8 without one')
-    try:
-        value = strict_json.loads(content, object_pairs_hook=_object_of_pairs)
-    except UnicodeDecodeError as error:
-        raise _ConfigError('is not in UTF-8: save it as UTF-8') from error
-    except ValueError as error:
-        raise _ConfigError('is not JSON: correct it') from error
+        raise JsonError('begins with a byte order mark', 'write it in UTF-8 without one')
+    value = loads(content)
     if not isinstance(value, dict):
-        raise _ConfigError('is not a JSON object: correct it')
+        raise JsonError('is not a JSON object')
     return value
-
-
-def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns an object. Of two values of one key Go checks both types, and Python keeps one."""
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise _ConfigError(f'has the key {key!r} twice: leave one out')
-        values[key] = value
-    return values
 
 
 def _diff_ids(keys: dict[str, Any]) -> tuple[str, ...] | None:

@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from image_archive.errors import ArchiveError
-from image_archive.image import strict_json
 from image_archive.image.oci_index import LAYOUT_NAMES
+from image_archive.image.strict_json import JsonError, KnownKeys, load_object, loads
 from image_archive.tar.archive import Archive
 from image_archive.tar.names import is_usable_name, normal_name
 
@@ -16,6 +16,9 @@ TOP_NAME = 'top'
 # Members of a base that are not merged. The first three are written anew; the last two would make
 # containerd and Docker 29 load the base instead of the new image (seen).
 REPLACED_NAMES = (TOP_NAME, REPOSITORIES_NAME, MANIFEST_NAME, *LAYOUT_NAMES)
+
+# Of an entry in manifest.json, as Docker, Podman and Skopeo read it.
+KNOWN_KEYS = KnownKeys(('Config', 'RepoTags', 'Layers', 'Parent', 'LayerSources'))
 
 # The name of a configuration: by the Docker image specification, or of Docker since 25
 # (blobs/sha256/HEX) or crane (sha256:HEX), which leave out the .json.
@@ -43,10 +46,13 @@ def image_id_of(config_name: str) -> str | None:
 
 
 def read_manifest(archive: Archive) -> list[Any] | None:
-    """Returns the list in manifest.json; None without that member.
+    """Returns the list in manifest.json, with known keys in their usual spelling.
 
     Args:
         archive: the archive.
+
+    Returns:
+        The list; None without that member.
 
     Raises:
         ArchiveError: it is not a list, or a link that leads to no file.
@@ -62,9 +68,11 @@ def read_manifest(archive: Archive) -> list[Any] | None:
             raise ArchiveError(f'{archive.path!r} {text}')
         return None
     try:
-        manifest = strict_json.loads(content)
-    except ValueError:
-        manifest = None
+        manifest = KNOWN_KEYS.in_usual_spelling(loads(content))
+    except JsonError as error:
+        raise ArchiveError(
+            f'{archive.path!r}: {MANIFEST_NAME} {error.reason}: replace it'
+        ) from error
     if not isinstance(manifest, list):
         raise ArchiveError(f'{archive.path!r}: {MANIFEST_NAME} is not a JSON list: replace it')
     return manifest
@@ -160,7 +168,7 @@ def read_repositories(archive: Archive) -> Repositories:
     content = archive.read_file(REPOSITORIES_NAME)
     if content is None:
         return {}
-    repositories = strict_json.load_object(content)
+    repositories = load_object(content)
     if repositories is None or not all(map(_are_names, repositories.values())):
         text = f'{REPOSITORIES_NAME} is not {{"repository": {{"tag": "ID"}}}}'
         raise ArchiveError(f'{archive.path!r}: {text}: replace it')

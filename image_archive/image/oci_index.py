@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from image_archive import digests
 from image_archive.errors import ArchiveError
-from image_archive.image.strict_json import load_object
+from image_archive.image.strict_json import JsonError, KnownKeys, loads
 from image_archive.tar.archive import Archive
 
 INDEX_NAME = 'index.json'
@@ -22,6 +22,16 @@ READ_TYPES = (
     MANIFEST_TYPE,
     'application/vnd.docker.distribution.manifest.v2+json',
     None,  # older layouts leave the media type out
+)
+# OCI image specification 1.1: descriptors, image indexes, image manifests.
+_PLATFORM_KEYS = KnownKeys(('architecture', 'os', 'os.version', 'os.features', 'variant'))
+_DESCRIPTOR_KEYS = KnownKeys(
+    ('mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'artifactType'),
+    {'platform': _PLATFORM_KEYS},
+)
+_KEYS = KnownKeys(
+    ('schemaVersion', 'mediaType', 'artifactType', 'annotations'),
+    dict.fromkeys(('manifests', 'config', 'layers', 'subject'), _DESCRIPTOR_KEYS),
 )
 _DEPTH_LIMIT = 8  # of indexes that lead to indexes
 _SIZE_LIMIT = 16 << 20  # bytes of all indexes and manifests that one leads to
@@ -63,7 +73,7 @@ def read_index(archive: Archive) -> list[JsonDescriptor] | None:
     content = archive.read_file(INDEX_NAME)
     if content is None:
         return None
-    items = (load_object(content) or {}).get('manifests')
+    items = parse(content).get('manifests')
     if not isinstance(items, list) or not all(map(is_descriptor, items)):
         text = f'{INDEX_NAME} is not an OCI image index: replace it'
         raise ArchiveError(f'{archive.path!r}: {text}')
@@ -81,7 +91,18 @@ def usable_index(archive: Archive) -> list[JsonDescriptor]:
         OSError: it cannot be read.
     """
     content = archive.read_file(INDEX_NAME)
-    return descriptors_in(load_object(content or b'') or {}, 'manifests')
+    return descriptors_in(parse(content or b''), 'manifests')
+
+
+def parse(content: bytes) -> dict[str, Any]:
+    """Returns an index or manifest with known keys in their usual spelling; {} if it is none."""
+    try:
+        value = _KEYS.in_usual_spelling(loads(content))
+    except JsonError:
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def is_descriptor(value: Any) -> bool:
@@ -157,4 +178,4 @@ def _read_value(descriptor: JsonDescriptor, read: Callable[[str], bytes | None])
     content = read(digests.blob_name(digest))
     if content is None or not digests.matches(digest, content):
         return {}
-    return load_object(content) or {}
+    return parse(content)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from image_archive.digests import new_hash, sha256
 from image_archive.image.configuration import Configuration, read_configuration
+from image_archive.image.docker_manifest import KNOWN_KEYS
 from image_archive.image.stored import StoredImage
 from image_archive.join.files import JoinedFiles, different_content
 from image_archive.tar.archive import Archive, Place
@@ -298,7 +299,7 @@ def manifest_entries(images: list[JoinedImage]) -> list[dict[str, Any]]:
     for image in images:
         first = image.stored[0]
         entry = {
-            **first.entry,
+            **KNOWN_KEYS.only_known(first.entry),
             'Config': image.config_name,
             'Layers': image.layers,
             'RepoTags': image.tags,

@@ -151,8 +151,8 @@ BAD_CONFIGS = [
     (b'[]', 'is not a JSON object'),
     (b'\xff', 'is not in UTF-8'),
     (b'\xef\xbb\xbf{}', 'begins with a byte order mark'),
-    (b'{"a": 1e999}', 'is not JSON'),
-    (b'{"a": ' + b'{"a":' * 900 + b'1' + b'}' * 901, 'its configuration'),
+    (b'{"a": 1e999}', 'has the number 1e999, which is too large'),
+    (b'{"a": ' + b'{"a":' * 900 + b'1' + b'}' * 901, 'is nested over 100 levels deep'),
 ]
 BAD_KEYS = [
     ({'architecture': 1}, 'architecture must be a string'),

@@ -262,14 +262,14 @@ def test_base_that_is_not_an_archive_is_an_error(parts, case, flag):
 NO_LIST = 'manifest.json is not a JSON list'
 BAD_ENTRY = 'manifest.json lacks a valid Config or Layers'
 MANIFESTS = {
-    'not JSON': (b'[{', NO_LIST),
-    'not UTF-8': (b'\xff\xff\xff', NO_LIST),
-    'nested': (b'[' * 100000 + b']' * 100000, NO_LIST),
+    'not JSON': (b'[{', 'manifest.json is not JSON'),
+    'not UTF-8': (b'\xff\xff\xff', 'manifest.json is not in UTF-8'),
+    'nested': (b'[' * 100000 + b']' * 100000, 'manifest.json is nested over 100 levels deep'),
     'of over 4 MiB': (b'[' + b' ' * (4 << 20) + b']', "'manifest.json' has over 4194304 bytes"),
-    'a byte order mark': (b'\xef\xbb\xbf[]', NO_LIST),
-    'UTF-16': ('[]'.encode('utf-16'), NO_LIST),
-    'UTF-16 without a mark': ('[]'.encode('utf-16-le'), NO_LIST),
-    'NaN': (b'[NaN]', NO_LIST),
+    'a byte order mark': (b'\xef\xbb\xbf[]', 'manifest.json is not JSON'),
+    'UTF-16': ('[]'.encode('utf-16'), 'manifest.json is not in UTF-8'),
+    'UTF-16 without a mark': ('[]'.encode('utf-16-le'), 'manifest.json is not JSON'),
+    'NaN': (b'[NaN]', 'manifest.json is not JSON'),
     'an object': (b'{}', NO_LIST),
     'null': (b'null', NO_LIST),
     'entry null': (b'[null]', BAD_ENTRY),

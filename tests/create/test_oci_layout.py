@@ -277,7 +277,7 @@ WINDOWS = {'os': 'windows', 'os.version': '10.0.17763.1', 'os.features': ['win32
         (WINDOWS, {'architecture': 'amd64', **WINDOWS}),
         ({'variant': '', 'os.features': []}, {'architecture': 'amd64', 'os': 'linux'}),
         ({'variant': 8, 'os.features': [1]}, {'architecture': 'amd64', 'os': 'linux'}),
-        ({'architecture': None, 'Architecture': 'arm64'}, {'architecture': 'arm64', 'os': 'linux'}),
+        ({'architecture': None, 'Architecture': 'arm64'}, None),
         ({'architecture': None}, None),
         ({'os': ''}, None),
         ({'os': 5}, None),

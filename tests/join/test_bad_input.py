@@ -69,7 +69,7 @@ BAD = {
         with_manifest(),
         'not a valid image archive: it has an empty manifest.json',
     ),
-    'no JSON': (tar_of(member('manifest.json', b'[')), 'manifest.json is not a JSON list'),
+    'no JSON': (tar_of(member('manifest.json', b'[')), 'manifest.json is not JSON'),
     'no list': (tar_of(member('manifest.json', b'{}')), 'manifest.json is not a JSON list'),
     'no Config': (with_manifest({'Layers': []}), 'lacks a valid Config or Layers'),
     'a bad entry that is not the last': (

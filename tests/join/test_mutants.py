@@ -49,7 +49,7 @@ VALUES = [
     [[]],
 ]
 VALUES += [{'a': 1}, {'a': {'b': 'c'}}, HEX, f'sha256:{HEX}', f'blobs/sha256/{HEX}', 'a:1']
-VALUES += ['example/base:1.0', 'docker.io/example/base:1.0', '\ud800', 'n' * 5000, 1 << 80]
+VALUES += ['example/base:1.0', 'docker.io/example/base:1.0', '\ue000', 'n' * 5000, 1 << 80]
 
 
 def with_another_value(value, chance):
