@@ -81,6 +81,8 @@ class Paths:
         self._kinds[hash(path)] = kind
         if self._whited_out:
             self._whited_out.discard(hash(path))
+        if len(path) > _NAME_LIMIT:
+            return
         directory, _, name = path.rpartition('/')
         if name.startswith(_WHITEOUT) and not name.startswith(_OPAQUE[:8]):
             hidden = posixpath.join(directory, name.removeprefix(_WHITEOUT))
@@ -132,6 +134,8 @@ def _repeated(member: Member, path: str, paths: Paths) -> str | None:
 
 
 def _below(member: Member, path: str, paths: Paths) -> str | None:
+    if len(path) > _NAME_LIMIT:
+        return None
     directory = posixpath.dirname(path)
     if paths.kind(directory) == _FILE:
         return f'is below {directory!r}, which is a file: {_PACK}'

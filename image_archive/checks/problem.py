@@ -27,6 +27,23 @@ class Problem(NamedTuple):
 Problems = Iterator[Problem]
 
 
+_LIMIT = 10_000  # problems of one part; more of them fill memory
+
+
+def limited(label: str, problems: Problems) -> Problems:
+    """Yields problems, and after very many of them one that says so in place of the rest.
+
+    Args:
+        label: what has the problems, for messages.
+        problems: the problems.
+    """
+    for count, problem in enumerate(problems):
+        if count == _LIMIT:
+            yield Problem(f'{label}: over {_LIMIT:,} problems were found: correct these first')
+            return
+        yield problem
+
+
 def report(problems: Iterable[Problem], verifies: bool) -> None:
     """Warns of problems, or ends with them.
 

@@ -14,6 +14,7 @@ DEFAULT_TIME = '1970-01-01T00:00:00Z'
 _SYSTEMS = ('linux', 'windows', 'darwin', 'freebsd')  # as GOOS has them
 # Compiled when they are needed, because that takes time at every start.
 _PORTS = '(?s:([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(.*))?)'
+_PORTS_LIMIT = 1_000_000  # in ranges that overlap
 _SECONDS = '-?[0-9]{1,12}'
 _LAST_YEAR = 9999  # that RFC 3339 can write
 _ABSOLUTE_ON_WINDOWS = r'([A-Za-z]:)?[/\\]'
@@ -95,13 +96,21 @@ def single_ports(base: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         base: `ExposedPorts` of the base.
+
+    Raises:
+        ArgumentError: the ranges have very many ports.
     """
     ports: dict[str, Any] = {}
+    count = 0
     for key, value in base.items():
         try:
             keys = ports_of(key) if '-' in key else [key]
         except ArgumentError:  # not a range; whoever uses the configuration reports it
             keys = [key]
+        count += len(keys)
+        if count > _PORTS_LIMIT:
+            text = f'its ExposedPorts has over {_PORTS_LIMIT:,} ports in all'
+            raise ArgumentError(f'--base: {text}: give another base')
         for port in keys:
             ports.setdefault(port, value)
     return ports

@@ -71,9 +71,13 @@ def _add_base_layers(tar: TarFileWriter, image: OpenedImage, layout: Layout) -> 
     """Adds each layer of the base that is in the archive to merge, unless it is there already."""
     if image.legacy_base is None:
         return
+    added: set[str] = set()  # the files of layers, which many links may lead to
     for layer, descriptor in zip(image.base_layers, layout.base_layers, strict=True):
-        if layer.place is not None and layer.place.archive is image.legacy_base:
+        if layer.place is None or layer.place.archive is not image.legacy_base:
+            continue
+        if layer.place.name not in added:
             tar.add_source(blob_name(descriptor.digest), layer.place.source)
+        added.add(layer.place.name)
     image.legacy_base.check_unchanged()
 
 

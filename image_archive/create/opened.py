@@ -224,7 +224,8 @@ def _find_base_layers(image: OpenedImage) -> None:
         return
     layers = []
     missing = []
-    files: dict[tuple[str, str | None], LayerFile] = {}  # a layer that comes twice is read once
+    # A file is read once, whatever the names and diff IDs of the layers that it is.
+    files: dict[tuple[Archive, str], LayerFile] = {}
     pairs = zip(image.base.layers, image.base.diff_id_of_each_layer, strict=True)
     by_diff_id = _names_by_diff_id(image)
     for index, (name, diff_id) in enumerate(pairs):
@@ -237,14 +238,17 @@ def _find_base_layers(image: OpenedImage) -> None:
             is_left_out = place is None and image.base.foreign_layers[index] is not None
             if not is_left_out:
                 missing.append(name)
-        key = name, diff_id
-        if place is not None and key not in files:
+        if place is None:
+            layers.append(BaseLayer(name, diff_id, None, None, is_left_out))
+            continue
+        key = place.archive, place.name
+        if key not in files:
             label = f'layer {name!r} of {place.archive.path!r}'
             named_digest = None
             if not image.parts.oci:  # otherwise blobs.py compares it
                 named_digest = digest_in_blob_name(place.name)
             files[key] = LayerFile(label, place.source, diff_id, named_digest)
-        layers.append(BaseLayer(name, diff_id, place, files.get(key), is_left_out))
+        layers.append(BaseLayer(name, diff_id, place, files[key], is_left_out))
     image.base_layers = tuple(layers)
     image.missing_layers = tuple(missing)
 

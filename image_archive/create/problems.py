@@ -15,7 +15,7 @@ from image_archive.checks.identifiers import (
     replaced_name_problems,
     tag_problems,
 )
-from image_archive.checks.problem import Problem, Problems
+from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import (
     config_size_problems,
     descriptor_count_problems,
@@ -68,12 +68,13 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     own_files = [image.layers[path].file for path in _own_paths(image)]
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
+    problems += _fatal_with_oci(image, _base_diff_id_problems(image))
     problems += _foreign_layer_problems(image)
     problems += _base_layer_name_problems(image)
     problems += _left_out_problems(image)
     problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
     if verifies:
-        problems += _base_content_problems(image, progress)
+        problems += limited('--base', _base_content_problems(image, progress))
         problems += _missing_layer_problems(image)
     layer_count = len(image.base_layers) + len(parts.layers)
     problems += layer_checks.layer_count_problems('--layer', layer_count)
@@ -205,6 +206,19 @@ def _base_problems(image: OpenedImage) -> Problems:
     for name in base.layers:
         if base.archive.find(name) is None and name not in left_out:
             yield Problem(f'--base: {lacks_layer(base.archive.path, name)}')
+            return
+
+
+def _base_diff_id_problems(image: OpenedImage) -> Problems:
+    """Checks that each file has one diff ID, however often the base lists it."""
+    diff_ids: dict[LayerFile, str] = {}
+    for layer in image.base_layers:
+        if layer.file is None or layer.diff_id is None:
+            continue
+        first = diff_ids.setdefault(layer.file, layer.diff_id)
+        if first != layer.diff_id:
+            text = f'{layer.file.label} is listed as {first} and as {layer.diff_id}'
+            yield Problem(f'--base: {text}: replace the base')
             return
 
 

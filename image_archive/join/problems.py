@@ -5,7 +5,7 @@ from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
-from image_archive.checks.problem import Problem, Problems
+from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
 from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
@@ -17,7 +17,6 @@ from image_archive.join.plan import Join
 from image_archive.system.progress import Progress
 
 _ADVICE = 'replace the archive'
-_PROBLEMS_LIMIT = 10_000  # of configurations and tags; more fill memory
 
 
 def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Problem]:
@@ -35,17 +34,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         OSError: an archive cannot be read.
     """
     problems = [*_v1_problems(join), *_left_out_problems(join)]
-    for image in join.images:
-        problems += _config_problems(image)
-        problems += _layer_number_problems(image)
-        problems += tag_problems(image.label, image.tags)
-        problems += _missing_layer_problems(image, join)
-        problems += layer_checks.layer_name_problems(image.label, image.layers)
-        if verifies:
-            problems += _config_digest_problems(image)
-        if len(problems) > _PROBLEMS_LIMIT:
-            text = f'the images have over {_PROBLEMS_LIMIT:,} problems'
-            return [*problems, Problem(f'--layer: {text}: correct these first')]
+    problems += limited('--layer', _image_problems(join, verifies))
     problems += _size_problems(join)
     problems += join.oci_index.problems
     files = _layer_files(join)
@@ -54,8 +43,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         problems += layer_checks.compression_problems(file)
     if verifies:
         progress.begin('checking', _bytes_to_check(join, files))
-        for file in files.values():
-            problems += layer_checks.content_problems(file, _ADVICE, progress)
+        problems += limited('--layer', _content_problems(files, progress))
         problems += _blob_problems(join, files, progress)
     return problems
 
@@ -68,6 +56,23 @@ def _left_out_problems(join: Join) -> Problems:
         by_path.setdefault(path, {})[name] = reason
     for path, left_out in by_path.items():
         yield from left_out_problems('--layer', path, left_out)
+
+
+def _image_problems(join: Join, verifies: bool) -> Problems:
+    """Checks everything about images but the content of their layers."""
+    for image in join.images:
+        yield from _config_problems(image)
+        yield from _layer_number_problems(image)
+        yield from tag_problems(image.label, image.tags)
+        yield from _missing_layer_problems(image, join)
+        yield from layer_checks.layer_name_problems(image.label, image.layers)
+        if verifies:
+            yield from _config_digest_problems(image)
+
+
+def _content_problems(files: dict[str, LayerFile], progress: Progress) -> Problems:
+    for file in files.values():
+        yield from layer_checks.content_problems(file, _ADVICE, progress)
 
 
 def _v1_problems(join: Join) -> Problems:

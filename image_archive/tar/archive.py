@@ -31,7 +31,8 @@ from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
 _MEMORY_LIMIT = 32 << 20  # bytes of all small files of a compressed archive
 _MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
-_CHARACTERS_LIMIT = 32 << 20  # of all names and targets of links
+_NAMES_LIMIT = 64 << 20  # bytes in memory of all names, targets of links and owners
+_HOLES_LIMIT = 16 << 30  # bytes of zeros between the data of all sparse members
 _PIECES_LIMIT = 2_000_000  # of all sparse members
 _LINKS_LIMIT = 16  # that are followed for one name
 
@@ -322,16 +323,22 @@ def _errors_about_inflating(beside: str) -> Iterator[None]:
 def _list_members(reader: TarReader, path: str) -> list[Member]:
     """Returns all members of an archive; raises ArchiveError if they need too much memory."""
     members = []
-    characters = 0
+    names_size = 0
     pieces = 0
+    holes = 0
     for member in reader:
         members.append(member)
-        characters += len(member.name) + len(member.target)
-        pieces += len(member.pieces or ()) // 2
+        names_size += _size_of_names(member)
+        if member.pieces is not None:
+            pieces += len(member.pieces) // 2
+            holes += member.size - sum(member.pieces[1::2])
         if len(members) > _MEMBERS_LIMIT:
             raise ArchiveError(f'{path!r} has over {_MEMBERS_LIMIT:,} members: give a smaller one')
-        if characters > _CHARACTERS_LIMIT:
-            text = f'has names of over {_CHARACTERS_LIMIT >> 20} MiB in all'
+        if names_size > _NAMES_LIMIT:
+            text = f'has names of over {_NAMES_LIMIT >> 20} MiB in all'
+            raise ArchiveError(f'{path!r} {text}: give a smaller one')
+        if holes > _HOLES_LIMIT:
+            text = f'has sparse members with holes of over {_HOLES_LIMIT >> 30} GiB in all'
             raise ArchiveError(f'{path!r} {text}: give a smaller one')
         if pieces > _PIECES_LIMIT:
             text = f'has sparse members of over {_PIECES_LIMIT:,} pieces in all'
@@ -339,6 +346,15 @@ def _list_members(reader: TarReader, path: str) -> list[Member]:
     if reader.has_more:
         logging.warning('%r: data after the end of the archive are ignored', path)
     return members
+
+
+def _size_of_names(member: Member) -> int:
+    """Returns how many bytes the names of a member take in memory, besides a fixed number."""
+    size = 0
+    for text in (member.name, member.target, member.uname, member.gname, *member.xattrs):
+        # The normal name and the spelling of a name may be two strings.
+        size += 2 * len(text) if text.isascii() else 8 * len(text)
+    return size + 64 * len(member.xattrs)
 
 
 class _PlainStream:

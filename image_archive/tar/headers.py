@@ -17,6 +17,7 @@ EXTENSIONS_LIMIT = 4 << 20  # bytes of all extended headers of one member
 OWNER_LIMIT = (1 << 56) - 1  # the largest number that a field of a header holds
 _SIZE_LIMIT = 1 << 40  # bytes of one member
 _PIECES_LIMIT = 1_000_000  # islands of data in one sparse member
+_GLOBAL_VALUE_LIMIT = 4096  # characters of one value in a global header; Linux's PATH_MAX
 _DIGITS_LIMIT = 20  # of a number in a PAX record; 2**64 has as many
 
 # POSIX ustar: a contiguous file is read as a file. Sparse files become plain ones.
@@ -201,6 +202,7 @@ def parse_records(data: bytes) -> dict[str, str]:
     """
     records: dict[str, str] = {}
     sparse_pairs: list[str] = []
+    xattrs: list[str] = []
     start = 0
     while start < len(data):
         space = data.find(b' ', start, start + _DIGITS_LIMIT)
@@ -229,14 +231,29 @@ def parse_records(data: bytes) -> dict[str, str]:
                 raise Damage
             records[key] = value
         elif key.startswith(_XATTR):
-            # One record for all: names have no NUL.
-            names = records.get(_XATTR)
-            name = key.removeprefix(_XATTR)
-            records[_XATTR] = name if names is None else f'{names}\0{name}'
+            xattrs.append(key.removeprefix(_XATTR))
         elif key in _TIMES and content and not _TIME.fullmatch(content):
             raise Damage
     if sparse_pairs:
         records['GNU.sparse.map'] = ','.join(sparse_pairs)
+    if xattrs:
+        records[_XATTR] = '\0'.join(xattrs)  # one record for all: names have no NUL
+    return records
+
+
+def parse_global_records(data: bytes) -> dict[str, str]:
+    """Returns the records of a global header, which are those of every member that follows.
+
+    Args:
+        data: as for parse_records().
+
+    Raises:
+        Damage: as parse_records(), and if a value is so long that many members with it take long.
+    """
+    records = parse_records(data)
+    records.pop(_XATTR, None)  # no client unpacks attributes of a global header
+    if any(len(value) > _GLOBAL_VALUE_LIMIT for value in records.values()):
+        raise Damage(f'has a global header with a value of over {_GLOBAL_VALUE_LIMIT} bytes')
     return records
 
 

@@ -2,7 +2,6 @@
 """Reads tar streams, once and from front to back."""
 
 import array
-import sys
 import tarfile
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -12,6 +11,8 @@ from image_archive.tar import headers
 from image_archive.tar.compression import BLOCK_SIZE, StreamError, UnreadableError
 
 _GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
+_OWNER_SIZE = 64  # characters of a name of an owner that is remembered
+_OWNERS_LIMIT = 1000  # names of owners that are remembered
 
 
 class Member(NamedTuple):
@@ -138,6 +139,7 @@ class TarReader:
         self._after = 'or not a tar archive'
         self._global_records: dict[str, str] = {}
         self._global_names: set[str] = set()
+        self._owners: dict[str, str] = {}
         self.has_end = False
         self.has_more = False
         self.has_label = False
@@ -228,7 +230,7 @@ class TarReader:
                 records = headers.parse_records(data)
             elif header.kind == tarfile.XGLTYPE:
                 # It need not be followed by a member.
-                self._add_global_header(header.name, headers.parse_records(data))
+                self._add_global_header(header.name, headers.parse_global_records(data))
                 return None, 0
             else:
                 long_names[header.kind] = headers.text_of(data)
@@ -318,8 +320,8 @@ class TarReader:
             mode=header.mode & 0o7777,
             uid=uid,
             gid=gid,
-            uname=sys.intern(records.get('uname', header.uname)),
-            gname=sys.intern(records.get('gname', header.gname)),
+            uname=self._shared(records.get('uname', header.uname)),
+            gname=self._shared(records.get('gname', header.gname)),
             target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
             size=size,
             offset=self._stream.position,
@@ -328,6 +330,14 @@ class TarReader:
             xattrs=headers.xattrs_in(records),
         )
         return member, stored_size
+
+    def _shared(self, owner: str) -> str:
+        """Returns the name of an owner, one string for all members that have it."""
+        if len(owner) > _OWNER_SIZE:
+            return owner
+        if len(self._owners) >= _OWNERS_LIMIT:
+            self._owners.clear()
+        return self._owners.setdefault(owner, owner)
 
     def _read_old_gnu_map(self, block: bytes) -> 'array.array[int]':
         """Reads the map of GNU's oldest sparse format: in the header, and in blocks after it."""

@@ -25,6 +25,11 @@ from image_archive.tar.reader import Member
 # share whole ones (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs).
 _ALIGNMENT = 4096
 _ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
+# Parents that are made: a name of 256 bytes can have 127, and few files of a real tree over 16.
+_PARENTS_FREE = 20_000
+_PARENTS_OF_A_MEMBER = 16
+_PARENTS_LIMIT = 200_000
+_PARENTS_SIZE = 32 << 20  # characters of their names
 _COPY_SIZE = 64 << 20  # bytes of one system call; signals wait for its end
 
 
@@ -62,6 +67,8 @@ class TarFileWriter:
         self._position = 0
         self._is_closed = False
         self._has_failed = False
+        self._parents = 0
+        self._parents_size = 0
         self._entries: dict[str, Entry] = {}
         self._merged = contextlib.ExitStack()  # archives that stay open until this one is closed
 
@@ -296,10 +303,21 @@ class TarFileWriter:
         if not parent:
             return
         if parent not in self._entries:
+            self._count_parent(parent, origin)
             self._add(_header(parent, tarfile.DIRTYPE, None, 0), None, origin)
         if self._entries[parent].kind != tarfile.DIRTYPE:
             text = f'{name!r} is in {parent!r}, which is not a directory: leave it out'
             raise ArchiveError(f'{origin}{text}')
+
+    def _count_parent(self, name: str, origin: str) -> None:
+        """Counts a parent that is made; raises ArchiveError if these are too many."""
+        given = len(self._entries) - self._parents
+        limit = min(_PARENTS_FREE + _PARENTS_OF_A_MEMBER * given, _PARENTS_LIMIT)
+        self._parents += 1
+        self._parents_size += len(name)
+        if self._parents > limit or self._parents_size > _PARENTS_SIZE:
+            text = f'too many directories are missing, the last one is {name!r}'
+            raise ArchiveError(f'{origin}{text}: add them to the archive')
 
     def _write_header(self, header: tarfile.TarInfo) -> None:
         # GNU's long names and base-256 numbers, because busybox tar ignores PAX's path and size.

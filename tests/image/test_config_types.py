@@ -136,7 +136,7 @@ def test_wrong_configuration_gives_a_warning_and_with_verify_an_error(parts, cas
     assert parts.output.exists()
 
 
-@pytest.mark.parametrize('port', ['80', '0/tcp', '65535/udp', '080/sctp'])
+@pytest.mark.parametrize('port', ['80', '0/tcp', '65535/udp', '080/sctp', '00000080/UDP'])
 def test_ports_that_docker_takes_are_accepted(parts, port):
     parts.configure(configuration(parts.diff_ids, {'ExposedPorts': {port: {}}}))
     build(*parts.flags, '--verify')

@@ -133,5 +133,5 @@ def test_many_problems_are_not_all_listed(tmp_path):
     members = [member(name, data) for name, data in wrong]
     archive = write_tar(tmp_path / 'wrong.tar', *members, manifest_of(*entries))
     _, errors, _ = run(tmp_path, [archive], '--verify')
-    assert errors[-1] == '--layer: the images have over 10,000 problems: correct these first'
+    assert errors[-1] == '--layer: over 10,000 problems were found: correct these first'
     assert len(errors) < 11_000

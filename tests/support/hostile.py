@@ -151,10 +151,10 @@ class Target:
         check_archive(self.image.output)
         return sha256(self.image.output.read_bytes())
 
-    def run(self, data, memory=MEMORY, **options):
+    def run(self, data, memory=MEMORY, timeout=SECONDS, **options):
         """Runs the tool; returns its one error, or None if it wrote a valid archive."""
         self.prepare(data)
-        done, peak, _ = measure(*self.image.flags, timeout=SECONDS, **options)
+        done, peak, _ = measure(*self.image.flags, timeout=timeout, **options)
         assert peak < memory
         _, errors = messages(done.stderr)
         if done.returncode == 0:

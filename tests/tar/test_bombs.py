@@ -10,7 +10,10 @@ import pytest
 
 from support.amounts import some_every_day
 from support.hostile import GOOD, PACK, SPARSE
-from support.tars import BLOCK, EXTENDED, GLOBAL, LONG_NAME, member, pax, sparse
+from support.images import configuration
+from support.measuring import measure
+from support.running import messages
+from support.tars import BLOCK, EXTENDED, GLOBAL, LONG_NAME, member, pax, sha256, sparse, tar_of
 
 # Chunks of archives that inflate to gigabytes, and how often each is repeated.
 ZEROS = bytes(16 << 20)
@@ -94,3 +97,83 @@ def test_xz_dictionary_of_4_gib_in_the_second_stream_is_an_error(target):
 def test_xz_with_the_highest_preset_is_read(target):
     packed = lzma.compress(GOOD + member('top', size=len(ZEROS)) + ZEROS, preset=9)
     assert target.run(packed) is None
+
+
+# What takes little in a compressed file, and much in memory, on the disk or in time.
+
+
+def packed(*more):
+    """Returns a valid base with more members, compressed."""
+    return gzip.compress(GOOD + b''.join(more) + bytes(2 * BLOCK), 1)
+
+
+def test_names_of_owners_take_little_memory(target):
+    owner = b'u' * ((1 << 20) - 100)
+    owners = [pax(b'uname=%d' % n + owner) + member(f'f{n}') for n in range(80)]
+    line = target.run(packed(*owners))
+    assert line == f"'{target.image.base}' has names of over 64 MiB in all: give a smaller one"
+
+
+def test_names_of_owners_in_a_layer_are_not_kept(parts):
+    owner = b'u' * ((1 << 20) - 100)
+    owners = [pax(b'uname=%d' % n + owner) + member(f'f{n}') for n in range(80)]
+    identifier, path = parts.layers[0]
+    path.write_bytes(tar_of(*owners))
+    identifier = sha256(path.read_bytes())
+    parts.layers = [(identifier, path)]
+    parts.configure(configuration(parts.diff_ids))
+    done, peak, _ = measure(*parts.flags, '--verify')
+    assert messages(done.stderr) == ([], [])
+    assert peak < 64 << 20
+
+
+def test_names_of_wide_characters_take_little_memory(target):
+    name = '\U0001f600' * 3000
+    names = [pax(b'path=./%d' % n + name.encode()) + member(f'f{n}') for n in range(3000)]
+    line = target.run(packed(*names))
+    assert line == f"'{target.image.base}' has names of over 64 MiB in all: give a smaller one"
+
+
+@pytest.mark.slow
+def test_attributes_take_little_memory_and_time(target):
+    attributes = pax(*(b'SCHILY.xattr.user.%d=x' % n for n in range(30000)))
+    line = target.run(packed(*(attributes + member(f'f{n}') for n in range(100))))
+    assert line == f"'{target.image.base}' has names of over 64 MiB in all: give a smaller one"
+
+
+def test_global_header_with_a_long_value_is_an_error(target):
+    """Each member would have the value."""
+    line = target.run(packed(pax(b'path=' + b'a/' * 4000, kind=GLOBAL), member('x')))
+    assert 'has a global header with a value of over 4096 bytes' in line
+
+
+def test_attributes_of_a_global_header_are_those_of_no_member(target):
+    attributes = pax(*(b'SCHILY.xattr.user.%d=x' % n for n in range(9000)), kind=GLOBAL)
+    assert target.run(packed(attributes, *(member(f'f{n}') for n in range(2000)))) is None
+
+
+def test_directories_that_are_made_are_limited(target):
+    """A header of 512 bytes can name 127 of them."""
+    names = [f'{n:06}/' + '/'.join('b' * 126) for n in range(300)]
+    line = target.run(packed(*map(member, names)))
+    start = f"'{target.image.base}': too many directories are missing, the last one is '000"
+    assert line.startswith(start)
+    assert line.endswith(': add them to the archive')
+
+
+def test_long_names_of_directories_that_are_made_are_limited(target):
+    names = [f'{n:06}/' + '/'.join(['b' * 31] * 126) for n in range(150)]
+    line = target.run(packed(*map(member, names)), memory=150 << 20)
+    assert 'too many directories are missing' in line
+
+
+@pytest.mark.slow
+def test_real_trees_get_all_their_directories(target):
+    names = [f'srv/{n % 100}/a/{n}/b/{n}/c/{n}/file' for n in range(20000)]
+    assert target.run(packed(*map(member, names)), timeout=120) is None
+
+
+def test_holes_of_sparse_members_are_limited(target):
+    line = target.run(packed(*[sparse(9 << 30)] * 2))
+    text = 'has sparse members with holes of over 16 GiB in all: give a smaller one'
+    assert line == f"'{target.image.base}' {text}"
