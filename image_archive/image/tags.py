@@ -12,6 +12,7 @@ _PATH = f'{_PATH_WORD}(/{_PATH_WORD})*'
 _TAG = '[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}'
 _REFERENCE = f'(?P<path>{_PATH}):(?P<tag>{_TAG})'
 _PATH_LIMIT = 255  # characters
+_TEXT_LIMIT = 4096  # characters; to match a tag takes 200 bytes of memory for each
 _DEFAULT_HOST = 'docker.io'
 
 
@@ -56,6 +57,8 @@ def parse_tag(text: str) -> Tag | None:
     Returns:
         The tag; None if Docker refuses it.
     """
+    if len(text) > _TEXT_LIMIT:
+        return None
     host, slash, path = text.partition('/')
     # Only these signs make a first component a host; Docker before 23 ignored capitals.
     is_host = host == 'localhost' or '.' in host or ':' in host or host != host.lower()

@@ -30,7 +30,7 @@ from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
 _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
 _MEMORY_LIMIT = 32 << 20  # bytes of all small files of a compressed archive
-_MEMBERS_LIMIT = 400_000  # they take less than 200 MiB of memory
+_MEMBERS_LIMIT = 300_000  # they take less than 200 MiB of memory
 _NAMES_LIMIT = 64 << 20  # bytes in memory of all names, targets of links and owners
 _HOLES_LIMIT = 16 << 30  # bytes of zeros between the data of all sparse members
 _PIECES_LIMIT = 2_000_000  # of all sparse members

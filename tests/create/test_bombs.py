@@ -9,7 +9,7 @@ from support.hostile import MEMORY, SECONDS
 from support.images import Parts, configuration, write_base_of
 from support.measuring import measure
 from support.running import fails, messages
-from support.tars import LINK, member, sha256, write_tar
+from support.tars import LINK, make_tar, member, sha256, write_tar
 
 MIB = 1 << 20
 LAYER = bytes(4 * MIB)  # an empty archive
@@ -52,6 +52,19 @@ def test_layer_with_several_diff_ids_is_an_error(tmp_path, flag):
     text = f"layer 'layer' of '{base}' is listed as {diff_ids[0]} and as {diff_ids[1]}"
     assert f'--base: {text}: replace the base' in errors
     assert bytes_read < 30 * MIB
+
+
+def test_long_tag_of_a_joined_archive_takes_little_memory(tmp_path):
+    config = json.dumps(configuration([])).encode()
+    tag = 'a.' * (MIB // 2) + ':1'
+    entry = {'Config': 'c.json', 'RepoTags': [tag], 'Layers': []}
+    documents = {'c.json': config, 'manifest.json': json.dumps([entry]).encode()}
+    archive = make_tar(tmp_path / 'a.tar', documents)
+    flags = [f'--output={tmp_path / "out.tar"}', f'--layer={archive}', '--verify']
+    done, peak, _ = measure(*flags, program='join_layers', timeout=SECONDS)
+    (error,) = messages(done.stderr, program='join_layers')[1]
+    assert error.endswith(': give a lower-case [registry/]repository:tag')
+    assert peak < 64 * MIB
 
 
 def test_ranges_of_ports_are_limited(tmp_path):

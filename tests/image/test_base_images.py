@@ -284,8 +284,8 @@ def test_layer_listed_twice_with_two_diff_ids_is_reported(tmp_path):
     files['c.json'] = json.dumps(configuration(diff_ids)).encode()
     base = make_tar(tmp_path / 'base.tar', files)
     image = Parts(tmp_path, base=base, below=diff_ids)
-    text = f'has the diff ID {diff_ids[0]}, not {diff_ids[1]}: replace the base'
-    assert problems(*image.flags) == [f"layer 'l.tar' of '{base}' {text}"]
+    text = f'is listed as {diff_ids[0]} and as {diff_ids[1]}: replace the base'
+    assert problems(*image.flags) == [f"--base: layer 'l.tar' of '{base}' {text}"]
 
 
 def test_missing_legacy_base_is_the_only_problem(tmp_path):
