@@ -33,6 +33,8 @@ _NAMES_OF_TYPES = {
     b'D': 'a dumpdir of GNU tar',
     b'M': 'a part of a volume of GNU tar',
 }
+_LINKS_LIMIT = 40  # symbolic links that Linux follows for one name
+_ATTRIBUTE_LIMIT = 255  # bytes; Linux's XATTR_NAME_MAX
 _NAMESPACES = ('user.', 'security.', 'trusted.', 'system.')
 
 _WHITEOUT = '.wh.'
@@ -53,12 +55,29 @@ class Paths:
 
     def __init__(self) -> None:
         self._kinds: dict[int, int] = {}
+        self._targets: dict[int, int | None] = {}  # of links: what follow() returns
         self._whited_out: set[int] = set()
         self.is_full = False
 
     def kind(self, path: str) -> int | None:
         """Returns what is at a path; None if nothing came there."""
         return self._kinds.get(hash(path))
+
+    def follow(self, path: str) -> int | None:
+        """Returns what is behind the symbolic links at a path, as kind() does.
+
+        Returns:
+            None if that is not in the layer; _LINK if it leads out of the root, or in a circle.
+        """
+        place = hash(path)
+        for _ in range(_LINKS_LIMIT):
+            if self._kinds.get(place) != _LINK:
+                return self._kinds.get(place)
+            target = self._targets[place]
+            if target is None:
+                return _LINK
+            place = target
+        return _LINK
 
     def is_whited_out(self, path: str) -> bool:
         """Tells whether a whiteout of a path came, and nothing at the path itself after it."""
@@ -78,6 +97,7 @@ class Paths:
             kind = _DIRECTORY
         elif member.kind == tarfile.SYMTYPE:
             kind = _LINK
+            self._targets[hash(path)] = _hash_of_target(path, member.target)
         self._kinds[hash(path)] = kind
         if self._whited_out:
             self._whited_out.discard(hash(path))
@@ -90,6 +110,17 @@ class Paths:
         while directory and hash(directory) not in self._kinds:
             self._kinds[hash(directory)] = _IMPLIED
             directory = posixpath.dirname(directory)
+
+
+def _hash_of_target(path: str, target: str) -> int | None:
+    """Returns the hash of the path that a symbolic link leads to; None if it leads out."""
+    directory = '/'
+    if not target.startswith('/'):
+        directory = posixpath.dirname(path)
+    resolved = posixpath.normpath(posixpath.join(directory, target))
+    if resolved == '..' or resolved.startswith('../'):
+        return None
+    return hash(resolved.lstrip('/').removeprefix('.'))
 
 
 # Each check returns what is wrong with a member, and what to do; None if nothing is.
@@ -137,8 +168,13 @@ def _below(member: Member, path: str, paths: Paths) -> str | None:
     if len(path) > _NAME_LIMIT:
         return None
     directory = posixpath.dirname(path)
+    while directory and paths.kind(directory) in (None, _IMPLIED):
+        directory = posixpath.dirname(directory)
     if paths.kind(directory) == _FILE:
         return f'is below {directory!r}, which is a file: {_PACK}'
+    if paths.kind(directory) == _LINK and paths.follow(directory) in (_FILE, _LINK):
+        return f'is below {directory!r}, a link that leads out, in a circle or to a file: {_PACK}'
+    directory = posixpath.dirname(path)
     if not paths.has_whiteouts():
         return None
     while directory:
@@ -185,6 +221,9 @@ def _attributes(member: Member, path: str, paths: Paths) -> str | None:
         if not name.startswith(_NAMESPACES):
             advice = 'pack with --no-xattrs --no-mac-metadata, or COPYFILE_DISABLE=1'
             return f'has the extended attribute {name[:200]!r}, which Linux refuses: {advice}'
+        if len(name.encode('utf-8', 'surrogateescape')) > _ATTRIBUTE_LIMIT:
+            text = f'has an extended attribute with a name of over {_ATTRIBUTE_LIMIT} bytes'
+            return f'{text}: pack without it'
         is_plain = member.is_file or member.is_directory or member.kind == tarfile.LNKTYPE
         if name.startswith('user.') and not is_plain:
             text = f'has the extended attribute {name[:200]!r}, and is no file or directory'

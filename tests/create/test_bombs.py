@@ -62,7 +62,7 @@ def test_long_tag_of_a_joined_archive_takes_little_memory(tmp_path):
     archive = make_tar(tmp_path / 'a.tar', documents)
     flags = [f'--output={tmp_path / "out.tar"}', f'--layer={archive}', '--verify']
     done, peak, _ = measure(*flags, program='join_layers', timeout=SECONDS)
-    (error,) = messages(done.stderr, program='join_layers')[1]
+    error = messages(done.stderr, program='join_layers')[1][0]
     assert error.endswith(': give a lower-case [registry/]repository:tag')
     assert peak < 64 * MIB
 

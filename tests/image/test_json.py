@@ -10,7 +10,7 @@ from image_archive.image.strict_json import JsonError
 from support.images import BaseImage, Parts, configuration, write_base, write_base_of
 from support.joins import entries_of, image_of, join, refuses
 from support.running import build, fails, problems
-from support.tars import content, member, tar_of
+from support.tars import content, member, sha256, tar_of
 
 # What is refused in any file, and why.
 REFUSED = {
@@ -222,10 +222,14 @@ def test_manifest_with_a_key_in_two_spellings_is_an_error(tmp_path, key):
 def test_index_in_other_spellings_is_merged(tmp_path):
     """The new index.json has them in their usual spelling."""
     image = image_of('a', tag='app:1')
-    digest = f'sha256:{image.id}'
-    descriptor = {'mediaType': 'x', 'digest': digest, 'size': 1, 'platform': {'os': 'linux'}}
-    other = {'MediaType': 'x', 'dige\u017ft': digest, 'SIZE': 1, 'Platform': {'O\u017f': 'linux'}}
+    config = {'digest': f'sha256:{image.id}', 'size': len(image.config)}
+    manifest = json.dumps({'config': config, 'layers': []}).encode()
+    kind = 'application/vnd.oci.image.manifest.v1+json'
+    digest = f'sha256:{sha256(manifest)}'
+    descriptor = {'mediaType': kind, 'digest': digest, 'size': 1, 'platform': {'os': 'linux'}}
+    other = {'MediaType': kind, 'dige\u017ft': digest, 'SIZE': 1, 'Platform': {'O\u017f': 'linux'}}
     more = [
+        member(f'blobs/sha256/{sha256(manifest)}', manifest),
         member(f'blobs/sha256/{image.id}', image.config),
         member('index.json', json.dumps({'Manife\u017ft\u017f': [other]}).encode()),
         member('oci-layout', b'{"imageLayoutVersion": "1.0.0"}'),

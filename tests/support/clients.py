@@ -337,6 +337,18 @@ def podman(running_store):
     return running_store('podman')
 
 
+def unpacks(store, path, tag):
+    """Tries to load an image with a file `lower`, and to read that; returns whether both work."""
+    command = [*store.command, *store.LOAD, path]
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+    if done.returncode or tag not in store.tags():
+        return False
+    try:
+        return 'lower' in store.files(tag)
+    except (AssertionError, OSError):
+        return False
+
+
 # The layout of Docker 1.9 or older.
 
 

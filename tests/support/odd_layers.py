@@ -66,6 +66,22 @@ ODD = {
     'a name that leads out': ([member('../a')], "'../a' leads out of the root"),
     'an absolute name that leads out': ([member('/d/../../a')], 'leads out of the root'),
     'a file below a file': ([member('a'), member('a/b')], "'a/b' is below 'a', which is a file"),
+    'a file below a link that leads out': (
+        [member('l', kind=LINK, link='../../..'), member('l/x', b'x')],
+        "'l/x' is below 'l', a link that leads out, in a circle or to a file",
+    ),
+    'a file below a link in a circle': (
+        [member('l', kind=LINK, link='m'), member('m', kind=LINK, link='/l'), member('l/x')],
+        "'l/x' is below 'l', a link that leads out, in a circle or to a file",
+    ),
+    'a file far below a link to a file': (
+        [member('f'), member('l', kind=LINK, link='f'), member('l/d/e/x')],
+        "'l/d/e/x' is below 'l', a link that leads out, in a circle or to a file",
+    ),
+    'an attribute with a long name': (
+        [xattr(b'trusted.' + b'a' * 250), member('a')],
+        "'a' has an extended attribute with a name of over 255 bytes",
+    ),
     'a long component': ([member(LONG)], 'has a name with over 255 bytes between slashes'),
     'a long component of few characters': ([member('ü' * 128)], 'over 255 bytes between'),
     'a long name': ([member('/'.join(['d' * 200] * 21))], 'has a name of over 4096 bytes'),
@@ -119,6 +135,14 @@ SOUND = {
         member('g1', b'13 comment=x\n', tarfile.XGLTYPE),
         member('g2', b'13 comment=x\n', tarfile.XGLTYPE),
         member('a', b'x'),
+    ],
+    'below links to links': [
+        member('d/e/', kind=DIR),
+        member('l', kind=LINK, link='./m/'),
+        member('m', kind=LINK, link='/d/../d'),
+        member('l/e/f/x', b'x'),
+        member('root', kind=LINK, link='/'),
+        member('root/y', b'x'),
     ],
     'a component of 255 bytes': [member('q' * 255, b'x')],
     'a capability': [xattr(b'user.a'), member('a', b'x')],
