@@ -44,6 +44,9 @@ def tag_problems(label: str, tags: Iterable[str]) -> Problems:
         elif parsed.has_capital_host:
             text = f'{tag!r}: Podman and Skopeo refuse capitals in a registry without dot and port'
             yield Problem(f'{label}: {text}: give it in lower case', is_error=False)
+        elif parsed.host.startswith('['):
+            text = f'{tag!r}: Podman and Skopeo refuse an IPv6 address as the registry'
+            yield Problem(f'{label}: {text}: give a name', is_error=False)
         elif len(parsed.full_repository) > _REPOSITORY_LIMIT:
             text = f'{tag!r}: Podman and Skopeo refuse over {_REPOSITORY_LIMIT} characters with'
             yield Problem(f'{label}: {text} the registry: shorten it', is_error=False)

@@ -32,7 +32,10 @@ GOOD_TAGS = [
 ]
 # Those of them that Podman refuses.
 LONG = '{!r}: Podman and Skopeo refuse over 255 characters with the registry: shorten it'
+ADDRESS = '{!r}: Podman and Skopeo refuse an IPv6 address as the registry: give a name'
 WARNED_TAGS = {
+    '[::1]/a:1': ADDRESS,
+    '[2001:db8::1]:5000/a/b:1': ADDRESS,
     'a' * 247 + ':1': LONG,
     'Host/a:1': '{!r}: Podman and Skopeo refuse capitals in a registry without dot and port: '
     'give it in lower case',
