@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable
 
-from image_archive.checks.members import MemberChecks
+from image_archive.checks.members import LowerFiles, MemberChecks
 from image_archive.checks.problem import Problem, Problems
 from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import LayerFile
@@ -64,19 +64,22 @@ def layer_name_problems(label: str, names: Iterable[str]) -> Problems:
             yield Problem(f'{label}: {text}: save the image again')
 
 
-def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Problems:
+def content_problems(
+    layer: LayerFile, advice: str, progress: Progress, lower: LowerFiles
+) -> Problems:
     """Checks that a layer is a tar archive with its diff ID, and has the digest in its name.
 
     Args:
         layer: the layer, whose data are at hand; it is read.
         advice: what to do if it is not.
         progress: advanced by the bytes that are read.
+        lower: the files of the layers below it; gets those of this one.
 
     Raises:
         OSError: it cannot be read.
     """
     if layer.can_be_read:
-        yield from reading_problems(layer, is_own=False, progress=progress)
+        yield from reading_problems(layer, is_own=False, progress=progress, lower=lower)
         if layer.content_sha256 is None:
             return
         found = f'sha256:{layer.content_sha256}'
@@ -88,16 +91,19 @@ def content_problems(layer: LayerFile, advice: str, progress: Progress) -> Probl
         found = layer.stored_digest(layer.named_digest, progress)
         yield from digest_problems(layer.label, layer.named_digest, found, advice)
     if not layer.can_be_read:
-        yield from reading_problems(layer, is_own=False, progress=progress)
+        yield from reading_problems(layer, is_own=False, progress=progress, lower=lower)
 
 
-def reading_problems(layer: LayerFile, is_own: bool, progress: Progress) -> Problems:
+def reading_problems(
+    layer: LayerFile, is_own: bool, progress: Progress, lower: LowerFiles
+) -> Problems:
     """Checks that a layer is a tar archive that clients can unpack.
 
     Args:
         layer: the layer, which is read unless this Python cannot.
         is_own: whether it is a new layer. Members of others are what they are: a warning.
         progress: advanced by the bytes that are read.
+        lower: the files of the layers below it; gets those of this one.
 
     Raises:
         OSError: it cannot be read.
@@ -106,7 +112,7 @@ def reading_problems(layer: LayerFile, is_own: bool, progress: Progress) -> Prob
         text = 'is zstd, which this Python cannot read: its content was not checked'
         yield Problem(f'{layer.label} {text}: use Python 3.14', is_error=False)
         return
-    members = MemberChecks()
+    members = MemberChecks(lower)
     try:
         layer.read(members.add, progress)
     except ArchiveError as error:

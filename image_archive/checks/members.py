@@ -13,7 +13,10 @@ from image_archive.checks.problem import Problem, Problems
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, normal_name
 from image_archive.tar.reader import Member
 
-_PATHS_LIMIT = 500_000  # paths that are remembered; they take less than 64 MiB
+# Paths of a layer, and files of the layers below it, that are remembered. Together they take less
+# than 64 MiB.
+_PATHS_LIMIT = 350_000
+_LOWER_FILES_LIMIT = 150_000
 _NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
 _TYPES = (
     tarfile.REGTYPE,
@@ -46,33 +49,71 @@ _OF_AUFS = ('.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk')
 _FILE, _DIRECTORY, _IMPLIED, _LINK = range(4)
 
 
+class LowerFiles:
+    """The files that the layers below a layer have, each as the hash of its path."""
+
+    def __init__(self) -> None:
+        self._files: set[int] = set()
+
+    def __contains__(self, path: str) -> bool:
+        return hash(path) in self._files
+
+    def __bool__(self) -> bool:
+        return bool(self._files)
+
+    def add_layer(self, paths: 'Paths') -> None:
+        """Adds the files of the next layer, and leaves out what it hides."""
+        for hidden in paths.hidden:
+            if hidden not in self._files:
+                # It may be a directory, and what is below it cannot be told from its hashes.
+                self._files.clear()
+            self._files.discard(hidden)
+        if paths.has_opaque:
+            self._files.clear()
+        for place, kind in paths.kinds.items():
+            if kind != _FILE:
+                self._files.discard(place)
+            elif len(self._files) < _LOWER_FILES_LIMIT:
+                self._files.add(place)
+
+
 class Paths:
     """The paths of a layer up to a member, each as the hash of its name.
 
     Attributes:
+        lower: the files of the layers below.
+        kinds: what is at each path.
+        hidden: the paths that whiteouts delete.
+        has_opaque: whether it hides all that a directory has in the layers below.
         is_full: whether paths were left out, because they would take too much memory.
     """
 
-    def __init__(self) -> None:
-        self._kinds: dict[int, int] = {}
+    def __init__(self, lower: LowerFiles) -> None:
+        self.lower = lower
+        self.hidden: set[int] = set()
+        self.has_opaque = False
+        self.kinds: dict[int, int] = {}
         self._targets: dict[int, int | None] = {}  # of links: what follow() returns
         self._whited_out: set[int] = set()
         self.is_full = False
 
     def kind(self, path: str) -> int | None:
         """Returns what is at a path; None if nothing came there."""
-        return self._kinds.get(hash(path))
+        return self.kinds.get(hash(path))
 
     def follow(self, path: str) -> int | None:
         """Returns what is behind the symbolic links at a path, as kind() does.
 
         Returns:
-            None if that is not in the layer; _LINK if it leads out of the root, or in a circle.
+            None if that is not in the layer up to here; _LINK if it leads out of the root, or in a
+            circle.
         """
         place = hash(path)
         for _ in range(_LINKS_LIMIT):
-            if self._kinds.get(place) != _LINK:
-                return self._kinds.get(place)
+            if place == hash(''):
+                return _DIRECTORY
+            if self.kinds.get(place) != _LINK:
+                return self.kinds.get(place)
             target = self._targets[place]
             if target is None:
                 return _LINK
@@ -89,7 +130,7 @@ class Paths:
 
     def add(self, path: str, member: Member) -> None:
         """Adds the path of a member, and the directories that it implies."""
-        if len(self._kinds) >= _PATHS_LIMIT:
+        if len(self.kinds) >= _PATHS_LIMIT:
             self.is_full = True
             return
         kind = _FILE
@@ -98,7 +139,7 @@ class Paths:
         elif member.kind == tarfile.SYMTYPE:
             kind = _LINK
             self._targets[hash(path)] = _hash_of_target(path, member.target)
-        self._kinds[hash(path)] = kind
+        self.kinds[hash(path)] = kind
         if self._whited_out:
             self._whited_out.discard(hash(path))
         if len(path) > _NAME_LIMIT:
@@ -107,8 +148,11 @@ class Paths:
         if name.startswith(_WHITEOUT) and not name.startswith(_OPAQUE[:8]):
             hidden = posixpath.join(directory, name.removeprefix(_WHITEOUT))
             self._whited_out.add(hash(hidden))
-        while directory and hash(directory) not in self._kinds:
-            self._kinds[hash(directory)] = _IMPLIED
+            self.hidden.add(hash(hidden))
+        elif name == _OPAQUE:
+            self.has_opaque = True
+        while directory and hash(directory) not in self.kinds:
+            self.kinds[hash(directory)] = _IMPLIED
             directory = posixpath.dirname(directory)
 
 
@@ -172,8 +216,10 @@ def _below(member: Member, path: str, paths: Paths) -> str | None:
         directory = posixpath.dirname(directory)
     if paths.kind(directory) == _FILE:
         return f'is below {directory!r}, which is a file: {_PACK}'
-    if paths.kind(directory) == _LINK and paths.follow(directory) in (_FILE, _LINK):
-        return f'is below {directory!r}, a link that leads out, in a circle or to a file: {_PACK}'
+    if paths.kind(directory) == _LINK and paths.follow(directory) not in (_DIRECTORY, _IMPLIED):
+        # Podman unpacks a layer by itself, without those below it.
+        text = f'is below {directory!r}, a link to no directory that is before it in the layer'
+        return f'{text}: store it behind the link'
     directory = posixpath.dirname(path)
     if not paths.has_whiteouts():
         return None
@@ -181,6 +227,20 @@ def _below(member: Member, path: str, paths: Paths) -> str | None:
         if paths.is_whited_out(directory):
             return f'is below {directory!r}, which the layer deletes: {_PACK}'
         directory = posixpath.dirname(directory)
+    return None
+
+
+def _below_lower_file(member: Member, path: str, paths: Paths) -> str | None:
+    """containerd looks in the layers below for a directory that has no member of its own."""
+    directory = posixpath.dirname(path)
+    if not paths.lower or paths.kind(directory) is not None:
+        return None
+    above = posixpath.dirname(directory)
+    while above:
+        if above in paths.lower:
+            text = f'is below {above!r}, which is a file in a layer below'
+            return f'{text}: add a member for {directory!r}'
+        above = posixpath.dirname(above)
     return None
 
 
@@ -238,6 +298,7 @@ _CHECKS: tuple[_Check, ...] = (
     _length,
     _repeated,
     _below,
+    _below_lower_file,
     _hard_link,
     _target,
     _whiteout,
@@ -248,8 +309,14 @@ _CHECKS: tuple[_Check, ...] = (
 class MemberChecks:
     """Checks the members of a layer while it is read. Of each kind of problem the first counts."""
 
-    def __init__(self) -> None:
-        self._paths = Paths()
+    def __init__(self, lower: LowerFiles) -> None:
+        """Begins with a layer.
+
+        Args:
+            lower: the files of the layers below it; those of this one are added by problems().
+        """
+        self._lower = lower
+        self._paths = Paths(lower)
         self._found: dict[_Check, str] = {}
         self._odd_whiteout: str | None = None
 
@@ -293,6 +360,7 @@ class MemberChecks:
             is_error: whether it is an error with --verify; otherwise a warning.
             has_label: whether the layer has a volume label of GNU tar.
         """
+        self._lower.add_layer(self._paths)
         for text in self._found.values():
             yield Problem(f'{label}: {text}', is_error=is_error)
         if has_label:

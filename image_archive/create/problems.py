@@ -15,6 +15,7 @@ from image_archive.checks.identifiers import (
     replaced_name_problems,
     tag_problems,
 )
+from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import (
     config_size_problems,
@@ -62,9 +63,13 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems = _fatal_with_oci(image, _identifier_problems(image))
     if verifies or parts.oci:
         problems += _fatal_with_oci(image, _config_digest_problems(image))
+    base_content_problems: list[Problem] = []
     if verifies:
         progress.begin('checking', _bytes_to_check(image))
-        problems += _layer_digest_problems(image, progress)
+        lower = LowerFiles()
+        base_content = _base_content_problems(image, lower, progress)
+        base_content_problems += limited('--base', base_content)
+        problems += _layer_digest_problems(image, lower, progress)
     own_files = [image.layers[path].file for path in _own_paths(image)]
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
@@ -74,7 +79,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     problems += _left_out_problems(image)
     problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
     if verifies:
-        problems += limited('--base', _base_content_problems(image, progress))
+        problems += base_content_problems
         problems += _missing_layer_problems(image)
     layer_count = len(image.base_layers) + len(parts.layers)
     problems += layer_checks.layer_count_problems('--layer', layer_count)
@@ -145,11 +150,11 @@ def _own_paths(image: OpenedImage) -> list[str]:
     return [path for path in paths if path in image.layers]
 
 
-def _layer_digest_problems(image: OpenedImage, progress: Progress) -> Problems:
+def _layer_digest_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:
     """Checks that each layer is a tar archive, and the SHA-256 of its content is its identifier."""
     for path in _own_paths(image):
         file = image.layers[path].file
-        yield from layer_checks.reading_problems(file, is_own=True, progress=progress)
+        yield from layer_checks.reading_problems(file, is_own=True, progress=progress, lower=lower)
         if file.content_sha256 is None:
             continue
         for layer in dict.fromkeys(image.parts.layers):
@@ -254,11 +259,11 @@ def _base_files(image: OpenedImage) -> list[LayerFile]:
     return list(dict.fromkeys(files))
 
 
-def _base_content_problems(image: OpenedImage, progress: Progress) -> Problems:
+def _base_content_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:
     """Checks that each layer of the base has the diff ID in the base's configuration."""
     for file in _base_files(image):
         if file.source.digest is None:  # its data are at hand
-            yield from layer_checks.content_problems(file, 'replace the base', progress)
+            yield from layer_checks.content_problems(file, 'replace the base', progress, lower)
 
 
 def _missing_layer_problems(image: OpenedImage) -> Problems:

@@ -5,6 +5,7 @@ from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
+from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
 from image_archive.digests import digest_in_blob_name, is_sha256_digest
@@ -72,7 +73,8 @@ def _image_problems(join: Join, verifies: bool) -> Problems:
 
 def _content_problems(files: dict[str, LayerFile], progress: Progress) -> Problems:
     for file in files.values():
-        yield from layer_checks.content_problems(file, _ADVICE, progress)
+        # The layers of an image are in any order here, so each is checked by itself.
+        yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
 
 
 def _v1_problems(join: Join) -> Problems:

@@ -8,9 +8,18 @@ import pytest
 
 from support.clients import OVERLAYS, unpacks
 from support.images import Parts, configuration
-from support.odd_layers import ODD, READ_LENIENTLY, SOUND, odd_layer, sound_layer
+from support.odd_layers import (
+    FILE_BELOW,
+    ODD,
+    ODD_ABOVE,
+    READ_LENIENTLY,
+    SOUND,
+    SOUND_ABOVE,
+    odd_layer,
+    sound_layer,
+)
 from support.running import build
-from support.tars import sha256
+from support.tars import sha256, tar_of, write_tar
 
 pytestmark = pytest.mark.client
 
@@ -25,9 +34,12 @@ ACCEPTED_BEFORE = [
 ]
 
 
-def image_with(directory, layer):
+def image_with(directory, layer, below=None):
     """Returns the parts of an image with a small layer, and one that is given by its bytes."""
     image = Parts(directory, [{'lower': b'x'}])
+    if below is not None:
+        path = write_tar(directory / 'below.tar', *below)
+        image.layers.append((sha256(path.read_bytes()), path))
     path = directory / 'top.tar'
     path.write_bytes(layer)
     content = layer
@@ -64,3 +76,16 @@ def test_every_client_unpacks_sound_members(running_store, tmp_path, case):
     assert [
         name for name in OVERLAYS if unpacks(running_store(name), image.output, TAG)
     ] == OVERLAYS
+
+
+@pytest.mark.parametrize('case', ODD_ABOVE)
+def test_containerd_refuses_the_odd_member_above_a_file(running_store, tmp_path, case):
+    image = image_with(tmp_path, tar_of(*ODD_ABOVE[case][0]), FILE_BELOW)
+    assert not unpacks(running_store('containerd-overlay'), image.output, TAG)
+
+
+@pytest.mark.parametrize('case', SOUND_ABOVE)
+def test_every_client_unpacks_sound_members_above_a_file(running_store, tmp_path, case):
+    image = image_with(tmp_path, tar_of(*SOUND_ABOVE[case]), FILE_BELOW)
+    taken = [name for name in OVERLAYS if unpacks(running_store(name), image.output, TAG)]
+    assert taken == OVERLAYS

@@ -10,9 +10,18 @@ import pytest
 from image_archive.checks import members
 from image_archive.tar import reader
 from support.images import Parts, configuration
-from support.odd_layers import ODD, READ_LENIENTLY, SOUND, odd_layer, sound_layer
+from support.odd_layers import (
+    FILE_BELOW,
+    ODD,
+    ODD_ABOVE,
+    READ_LENIENTLY,
+    SOUND,
+    SOUND_ABOVE,
+    odd_layer,
+    sound_layer,
+)
 from support.running import build, messages, problems
-from support.tars import GLOBAL, make_tar, member, pax, sha256, tar_of
+from support.tars import DIR, GLOBAL, LINK, make_tar, member, pax, sha256, tar_of, write_tar
 
 TEN = tar_of(*(member(f'{number}') for number in range(10)))
 
@@ -54,6 +63,58 @@ def test_odd_member_is_an_error(tmp_path, case):
     assert line.startswith(f'{str(image.layers[0][1])!r}: member ')
     assert ODD[case][1] in line
     assert not image.output.exists()
+
+
+def parts_above(directory, *layers):
+    """Returns the parts of an image with layers, each given by its members."""
+    image = Parts(directory)
+    image.layers = []
+    for number, members_of_layer in enumerate(layers):
+        path = write_tar(directory / f'{number}.tar', *members_of_layer)
+        image.layers.append((sha256(path.read_bytes()), path))
+    image.configure(configuration(image.diff_ids))
+    return image
+
+
+@pytest.mark.parametrize('case', ODD_ABOVE)
+def test_odd_member_above_a_file_is_an_error(tmp_path, case):
+    above, text = ODD_ABOVE[case]
+    (line,) = problems(*parts_above(tmp_path, FILE_BELOW, above).flags)
+    assert line.startswith(f'{str(tmp_path / "1.tar")!r}: member ')
+    assert text in line
+
+
+@pytest.mark.parametrize('case', SOUND_ABOVE)
+def test_sound_members_above_a_file_are_passed_in_silence(tmp_path, case):
+    build(*parts_above(tmp_path, FILE_BELOW, SOUND_ABOVE[case]).flags, '--verify')
+
+
+# What a layer between them may hide. Where hashes do not tell, nothing is said.
+BETWEEN = {
+    'a whiteout': [member('.wh.f')],
+    'a whiteout of a directory': [member('.wh.d')],
+    'an opaque directory': [member('d/', kind=DIR), member('d/.wh..wh..opq')],
+    'a directory': [member('f/', kind=DIR)],
+    'a link': [member('f', kind=LINK, link='d')],
+}
+
+
+@pytest.mark.parametrize('case', BETWEEN)
+def test_files_that_a_layer_hides_do_not_count(tmp_path, case):
+    layers = [FILE_BELOW, BETWEEN[case], [member('f/e/x'), member('d/f/e/x')]]
+    image = parts_above(tmp_path, *layers)
+    if case in ('a whiteout', 'a directory', 'a link'):
+        (line,) = problems(*image.flags)
+        assert "'d/f/e/x' is below 'd/f', which is a file in a layer below" in line
+    else:
+        build(*image.flags, '--verify')
+
+
+def test_files_of_the_base_count(tmp_path):
+    diff_ids = base_of(tmp_path / 'base.tar', tar_of(*FILE_BELOW))
+    image = Parts(tmp_path, [{'f/e/x': b'x'}], below=diff_ids, base=tmp_path / 'base.tar')
+    (line,) = problems(*image.flags)
+    assert "'f/e/x' is below 'f', which is a file in a layer below" in line
 
 
 @pytest.mark.parametrize('case', READ_LENIENTLY)
@@ -146,7 +207,7 @@ def test_without_verify_no_layer_is_read(tmp_path):
 
 def test_paths_beyond_the_limit_are_a_warning(monkeypatch):
     monkeypatch.setattr(members, '_PATHS_LIMIT', 3)
-    checks = members.MemberChecks()
+    checks = members.MemberChecks(members.LowerFiles())
     reading = reader.TarReader(reader.BlockStream(iter([TEN])), 'x')
     for found in reading:
         checks.add(found)

@@ -102,7 +102,7 @@ def test_first_descriptor_of_a_name_is_kept(tmp_path):
     one, other = (FIXTURES / name for name in SAME_IMAGE[1:3])
     for order in ([one, other], [other, one]):
         dropped = descriptors_of(order[1])[0]['digest']
-        text = f"'{order[1]}': nothing leads to the manifest {dropped} any more"
+        text = f'{str(order[1])!r}: nothing leads to the manifest {dropped} any more'
         text += ", as its name 'docker.io/example/base:1.0' is taken"
         found = warns(*flags_for(tmp_path, order, '--verify'), **PROGRAM)
         assert found == [f'{text}: load this archive by itself']

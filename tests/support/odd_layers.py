@@ -68,15 +68,23 @@ ODD = {
     'a file below a file': ([member('a'), member('a/b')], "'a/b' is below 'a', which is a file"),
     'a file below a link that leads out': (
         [member('l', kind=LINK, link='../../..'), member('l/x', b'x')],
-        "'l/x' is below 'l', a link that leads out, in a circle or to a file",
+        "'l/x' is below 'l', a link to no directory that is before it in the layer",
     ),
     'a file below a link in a circle': (
         [member('l', kind=LINK, link='m'), member('m', kind=LINK, link='/l'), member('l/x')],
-        "'l/x' is below 'l', a link that leads out, in a circle or to a file",
+        "'l/x' is below 'l', a link to no directory that is before it in the layer",
+    ),
+    'a file below a link to nothing': (
+        [member('l', kind=LINK, link='/gone'), member('l/x', b'x')],
+        "'l/x' is below 'l', a link to no directory that is before it in the layer",
+    ),
+    'a file below a link to a later directory': (
+        [member('l', kind=LINK, link='d'), member('l/x', b'x'), member('d/', kind=DIR)],
+        "'l/x' is below 'l', a link to no directory that is before it in the layer",
     ),
     'a file far below a link to a file': (
         [member('f'), member('l', kind=LINK, link='f'), member('l/d/e/x')],
-        "'l/d/e/x' is below 'l', a link that leads out, in a circle or to a file",
+        "'l/d/e/x' is below 'l', a link to no directory that is before it in the layer",
     ),
     'an attribute with a long name': (
         [xattr(b'trusted.' + b'a' * 250), member('a')],
@@ -147,6 +155,30 @@ SOUND = {
     'a component of 255 bytes': [member('q' * 255, b'x')],
     'a capability': [xattr(b'user.a'), member('a', b'x')],
     'an attribute of bsdtar': [pax(b'LIBARCHIVE.xattr.com.apple.a=eA=='), member('a', b'x')],
+}
+
+
+# Layers above one that has the file `f` and the directory `d`: the members, and what is said of the
+# one that containerd does not unpack.
+FILE_BELOW = [member('f', b'x'), member('d/', kind=DIR), member('d/f', b'x')]
+_BELOW_FILE = "is below 'f', which is a file in a layer below: add a member for 'f/e'"
+ODD_ABOVE = {
+    'in a directory without a member': ([member('f/e/x')], _BELOW_FILE),
+    'the same, below a member': ([member('f/', kind=DIR), member('f/e/x')], _BELOW_FILE),
+    'the same, after a whiteout': (
+        [member('.wh.f'), member('f/', kind=DIR), member('f/e/x')],
+        _BELOW_FILE,
+    ),
+}
+SOUND_ABOVE = {
+    'each directory has a member': [
+        member('f/', kind=DIR),
+        member('f/e/', kind=DIR),
+        member('f/e/x'),
+    ],
+    'a file in it': [member('f/x')],
+    'another directory': [member('d/e/x')],
+    'a file for a directory': [member('d', b'x')],
 }
 
 

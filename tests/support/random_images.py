@@ -13,9 +13,6 @@ from support.tars import DIR, HARD, LINK, member, pax, sha256, sparse, tar_of
 TAG = 'example/random:1'
 # Names that come again in several layers, so that layers change each other's files.
 DIRECTORIES = ['a', 'a/b', 'a/b/c', 'd', 'usr', 'usr/bin', 'etc']
-# Those that may be a file in another layer. --verify looks at each layer by itself, so what lies
-# in them would be a problem that it does not find.
-REPLACED = ['r', 's']
 NAMES = ['f', 'g', 'x y', 'ü', 'n' * 120, '.hidden', '-dash', 'back\\slash', '*', 'é' * 60]
 ATTRIBUTES = [b'user.a', b'security.b', b'trusted.c']
 ODD_ATTRIBUTES = [b'com.apple.x', b'x', b'system2.a']
@@ -170,12 +167,12 @@ class _Layer:
                 self._put(f'{path}/.wh..wh..opq', 'whiteout', member(f'{path}/.wh..wh..opq'))
 
     def _replace(self):
-        """Adds a file or a directory in place of what another layer may have otherwise."""
-        free = [path for path in REPLACED if path not in self.kinds]
+        """Adds a file in place of what another layer may have as a directory."""
+        free = [path for path in DIRECTORIES if path not in self.kinds]
+        free = [path for path in free if path.rpartition('/')[0] in ('', *self._directories())]
         if free:
             path = self.rng.choice(free)
-            data = [member(path, b'replaces'), member(path, kind=DIR, mode=0o755)]
-            self._put(path, 'replaced', self.rng.choice(data))
+            self._put(path, 'file', member(path, b'replaces'))
 
     def _sparse_pax(self):
         path = self._new_path()
@@ -234,6 +231,7 @@ class _Layer:
             lambda: member('/', kind=DIR, mode=0o700),
             lambda: member('dot/.', kind=DIR),
             lambda: member('esc', kind=LINK, link='../../..') + member('esc/x', b'x'),
+            lambda: member('dang', kind=LINK, link='/gone') + member('dang/x', b'x'),
             lambda: member('loop', kind=LINK, link='loop') + member('loop/x', b'x'),
             lambda: member('n', kind=tarfile.CHRTYPE, devmajor=0, devminor=0),
             lambda: member('dev', kind=tarfile.BLKTYPE, devmajor=5000, devminor=70000),
