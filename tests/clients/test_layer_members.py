@@ -31,6 +31,7 @@ ACCEPTED_BEFORE = [
     'a name that leads out',
     'an absolute name that leads out',
     'an attribute of macOS',
+    'a file below a link that leads out',
 ]
 
 

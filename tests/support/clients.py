@@ -48,7 +48,8 @@ def files_of_tar(path):
 
 def files_below(directory):
     """Returns {name: content} of the regular files in a directory."""
-    paths = [path for path in directory.rglob('*') if path.is_file() and not path.is_symlink()]
+    # Links first: Linux refuses to follow some.
+    paths = [path for path in directory.rglob('*') if not path.is_symlink() and path.is_file()]
     return {str(path.relative_to(directory)): path.read_bytes() for path in paths}
 
 
