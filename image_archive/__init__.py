@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Container image archives, which `docker load` reads.
 
-Layers, configurations and image archives come in, as files; one archive goes out. Each program in
+Files, layers, configurations and image archives come in; one archive goes out. Each program in
 the directory above uses the wings of this package, and a wing uses only wings above it:
 
     system     the process and its files
     tar        tar streams
     image      the formats of images, and images that are there
     checks     what may be wrong with any image
+    layer      a layer from files
     configure  a configuration from a base and flags
     create     an image from parts
     join       one archive from several

@@ -14,9 +14,10 @@ cd "$(dirname "$0")"
 # The layer: the same files give the same bytes, whoever packs them and when.
 mkdir -p root
 "$python" make_hello.py root/hello
-tar --create --file=layer.tar --format=gnu --sort=name --mtime=@0 \
-    --owner=0 --group=0 --numeric-owner --mode=0755 --directory=root hello
-sha256sum layer.tar > layer.sha256
+"$python" ../../build_tar.py \
+    --output=layer.tar \
+    --id_file=layer.sha256 \
+    --file=root=/
 
 # The configuration; its SHA-256 is the image's identifier.
 "$python" ../../create_image_config.py \

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable
 
 from image_archive.checks.problem import Problem, Problems
+from image_archive.tar.headers import xattr_value
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, normal_name
 from image_archive.tar.reader import Member
 
@@ -38,6 +39,8 @@ _NAMES_OF_TYPES = {
 }
 _LINKS_LIMIT = 40  # symbolic links that Linux follows for one name
 _ATTRIBUTE_LIMIT = 255  # bytes; Linux's XATTR_NAME_MAX
+_CAPABILITY = 'security.capability'
+_CAPABILITY_FORMS = ((20, 2), (24, 3))  # bytes, and the revision in the fourth of them
 _NAMESPACES = ('user.', 'security.', 'trusted.', 'system.')
 
 _WHITEOUT = '.wh.'
@@ -284,11 +287,24 @@ def _attributes(member: Member, path: str, paths: Paths) -> str | None:
         if len(name.encode('utf-8', 'surrogateescape')) > _ATTRIBUTE_LIMIT:
             text = f'has an extended attribute with a name of over {_ATTRIBUTE_LIMIT} bytes'
             return f'{text}: pack without it'
+        if name == _CAPABILITY and not _is_capability(member):
+            return f'has a {_CAPABILITY} that Linux does not take: pack without it'
         is_plain = member.is_file or member.is_directory or member.kind == tarfile.LNKTYPE
         if name.startswith('user.') and not is_plain:
             text = f'has the extended attribute {name[:200]!r}, and is no file or directory'
             return f'{text}: pack without it'
     return None
+
+
+def _is_capability(member: Member) -> bool:
+    """Tells whether Linux takes the capability of a member (vfs_cap_data in linux/capability.h).
+
+    An empty one removes the attribute.
+    """
+    value = xattr_value(member.xattr_records, _CAPABILITY)
+    if not value:
+        return True
+    return len(value) > 3 and (len(value), value[3]) in _CAPABILITY_FORMS
 
 
 _CHECKS: tuple[_Check, ...] = (

@@ -6,6 +6,7 @@ from image_archive.create.parts import ImageParts
 from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
+from image_archive.image.stored import lacks_layer
 from image_archive.system.outputs import check_output, check_outputs_differ
 from image_archive.tar.content import have_same_content
 
@@ -86,16 +87,6 @@ def check_base_is_whole(image: OpenedImage) -> None:
     """
     if image.base is not None and image.merges_base and image.missing_layers:
         raise ArchiveError(lacks_layer(image.base.archive.path, image.missing_layers[0]))
-
-
-def lacks_layer(path: str, layer: str) -> str:
-    """Returns the message for a base that lacks a layer.
-
-    Args:
-        path: the path of the base.
-        layer: the name of the layer in the manifest of the base.
-    """
-    return f'{path!r} lacks its layer {layer!r}: give a whole image'
 
 
 def _check_names(image: OpenedImage) -> None:

@@ -22,7 +22,6 @@ from image_archive.checks.sizes import (
     descriptor_count_problems,
     manifest_size_problems,
 )
-from image_archive.create.arguments import lacks_layer
 from image_archive.create.blobs import Layout, find_layout
 from image_archive.create.docker_archive import manifest_entry, repositories_of
 from image_archive.create.opened import OpenedImage
@@ -32,7 +31,7 @@ from image_archive.errors import ArchiveError
 from image_archive.image.docker_manifest import read_repositories
 from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
-from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER
+from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, lacks_layer
 from image_archive.system.progress import Progress
 
 

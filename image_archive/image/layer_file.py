@@ -7,8 +7,8 @@ from typing import Any
 from image_archive.digests import new_hash
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
-from image_archive.tar.content import Source
-from image_archive.tar.reader import BlockStream, Member, TarReader
+from image_archive.tar.content import Source, SourceStream
+from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
 
 class LayerFile:
@@ -78,6 +78,26 @@ class LayerFile:
         self.leniences += reader.leniences
         self.content_sha256 = content_hash.hexdigest()
         self._stored_sha256 = stored_hash.hexdigest()
+
+    def read_headers(self, visit: Callable[[Member], None], progress: Progress) -> None:
+        """Reads the members of the tar archive, and their data only as far as that must be.
+
+        Args:
+            visit: called with each member.
+            progress: advanced by the bytes that are read of a compressed layer.
+
+        Raises:
+            ArchiveError: it is cut off, damaged or not a tar archive.
+            OSError: it cannot be read.
+        """
+        stream: Stream = SourceStream(self.source)
+        if self.compression is not None:
+            stored = _BlockFile(self.source.blocks(progress))
+            stream = BlockStream(inflate(stored, self.compression))
+        elif self.source.sparse_map is not None:
+            stream = BlockStream(self.source.blocks(progress))
+        for member in TarReader(stream, self.label):
+            visit(member)
 
     def stored_sha256(self, progress: Progress) -> str:
         """Returns the SHA-256 of the file as it is stored, 64 hex digits.

@@ -214,6 +214,16 @@ def read_image_archive(archive: Archive, what: str) -> ImageArchive:
     raise ArchiveError(f'{archive.path!r} is not a valid {what}: it {state}: {advice}')
 
 
+def lacks_layer(path: str, layer: str) -> str:
+    """Returns the message for a base that lacks a layer.
+
+    Args:
+        path: the path of the base.
+        layer: the name of the layer in the manifest of the base.
+    """
+    return f'{path!r} lacks its layer {layer!r}: give a whole image'
+
+
 def _is_v1(archive: Archive) -> bool:
     """Tells whether Docker 1.9 or older wrote an archive."""
     names = set(archive.names)

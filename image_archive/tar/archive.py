@@ -253,7 +253,11 @@ def link_target(name: str, link: Member) -> str:
 
 @contextlib.contextmanager
 def open_archive(
-    path: str, keep_all: bool = True, beside: str = '-', progress: Progress | None = None
+    path: str,
+    keep_all: bool = True,
+    beside: str = '-',
+    progress: Progress | None = None,
+    find_part: Callable[[InputFile], tuple[int, int]] | None = None,
 ) -> Iterator[Archive]:
     """Opens an archive, plain or compressed, and reads its headers.
 
@@ -265,6 +269,8 @@ def open_archive(
         beside: the path of an output beside which a compressed archive is inflated; '-' for the
             system's directory for temporary files.
         progress: advanced by the bytes of a compressed file that are read.
+        find_part: returns where the archive lies in the file: offset and size in bytes. By default
+            it is all of the file.
 
     Yields:
         The archive, which is open as long as the context lasts.
@@ -275,14 +281,22 @@ def open_archive(
     """
     opened = InputFile(path)
     with contextlib.closing(opened), contextlib.ExitStack() as stack:
+        offset, size = 0, opened.size
+        if find_part is not None:
+            offset, size = find_part(opened)
         with errors_about(path):
-            head = opened.file.peek(HEAD_SIZE)[:HEAD_SIZE]
+            opened.file.seek(offset)
+            head = opened.file.read(HEAD_SIZE)
+            opened.file.seek(offset)
+        if find_part is not None:
+            head = head[:size]
         compression = detect_compression(head)
         data: RandomAccess = opened.file
-        stream: Stream = _PlainStream(opened)
+        stream: Stream = _PlainStream(opened, offset, size)
         digests: dict[int, str] = {}
         if compression is not None:
-            blocks = inflate(_CountedFile(opened, progress or Progress()), compression)
+            counted = _CountedFile(opened, size, progress or Progress())
+            blocks = inflate(counted, compression)
             if keep_all:
                 data = stack.enter_context(_temporary_file(beside))
                 stream = _InflatedStream(blocks, data, beside)
@@ -354,26 +368,27 @@ def _size_of_names(member: Member) -> int:
     for text in (member.name, member.target, member.uname, member.gname, *member.xattrs):
         # The normal name and the spelling of a name may be two strings.
         size += 2 * len(text) if text.isascii() else 8 * len(text)
-    return size + 64 * len(member.xattrs)
+    return size + 64 * len(member.xattrs) + len(member.xattr_records)
 
 
 class _PlainStream:
-    """A plain archive, whose data are skipped without being read."""
+    """A plain archive, whose data are skipped without being read. Its positions are the file's."""
 
-    def __init__(self, opened: InputFile) -> None:
+    def __init__(self, opened: InputFile, offset: int, size: int) -> None:
         self._opened = opened
-        self.position = 0
+        self._end = offset + size
+        self.position = offset
 
     def read(self, size: int) -> bytes:
         with errors_about(self._opened.path):
-            data = self._opened.file.read(size)
+            data = self._opened.file.read(min(size, max(self._end - self.position, 0)))
         self.position += len(data)
         return data
 
     def skip(self, size: int) -> bool:
         self.position += size
         self._opened.file.seek(self.position)
-        return self.position <= self._opened.size
+        return self.position <= self._end
 
 
 class _InflatedStream(BlockStream):
@@ -480,13 +495,15 @@ class _SmallFilesStream(BlockStream):
 class _CountedFile:
     """The file of a compressed archive; progress shows how much of it was read."""
 
-    def __init__(self, opened: InputFile, progress: Progress) -> None:
+    def __init__(self, opened: InputFile, size: int, progress: Progress) -> None:
         self._opened = opened
+        self._rest = size
         self._progress = progress
-        progress.begin(f'reading {opened.path!r}', opened.size)
+        progress.begin(f'reading {opened.path!r}', size)
 
     def read(self, size: int) -> bytes:
         with errors_about(self._opened.path):
-            data = self._opened.file.read(size)
+            data = self._opened.file.read(min(size, self._rest))
+        self._rest -= len(data)
         self._progress.advance(len(data))
         return data

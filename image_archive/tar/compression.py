@@ -21,6 +21,7 @@ _BZIP2_BLOCKS = (b'1AY&SY', b'\x17rE8P\x90')  # pi or, where nothing follows, it
 _XZ = b'\xfd7zXZ\0'
 _ZSTD = b'\x28\xb5\x2f\xfd'
 _ZSTD_SKIPPABLE = b'\x2a\x4d\x18'  # after a byte from 0x50 on; files of pzstd begin so
+COMPRESSIONS = ('gz', 'bz2', 'xz')  # of new files
 HEAD_SIZE = 512  # bytes by which the compression is recognised
 
 
@@ -36,6 +37,14 @@ class Readable(Protocol):
     """A file to read from."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+class Compressor(Protocol):
+    """A compressor of one stream, as zlib, bz2 and lzma have it."""
+
+    def compress(self, data: Any, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
 
 
 class _Decompressor(Protocol):
@@ -142,6 +151,19 @@ def inflate(
         yield from _inflate_gzip(file, leniences)
     else:
         yield from _FORMATS[compression](file)
+
+
+def new_compressor(compression: str) -> Compressor:
+    """Returns the compressor of a file; its output has no name and no time.
+
+    Args:
+        compression: 'gz', 'bz2' or 'xz'.
+    """
+    if compression == 'gz':
+        return zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    if compression == 'bz2':
+        return bz2.BZ2Compressor()
+    return lzma.LZMACompressor()
 
 
 def _inflate_gzip(file: Readable, leniences: list[str] | None) -> Iterator[bytes]:

@@ -151,6 +151,30 @@ class Source(NamedTuple):
         return str(found.hexdigest())
 
 
+class SourceStream:
+    """The content of a file that is not sparse, as a stream: what is skipped is not read.
+
+    Attributes:
+        position: the number of bytes that were read or skipped.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        count = min(size, max(self._source.size - self.position, 0))
+        with errors_about(self._source.name):
+            self._source.file.seek(self._source.file_offset + self.position)
+            data = self._source.file.read(count)
+        self.position += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        self.position += size
+        return self.position <= self._source.size
+
+
 def zeros(size: int) -> Iterator[bytes]:
     """Yields zeros, in blocks of at most BLOCK_SIZE bytes; size of them in all."""
     block = bytes(min(size, BLOCK_SIZE))

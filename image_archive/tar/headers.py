@@ -10,6 +10,7 @@ is read here; what all of them take for damage is damage.
 import array
 import re
 import tarfile
+import zlib
 
 BLOCK = tarfile.BLOCKSIZE
 EXTENSION_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more
@@ -34,6 +35,7 @@ KINDS_WITHOUT_DATA = (
     tarfile.DIRTYPE,
     tarfile.FIFOTYPE,
 )
+DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -50,32 +52,51 @@ class Damage(Exception):
         super().__init__(text)
 
 
+# The numbers of a header as most programs write them, from mode to checksum.
+_PLAIN_NUMBERS = re.compile(
+    rb'([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 '
+)
+_NO_DEVICE = (0, 0)
+
+
 class Header:
     """The used fields of a header block (POSIX ustar; GNU tar's manual, "Basic Format")."""
 
     def __init__(self, block: bytes) -> None:
-        if not _has_valid_checksum(block):
+        plain = _PLAIN_NUMBERS.match(block, 100)
+        if plain is not None and int(plain[6], 8) == _checksum(block):
+            self.mode = int(plain[1], 8)
+            self.uid = int(plain[2], 8)
+            self.gid = int(plain[3], 8)
+            self.size = int(plain[4], 8)
+            self.mtime = int(plain[5], 8)
+        elif _has_valid_checksum(block):
+            self.mode = _field(block[100:108])
+            self.uid = _field(block[108:116])
+            self.gid = _field(block[116:124])
+            self.size = _field(block[124:136])
+            self.mtime = _field(block[136:148])
+        else:
             raise Damage
         self.block = block
         self.name = text_of(block[0:100])
-        self.mode = _field(block[100:108])
-        self.uid = _field(block[108:116])
-        self.gid = _field(block[116:124])
-        self.size = _field(block[124:136])
-        _field(block[136:148])  # the time is not used, but must be a number
         self.kind = block[156:157]
-        self.target = text_of(block[157:257])
+        self.target = ''
+        if block[157]:
+            self.target = text_of(block[157:257])
         self.uname = ''
         self.gname = ''
         self.real_size = 0
+        self.device = _NO_DEVICE
         is_ustar = block[257:263] == b'ustar\0'
         is_gnu = block[257:265] == b'ustar  \0'
         if is_ustar or is_gnu:
-            self.uname = text_of(block[265:297])
-            self.gname = text_of(block[297:329])
+            if block[265] or block[297]:
+                self.uname = text_of(block[265:297])
+                self.gname = text_of(block[297:329])
             # Go's archive/tar takes bad device numbers for damage, even those of files.
-            _field(block[329:337])
-            _field(block[337:345])
+            if block[329:345].strip(b'0\0'):
+                self.device = (_field(block[329:337]), _field(block[337:345]))
         # Headers of old GNU tar have times in the place of the prefix.
         if is_ustar and block[345]:
             self.name = f'{text_of(block[345:500])}/{self.name}'
@@ -85,14 +106,20 @@ class Header:
             self.real_size = _field(block[483:495])
 
 
+def _checksum(block: bytes) -> int:
+    """Returns the sum of the bytes of a header, in which the checksum's own count as blanks."""
+    # A part of Adler-32 (RFC 1950) is the sum and one; of half a header it has no remainder.
+    total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
+    return total - sum(block[148:156]) + 8 * ord(' ')
+
+
 def _has_valid_checksum(block: bytes) -> bool:
     field = block[148:156]
     try:
         stored = _octal(field)
     except Damage:
         return False
-    # Its own field counts as blanks.
-    unsigned = sum(block) - sum(field) + len(field) * ord(' ')
+    unsigned = _checksum(block)
     if stored == unsigned:
         return True
     # Some old programs added signed bytes.
@@ -158,7 +185,7 @@ def real_size(records: dict[str, str], stored_size: int) -> int:
 
 
 _SPARSE_PAIR = ('GNU.sparse.offset', 'GNU.sparse.numbytes')
-# Times are not used, but what is no time is damage to all clients.
+# What is no time is damage to all clients.
 _TIMES = ('atime', 'ctime', 'mtime')
 _TIME = re.compile(rb'-?[0-9]+(\.[0-9]*)?')
 _RECORDS = (
@@ -179,6 +206,7 @@ _RECORDS = (
 
 
 _XATTR = 'SCHILY.xattr.'
+_XATTR_RECORDS = 'SCHILY.xattr'  # no record has this key: has all of those with _XATTR
 PADDED = ''  # no record has this key: says that zeros fill up the header
 
 
@@ -188,6 +216,43 @@ def xattrs_in(records: dict[str, str]) -> tuple[str, ...]:
     if names is None:
         return ()
     return tuple(names.split('\0'))
+
+
+def xattr_records_in(records: dict[str, str]) -> bytes:
+    """Returns the records of the extended attributes in what parse_records() returned."""
+    return records.get(_XATTR_RECORDS, '').encode('latin-1')
+
+
+def xattr_value(records: bytes, name: str) -> bytes:
+    """Returns the value of an extended attribute; empty if it is not there.
+
+    Args:
+        records: what xattr_records_in() returned.
+        name: the name of the attribute.
+    """
+    key = f'{_XATTR}{name}='.encode('utf-8', 'surrogateescape')
+    start = 0
+    while start < len(records):
+        space = records.index(b' ', start)
+        end = start + int(records[start:space])
+        if records.startswith(key, space + 1):
+            return records[space + 1 + len(key) : end - 1]
+        start = end
+    return b''
+
+
+def seconds_of(records: dict[str, str], default: int) -> int:
+    """Returns the time of a member in whole seconds, as GNU's headers can store it."""
+    time = records.get('mtime')
+    if time is None:
+        return default
+    whole, _, fraction = time.partition('.')
+    if len(whole) > _DIGITS_LIMIT:  # not of this world
+        return default
+    seconds = int(whole)
+    if whole.startswith('-') and fraction.strip('0'):
+        seconds -= 1  # the fraction is below zero, too
+    return seconds
 
 
 def parse_records(data: bytes) -> dict[str, str]:
@@ -202,7 +267,8 @@ def parse_records(data: bytes) -> dict[str, str]:
     """
     records: dict[str, str] = {}
     sparse_pairs: list[str] = []
-    xattrs: list[str] = []
+    xattr_names: list[str] = []
+    xattr_records = bytearray()
     start = 0
     while start < len(data):
         space = data.find(b' ', start, start + _DIGITS_LIMIT)
@@ -218,6 +284,7 @@ def parse_records(data: bytes) -> dict[str, str]:
         raw_key, equals, content = data[space + 1 : end - 1].partition(b'=')
         if not raw_key or not equals:
             raise Damage
+        record = data[start:end]
         start = end
         key = raw_key.decode('utf-8', 'surrogateescape')
         if key in _SPARSE_PAIR:
@@ -231,13 +298,18 @@ def parse_records(data: bytes) -> dict[str, str]:
                 raise Damage
             records[key] = value
         elif key.startswith(_XATTR):
-            xattrs.append(key.removeprefix(_XATTR))
-        elif key in _TIMES and content and not _TIME.fullmatch(content):
-            raise Damage
+            xattr_names.append(key.removeprefix(_XATTR))
+            xattr_records += record
+        elif key in _TIMES and content:
+            if not _TIME.fullmatch(content):
+                raise Damage
+            if key == 'mtime':
+                records[key] = content.decode('latin-1')
     if sparse_pairs:
         records['GNU.sparse.map'] = ','.join(sparse_pairs)
-    if xattrs:
-        records[_XATTR] = '\0'.join(xattrs)  # one record for all: names have no NUL
+    if xattr_names:
+        records[_XATTR] = '\0'.join(xattr_names)  # one record for all: names have no NUL
+        records[_XATTR_RECORDS] = xattr_records.decode('latin-1')
     return records
 
 
@@ -251,7 +323,9 @@ def parse_global_records(data: bytes) -> dict[str, str]:
         Damage: as parse_records(), and if a value is so long that many members with it take long.
     """
     records = parse_records(data)
-    records.pop(_XATTR, None)  # no client unpacks attributes of a global header
+    # No client applies attributes or times of a global header.
+    for key in (_XATTR, _XATTR_RECORDS, 'mtime'):
+        records.pop(key, None)
     if any(len(value) > _GLOBAL_VALUE_LIMIT for value in records.values()):
         raise Damage(f'has a global header with a value of over {_GLOBAL_VALUE_LIMIT} bytes')
     return records

@@ -14,8 +14,10 @@ def normal_name(name: str) -> str:
     Args:
         name: the name as it is stored.
     """
-    normal = '/'.join(part for part in name.split('/') if part not in ('', '.'))
     # Most names are normal; one string for both takes less memory.
+    if '//' not in name and '/.' not in name and not name.startswith(('.', '/')):
+        return name.removesuffix('/')
+    normal = '/'.join(part for part in name.split('/') if part not in ('', '.'))
     return name if normal == name else normal
 
 
@@ -25,6 +27,8 @@ def is_usable_name(name: str) -> bool:
     Args:
         name: the name as it is stored.
     """
+    if '..' not in name and '\0' not in name and len(name) < _DEPTH_LIMIT:
+        return True
     parts = normal_name(name).split('/')
     if '..' in parts or '\0' in name:
         return False

@@ -13,6 +13,7 @@ from image_archive.tar.compression import BLOCK_SIZE, StreamError, UnreadableErr
 _GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
 _OWNER_SIZE = 64  # characters of a name of an owner that is remembered
 _OWNERS_LIMIT = 1000  # names of owners that are remembered
+_NO_DEVICE = (0, 0)
 
 
 class Member(NamedTuple):
@@ -33,6 +34,9 @@ class Member(NamedTuple):
             one number after the other; None if the data are the content.
         type: the type as it is stored.
         xattrs: the names of its extended attributes (`SCHILY.xattr.*` records).
+        xattr_records: these records, as they are stored.
+        mtime: the time, in whole seconds since 1970.
+        device: the major and minor number of a device.
     """
 
     name: str
@@ -48,6 +52,9 @@ class Member(NamedTuple):
     pieces: 'array.array[int] | None'
     type: bytes = tarfile.REGTYPE
     xattrs: tuple[str, ...] = ()
+    xattr_records: bytes = b''
+    mtime: int = 0
+    device: tuple[int, int] = (0, 0)
 
     @property
     def is_file(self) -> bool:
@@ -135,8 +142,9 @@ class TarReader:
             label: the name of the archive in messages.
         """
         self._stream = stream
+        self._start = stream.position
         self._label = label
-        self._after = 'or not a tar archive'
+        self._last_name: str | None = None
         self._global_records: dict[str, str] = {}
         self._global_names: set[str] = set()
         self._owners: dict[str, str] = {}
@@ -164,7 +172,10 @@ class TarReader:
                     return
                 member, stored_size = self._read_member(header)
             except (headers.Damage, StreamError) as error:
-                text = f'{self._label} {error} {self._after}: replace it'
+                after = 'or not a tar archive'
+                if self._last_name is not None:
+                    after = f'in or after member {self._last_name[:200]!r}'
+                text = f'{self._label} {error} {after}: replace it'
                 raise ArchiveError(text) from error
             except UnreadableError as error:
                 raise ArchiveError(f'{self._label} {error}') from error
@@ -187,7 +198,7 @@ class TarReader:
     def _next_header(self) -> bytes | None:
         """Returns the next block with a header, or None at the end of the archive."""
         block = self._stream.read(headers.BLOCK)
-        if not block and self._stream.position:
+        if not block and self._stream.position > self._start:
             return None
         if len(block) < headers.BLOCK:
             raise headers.Damage('is cut off')
@@ -238,8 +249,9 @@ class TarReader:
         self._note_padding(records)
         if self._global_records:
             records = {**self._global_records, **records}
-        # POSIX pax: an empty value cancels a record.
-        records = {key: value for key, value in records.items() if value}
+        if records:
+            # POSIX pax: an empty value cancels a record.
+            records = {key: value for key, value in records.items() if value}
         return self._make_member(header, records, long_names)
 
     def _add_global_header(self, name: str, records: dict[str, str]) -> None:
@@ -280,12 +292,23 @@ class TarReader:
     def _make_member(
         self, header: headers.Header, records: dict[str, str], long_names: dict[bytes, str]
     ) -> tuple[Member | None, int]:
-        name = records.get('path', long_names.get(tarfile.GNUTYPE_LONGNAME, header.name))
-        name = records.get('GNU.sparse.name', name)
-        target = records.get('linkpath', long_names.get(tarfile.GNUTYPE_LONGLINK, header.target))
-        self._after = f'in or after member {name[:200]!r}'
+        name = long_names.get(tarfile.GNUTYPE_LONGNAME, header.name)
+        target = long_names.get(tarfile.GNUTYPE_LONGLINK, header.target)
+        uid, gid, mtime = header.uid, header.gid, header.mtime
+        stored_size = header.size
+        xattrs: tuple[str, ...] = ()
+        xattr_records = b''
+        if records:
+            xattrs = headers.xattrs_in(records)
+            xattr_records = headers.xattr_records_in(records)
+            name = records.get('GNU.sparse.name', records.get('path', name))
+            target = records.get('linkpath', target)
+            uid = headers.number_of(records, 'uid', uid)
+            gid = headers.number_of(records, 'gid', gid)
+            mtime = headers.seconds_of(records, mtime)
+            stored_size = headers.number_of(records, 'size', stored_size)
+        self._last_name = name
         kind = headers.member_kind(header.kind, name)
-        stored_size = headers.number_of(records, 'size', header.size)
         if header.kind in headers.KINDS_WITHOUT_DATA:
             stored_size = 0
         size = stored_size if kind == tarfile.REGTYPE else 0
@@ -293,7 +316,7 @@ class TarReader:
         if header.kind == tarfile.GNUTYPE_SPARSE:
             size = header.real_size
             pieces = self._read_old_gnu_map(header.block)
-        elif records.get('GNU.sparse.major', '0') != '0':
+        elif records and records.get('GNU.sparse.major', '0') != '0':
             size = headers.real_size(records, stored_size)
             before = self._stream.position
             pieces = self._read_map_in_data(stored_size)
@@ -307,27 +330,29 @@ class TarReader:
             if kind != tarfile.REGTYPE:
                 raise headers.Damage
             headers.check_map(pieces, size, stored_size)
-        uid = headers.number_of(records, 'uid', header.uid)
-        gid = headers.number_of(records, 'gid', header.gid)
         if not 0 <= uid <= headers.OWNER_LIMIT or not 0 <= gid <= headers.OWNER_LIMIT:
             raise headers.Damage
         if header.kind == headers.GNU_VOLUME_LABEL:
             self.has_label = True
             return None, stored_size
+        # Not by keywords, which take twice the time.
         member = Member(
-            name=name.rstrip('/'),
-            kind=kind,
-            mode=header.mode & 0o7777,
-            uid=uid,
-            gid=gid,
-            uname=self._shared(records.get('uname', header.uname)),
-            gname=self._shared(records.get('gname', header.gname)),
-            target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
-            size=size,
-            offset=self._stream.position,
-            pieces=pieces,
-            type=header.kind,
-            xattrs=headers.xattrs_in(records),
+            name.rstrip('/'),
+            kind,
+            header.mode & 0o7777,
+            uid,
+            gid,
+            self._shared(records.get('uname', header.uname)),
+            self._shared(records.get('gname', header.gname)),
+            target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
+            size,
+            self._stream.position,
+            pieces,
+            header.kind,
+            xattrs,
+            xattr_records,
+            mtime,
+            header.device if header.kind in headers.DEVICES else _NO_DEVICE,
         )
         return member, stored_size
 

@@ -8,16 +8,20 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
+from typing import Any, NamedTuple
 
 from absl import logging
 
+from image_archive.digests import new_hash
 from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.system.inputs import InputFile
 from image_archive.system.outputs import OutputFile, PartialFiles, put_all_in_place
 from image_archive.system.progress import Progress
 from image_archive.system.python_values import PathName, check_type, path_of
 from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.compression import BLOCK_SIZE, new_compressor
 from image_archive.tar.content import Entry, Piece, ReopenedFile, Source, are_same_entries, zeros
+from image_archive.tar.gnu_headers import gnu_header
 from image_archive.tar.names import is_usable_name, normal_name
 from image_archive.tar.reader import Member
 
@@ -31,6 +35,18 @@ _PARENTS_OF_A_MEMBER = 16
 _PARENTS_LIMIT = 200_000
 _PARENTS_SIZE = 32 << 20  # characters of their names
 _COPY_SIZE = 64 << 20  # bytes of one system call; signals wait for its end
+
+
+class LayerForm(NamedTuple):
+    """How the archive of a layer is written: with the bytes of GNU tar, and no data aligned.
+
+    Attributes:
+        compression: what new_compressor() takes; None for a plain archive.
+        has_digest: whether the SHA-256 of the plain archive is needed.
+    """
+
+    compression: str | None
+    has_digest: bool
 
 
 class TarFileWriter:
@@ -50,6 +66,7 @@ class TarFileWriter:
         name: PathName,
         partial_files: PartialFiles | None = None,
         progress: Progress | None = None,
+        layer: LayerForm | None = None,
     ) -> None:
         """Begins an archive.
 
@@ -57,6 +74,7 @@ class TarFileWriter:
             name: the path of the archive; '-' is stdout.
             partial_files: gets the path of the temporary file while there is one.
             progress: advanced by the bytes that are copied.
+            layer: how a layer is written; None for an archive of images.
 
         Raises:
             TypeError: the path is of another type.
@@ -65,6 +83,17 @@ class TarFileWriter:
         self.output = OutputFile(path_of('name', name), partial_files)
         self._progress = progress or Progress()
         self._position = 0
+        self._buffer = bytearray()
+        self._is_layer = layer is not None
+        self._lists_members = logging.level_info()
+        self._compressor: Any = None
+        self._digest: Any = None
+        if layer is not None:
+            if layer.compression is not None:
+                self._compressor = new_compressor(layer.compression)
+            if layer.has_digest:
+                self._digest = new_hash()
+        self._is_finished = False
         self._is_closed = False
         self._has_failed = False
         self._parents = 0
@@ -154,6 +183,29 @@ class TarFileWriter:
         with self._step():
             self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
 
+    def add_member(
+        self, header: tarfile.TarInfo, source: Source | None, xattrs: bytes = b''
+    ) -> None:
+        """Adds a member of a layer as it is: its caller knows all members, and their parents.
+
+        Args:
+            header: the header of the member, of any type.
+            source: the content of a file.
+            xattrs: PAX records with its extended attributes.
+
+        Raises:
+            OSError: the content cannot be read, or the archive cannot be written.
+            ArchiveError: a member failed before.
+        """
+        self._check_has_not_failed()
+        self._has_failed = True
+        self._write_header(header, xattrs)
+        if source is not None:
+            self._copy(source)
+        if self._lists_members:
+            logging.info('%r: %d bytes', header.name, header.size)
+        self._has_failed = False
+
     def _add_file_at(self, path: str, name: str, mode: int | None) -> None:
         """Adds a member from a file, which is closed then: it is opened again to compare it."""
         with contextlib.closing(InputFile(path)) as opened:
@@ -204,13 +256,16 @@ class TarFileWriter:
     @contextlib.contextmanager
     def _step(self) -> Iterator[None]:
         """Adds a member, or ends the archive, in the context. After a failure nothing more is."""
-        if self._has_failed:
-            raise ArchiveError(f'{self.output.name!r}: writing failed: write a new archive')
-        if self._is_closed:
+        self._check_has_not_failed()
+        if self._is_finished:
             raise ArchiveError(f'{self.output.name!r} is complete: write a new archive')
         self._has_failed = True
         yield
         self._has_failed = False
+
+    def _check_has_not_failed(self) -> None:
+        if self._has_failed:
+            raise ArchiveError(f'{self.output.name!r}: writing failed: write a new archive')
 
     def _merge(self, merged: Archive, name_filter: Callable[[str], bool] | None) -> None:
         for name, member in zip(merged.names, merged.members, strict=True):
@@ -243,6 +298,29 @@ class TarFileWriter:
             raise ArchiveError(f'{merged.path!r}: {text}')
         self._add(header, source, f'{merged.path!r}: ')
 
+    def finish(self) -> None:
+        """Writes the end of the archive, which is not in its place yet.
+
+        Raises:
+            OSError: the archive cannot be written.
+            ArchiveError: a member failed before.
+        """
+        if self._is_finished:
+            return
+        with self._step():
+            # POSIX pax: two zero blocks end an archive, which fills its last record.
+            self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
+            self._write(bytes(-self._position % tarfile.RECORDSIZE))
+            self._flush()
+            if self._compressor is not None:
+                self.output.write(self._compressor.flush())
+        self._is_finished = True
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the finished archive before its compression, of a LayerForm with it."""
+        return str(self._digest.hexdigest())
+
     def close(self, others: Sequence[OutputFile] = ()) -> None:
         """Ends the archive and puts it in its place.
 
@@ -255,13 +333,13 @@ class TarFileWriter:
         """
         if self._is_closed:
             return
-        with self._step():
-            # POSIX pax: two zero blocks end an archive, which fills its last record.
-            self._write(bytes(-self._position % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
-            self._write(bytes(-self._position % tarfile.RECORDSIZE))
-            self._merged.close()
-            logging.info('%r: %d bytes', self.output.name, self._position)
-            put_all_in_place([self.output, *others])
+        self._check_has_not_failed()
+        self.finish()
+        self._has_failed = True
+        self._merged.close()
+        logging.info('%r: %d bytes', self.output.name, self._position)
+        put_all_in_place([self.output, *others])
+        self._has_failed = False
         self._is_closed = True
 
     def _add(
@@ -319,10 +397,13 @@ class TarFileWriter:
             text = f'too many directories are missing, the last one is {name!r}'
             raise ArchiveError(f'{origin}{text}: add them to the archive')
 
-    def _write_header(self, header: tarfile.TarInfo) -> None:
+    def _write_header(self, header: tarfile.TarInfo, xattrs: bytes = b'') -> None:
+        rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
+        if self._is_layer:
+            self._write(bytes(rest) + gnu_header(header, xattrs))
+            return
         # GNU's long names and base-256 numbers, because busybox tar ignores PAX's path and size.
         data = header.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
-        rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
         if header.size >= _ALIGNED_SIZE:
             data = _padding(self._position + rest + len(data)) + data
         self._write(bytes(rest) + data)
@@ -340,6 +421,8 @@ class TarFileWriter:
         self._write_zeros(source.size - position)
 
     def _write_zeros(self, size: int) -> None:
+        if not size:
+            return
         for block in zeros(size):
             self._write(block)
 
@@ -352,6 +435,11 @@ class TarFileWriter:
         Returns:
             The number of bytes that were copied.
         """
+        if self._compressor is not None or self._digest is not None:  # they need the bytes
+            return 0
+        if piece.size < _ALIGNED_SIZE:  # a buffer is faster
+            return 0
+        self._flush()
         if not (isinstance(source.file, io.IOBase) and hasattr(os, 'copy_file_range')):
             return 0
         copied = 0
@@ -378,8 +466,21 @@ class TarFileWriter:
         return copied
 
     def _write(self, data: bytes) -> None:
-        self.output.write(data)
         self._position += len(data)
+        self._buffer += data
+        if len(self._buffer) >= BLOCK_SIZE:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Writes what is in the buffer."""
+        data = memoryview(self._buffer)
+        self._buffer = bytearray()
+        if self._digest is not None:
+            self._digest.update(data)
+        if self._compressor is None:
+            self.output.write(data)
+        else:
+            self.output.write(self._compressor.compress(data))
 
 
 def _header(name: str, kind: bytes, mode: int | None, size: int) -> tarfile.TarInfo:

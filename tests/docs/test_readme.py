@@ -10,6 +10,7 @@ import shlex
 
 import pytest
 
+import build_tar
 import create_image
 import create_image_config
 import join_layers
@@ -17,9 +18,9 @@ from support.amounts import some_every_day
 from support.needs import require
 from support.pages import NAMES, PAGES, README, Checkout, blocks, section, steps
 from support.project import DATA, ROOT
-from support.tars import content, make_tar, manifest, sha256, uncompressed
+from support.tars import content, manifest, sha256, uncompressed
 
-PROGRAMS = [create_image, create_image_config, join_layers]
+PROGRAMS = [build_tar, create_image, create_image_config, join_layers]
 BAZEL = ROOT / 'docs' / 'bazel.md'
 FLAGS = ROOT / 'docs' / 'flags.md'
 
@@ -83,7 +84,7 @@ def test_script_for_ci_loads_an_image(checkout):
     """The client is replaced by `cat`."""
     require('make')
     directory = checkout.directory
-    make_tar(directory / 'layer.tar', {'hello': b'content'})
+    (directory / 'hello').write_bytes(b'content')
     checkout.add_program('docker', '[ "$*" = load ] && cat > loaded.tar')
     (script,) = blocks('sh', section('## In CI'))
     checkout.succeeds(script)

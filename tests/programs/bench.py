@@ -208,6 +208,7 @@ def start_up(directory, targets):
         'create_image': image.build(out / 'image.tar'),
         'create_image_config': program('create_image_config', f'--output={out}/config.json'),
         'join_layers': join(out / 'all.tar', [archive]),
+        'build_tar': program('build_tar', f'--output={out}/layer.tar'),
     }
     files = {**make_dist.read_project(), **make_dist.read_absl()}
     applications = []
@@ -220,7 +221,7 @@ def start_up(directory, targets):
     importing, *results = measure(directory, all_commands, runs=30, settles=False)
     from_checkout = dict(zip(commands, results[: len(commands)], strict=True))
     from_dist = dict(zip(commands, results[len(commands) :], strict=True))
-    for name, target in zip(commands, (1.2, 1.3, 1.3), strict=True):
+    for name, target in zip(commands, (1.2, 1.3, 1.3, 1.2), strict=True):
         figure = ratio(from_checkout[name], importing)
         title = f'start-up of {name} / import of absl.app and flags'
         targets.add(title, figure, target, from_checkout[name])
@@ -228,6 +229,33 @@ def start_up(directory, targets):
         figure = ratio(from_dist[name], from_checkout[name])
         targets.add(f'start-up of dist/{name} / checkout', figure, 2, from_dist[name])
     return {name: seconds(runs) for name, runs in from_checkout.items()}
+
+
+def made_layers(directory, targets, start_ups):
+    """Layers of files, beside GNU tar, and on a base of 1 GiB with 50,000 files."""
+    out = directory / 'out'
+    files = directory / 'files'
+    gnu_tar = ['tar', '--format=gnu', '--sort=name', '--mtime=@0', '--numeric-owner']
+    gnu_tar += ['-C', directory, '-cf', out / 'layer.tar']
+    for count, size, target in ((1, 1024 * MIB, 1), (100_000, 15_000, 4)):
+        bench_images.make_files(files, count, size)
+        tool = program('build_tar', f'--output={out}/layer.tar', f'--file={files}=files')
+        title = f'build_tar, {count} files of {size} bytes'
+        runs, others = compare(title, directory, tool, {'GNU tar': [*gnu_tar, 'files']})
+        figure = ratio(runs, others, start_ups['build_tar'])
+        targets.add(f'{title}, beyond start-up / GNU tar', figure, target, runs)
+        shutil.rmtree(files)
+    bench_images.make_files(files, 50_000, 21_000)
+    sh(*gnu_tar[:-1], directory / 'layer.tar', 'files')
+    layer = bench_images.layer_at(directory / 'layer.tar')
+    base = Image(directory, 'many_files', [layer]).save()
+    tool = program('build_tar', f'--output={out}/layer.tar', '--empty_file=files/x')
+    with_base, without = measure(directory, [[*tool, f'--base={base}'], tool], settles=False)
+    pairs = zip(with_base, without, strict=True)
+    figure = statistics.median(one.seconds - other.seconds for one, other in pairs)
+    title = 'build_tar, what a plain base of 1 GiB and 50,000 files adds, in seconds'
+    targets.add(title, figure, 1, with_base)
+    shutil.rmtree(files)
 
 
 def layers(directory, targets, start_ups):
@@ -434,6 +462,7 @@ def main():
         start_ups = start_up(directory, targets)
         print('On the ordinary file system: seconds, and times those of other programs\n')
         head('', 'seconds', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
+        made_layers(directory, targets, start_ups)
         image = layers(directory, targets, start_ups)
         bases(directory, targets, image)
         members(directory)

@@ -41,6 +41,34 @@ class Layer(NamedTuple):
     diff_id: str
 
 
+def layer_at(path):
+    """Returns the layer that is at a path."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(MIB):
+            digest.update(block)
+    return Layer(path, digest.hexdigest())
+
+
+def make_files(directory, count, size):
+    """Writes files, 20 in each directory; their sizes vary, as those of a real tree do.
+
+    Args:
+        directory: the directory, which is created.
+        count: the number of the files.
+        size: the mean of their sizes in bytes; the size of a single one.
+    """
+    numbers = random.Random(count)
+    data = numbers.randbytes(MIB)
+    for number in range(count):
+        parent = directory / f'{number // 1000}' / f'directory {number // 20}'
+        parent.mkdir(0o755, parents=True, exist_ok=True)
+        length = size if count == 1 else int(numbers.expovariate(1 / size))
+        with (parent / f'file {number}').open('wb') as file:
+            for start in range(0, length, MIB):
+                file.write(data[: length - start])
+
+
 def make_layer(path, size, blocks=None):
     """Writes a layer.
 

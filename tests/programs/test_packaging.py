@@ -21,7 +21,7 @@ from support.images import Parts
 from support.needs import missing
 from support.project import ROOT
 
-PROGRAMS = ['create_image', 'create_image_config', 'join_layers']
+PROGRAMS = ['build_tar', 'create_image', 'create_image_config', 'join_layers']
 BUILD = """
 import sys
 from hatchling import build
@@ -188,6 +188,7 @@ def test_commands_write_the_same_bytes_as_the_scripts(installed, tmp_path):
     flags = {
         'create_image_config': [f'--layer={identifier}' for identifier, _ in image.layers],
         'create_image': image.without('output'),
+        'build_tar': [f'--tar={image.layers[0][1]}'],
         'join_layers': [f'--layer={image.output}'],
     }
     run(sys.executable, ROOT / 'create_image.py', *image.flags)
@@ -214,7 +215,7 @@ def test_help_of_a_command_is_the_same_as_of_the_script(installed, program):
 
 
 def test_installed_modules_can_be_imported(installed, tmp_path):
-    imports = 'import create_image, create_image_config, join_layers, image_archive; '
+    imports = 'import build_tar, create_image, create_image_config, join_layers, image_archive; '
     code = imports + "import importlib.resources as r; print(r.files(image_archive) / 'py.typed')"
     path = run(installed / 'python3', '-c', code, cwd=tmp_path).strip()
     assert path.startswith(str(installed.parent))

@@ -287,7 +287,7 @@ def test_paths_of_a_writer_can_be_those_of_pathlib(tmp_path):
 def test_script_can_import_all_programs():
     """The script can define its own flags with the same names."""
     script = (
-        'import create_image, create_image_config, join_layers\n'
+        'import build_tar, create_image, create_image_config, join_layers\n'
         'from absl import flags\n'
         'flags.DEFINE_string("output", None, "")\n'
         'print(create_image.create_image.__module__, join_layers.create_image.__module__)\n'

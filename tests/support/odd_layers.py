@@ -15,9 +15,11 @@ def device(name):
     return member(name, kind=tarfile.CHRTYPE, devmajor=1, devminor=3)
 
 
-def xattr(name):
-    return pax(b'SCHILY.xattr.' + name + b'=x')
+def xattr(name, value=b'x'):
+    return pax(b'SCHILY.xattr.' + name + b'=' + value)
 
+
+CAPABILITY = bytes.fromhex('0100000200200000000000000000000000000000')  # cap_net_raw, effective
 
 # The members of a layer, and what is said of the one that cannot be unpacked.
 ODD = {
@@ -86,6 +88,10 @@ ODD = {
         [member('f'), member('l', kind=LINK, link='f'), member('l/d/e/x')],
         "'l/d/e/x' is below 'l', a link to no directory that is before it in the layer",
     ),
+    'a capability of no form': (
+        [xattr(b'security.capability'), member('a')],
+        "'a' has a security.capability that Linux does not take",
+    ),
     'an attribute with a long name': (
         [xattr(b'trusted.' + b'a' * 250), member('a')],
         "'a' has an extended attribute with a name of over 255 bytes",
@@ -153,7 +159,13 @@ SOUND = {
         member('root/y', b'x'),
     ],
     'a component of 255 bytes': [member('q' * 255, b'x')],
-    'a capability': [xattr(b'user.a'), member('a', b'x')],
+    'an attribute of users': [xattr(b'user.a'), member('a', b'x')],
+    'capabilities': [
+        xattr(b'security.capability', CAPABILITY),
+        member('a', b'x'),
+        xattr(b'security.capability', bytes([1, 0, 0, 3]) + CAPABILITY[4:] + bytes(4)),
+        member('b', b'x'),
+    ],
     'an attribute of bsdtar': [pax(b'LIBARCHIVE.xattr.com.apple.a=eA=='), member('a', b'x')],
 }
 

@@ -226,6 +226,7 @@ class _Layer:
                 pax(b'SCHILY.xattr.' + rng.choice(ATTRIBUTES) + b'=x')
                 + member('o', kind=tarfile.FIFOTYPE)
             ),
+            lambda: pax(b'SCHILY.xattr.security.capability=x') + member('o', b'x'),
             lambda: sparse(512, (0, 512)),
             lambda: member('./', b'x'),
             lambda: member('/', kind=DIR, mode=0o700),

@@ -149,11 +149,15 @@ def test_eight_runs_with_one_output_at_once(parts):
 NO_FILES = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
 
 
-@pytest.mark.parametrize('program', ['create_image', 'join_layers'])
+@pytest.mark.parametrize('program', ['build_tar', 'create_image', 'join_layers'])
 def test_error_names_tmpdir_if_no_temporary_file_can_be_written(tmp_path, program):
     """With --output=-, a compressed base is inflated in the directory for temporary files."""
     image = on_fixture(tmp_path, 'docker-20.10.tar.gz')
-    flags = {'create_image': image.without('output'), 'join_layers': [f'--layer={image.base}']}
+    flags = {
+        'build_tar': [f'--base={image.base}'],
+        'create_image': image.without('output'),
+        'join_layers': [f'--layer={image.base}'],
+    }
     line = fails('--output=-', *flags[program], program=program, **NO_FILES)
     advice = 'set TMPDIR to a directory with room for it'
     assert line == f"'TMPDIR': No directory for temporary files can be written: {advice}"

@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files that a base has: what its layers, one on top of the other, show in a container.
+
+Only what a new layer must respect is held: the names, the attributes of directories, and the
+targets of symbolic links. Each layer becomes a tree of its own first, because whiteouts hide files
+of the layers below only, wherever they stand in their layer (OCI image specification, "Layer").
+"""
+
+import enum
+import tarfile
+from typing import NamedTuple
+
+from image_archive.errors import ArchiveError
+from image_archive.image.layer_file import LayerFile
+from image_archive.layer.member import DIRECTORY_MODE
+from image_archive.system.progress import Progress
+from image_archive.tar.names import is_usable_name, normal_name
+from image_archive.tar.reader import Member
+
+WHITEOUT = '.wh.'
+_OPAQUE = '.wh..wh..opq'
+_OF_AUFS = '.wh..wh.'  # what aufs itself stores in a layer; it is no whiteout
+_DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+_LINKS_LIMIT = 40  # Linux follows as many
+_FILES_LIMIT = 1_000_000
+_IMPLIED_LIMIT = 250_000  # directories that are only on the way to others; they take more memory
+_CHARACTERS_LIMIT = 64 << 20  # of all names, targets of links and extended attributes
+
+
+class Attributes(NamedTuple):
+    """What a base says of a directory.
+
+    Attributes:
+        mode: the permissions.
+        owner: the numbers of the user and the group.
+        mtime: the time in seconds since 1970.
+        xattrs: PAX records with its extended attributes.
+    """
+
+    mode: int = DIRECTORY_MODE
+    owner: tuple[int, int] = (0, 0)
+    mtime: int = 0
+    xattrs: bytes = b''
+
+
+class Other(enum.Enum):
+    """What is neither a directory nor a symbolic link."""
+
+    FILE = 'a file'
+    DEVICE = 'a device or FIFO'
+
+
+class Directory:
+    """A directory.
+
+    Attributes:
+        attributes: what the layers say of it; None where they have only files in it.
+        children: what is in it, by name; a symbolic link is its target.
+        hidden: the names that the layer of this tree hides in the layers below.
+        is_opaque: whether it hides all of them.
+    """
+
+    __slots__ = ('attributes', 'children', 'hidden', 'is_opaque')
+
+    def __init__(self) -> None:
+        self.attributes: Attributes | None = None
+        self.children: dict[str, File] = {}
+        self.hidden: list[str] | None = None
+        self.is_opaque = False
+
+
+File = Directory | str | Other
+
+
+class BaseError(Exception):
+    """A path of a new layer does not go together with the base; the text follows the path."""
+
+
+class BaseFiles:
+    """The files of a base, and those that a layer deletes of it."""
+
+    def __init__(self) -> None:
+        self._root = Directory()
+        self._count = 0
+        self._implied = 0
+        self._characters = 0
+
+    def add_layer(self, layer: LayerFile, progress: Progress) -> None:
+        """Adds the next layer, on top of those before.
+
+        Args:
+            layer: the layer; its headers are read.
+            progress: advanced by the bytes that are read.
+
+        Raises:
+            ArchiveError: it cannot be read here, is damaged, or has too many files.
+            OSError: it cannot be read.
+        """
+        if not layer.can_be_read:
+            text = 'is zstd, which this Python cannot read: use Python 3.14'
+            raise ArchiveError(f'{layer.label} {text}')
+        tree = _LayerTree(layer.label)
+
+        def add(member: Member) -> None:
+            self._characters += len(member.name) + len(member.target) + len(member.xattr_records)
+            tree.add(member)
+            count = self._count + tree.count
+            if self._implied + tree.implied_count > _IMPLIED_LIMIT:
+                text = f'brings the base to over {_IMPLIED_LIMIT:,} directories without a member'
+                raise ArchiveError(f'{layer.label} {text}: give a smaller base')
+            if count > _FILES_LIMIT or self._characters > _CHARACTERS_LIMIT:
+                text = f'brings the base to over {_FILES_LIMIT:,} files, or names of over'
+                size = _CHARACTERS_LIMIT >> 20
+                raise ArchiveError(f'{layer.label} {text} {size} MiB: give a smaller base')
+
+        layer.read_headers(add, progress)
+        self._count += tree.count
+        self._implied += tree.implied_count
+        _merge(self._root, tree.root)
+
+    def find(self, path: str) -> File | None:
+        """Returns what the base has at a path; None if it has nothing there.
+
+        Args:
+            path: a real path, as real_directory() returns it, and a name in it.
+        """
+        return _find(self._root, path)
+
+    def real_directory(self, path: str) -> str:
+        """Returns the path of a directory behind the links of the base.
+
+        Args:
+            path: the normal name of a directory, which the base need not have.
+
+        Raises:
+            BaseError: the base has something else there, or a link that leads to no directory.
+        """
+        return _real_directory(self._root, path)
+
+    def delete(self, path: str) -> None:
+        """Deletes a file, or a directory with all that is in it.
+
+        Args:
+            path: a real path, of a file that is there.
+        """
+        directory, _, name = path.rpartition('/')
+        found = _find(self._root, directory)
+        if isinstance(found, Directory):
+            found.children.pop(name, None)
+
+
+class _LayerTree:
+    """The files of one layer.
+
+    Attributes:
+        root: the directory that they are in.
+        count: the number of members.
+        implied_count: the number of directories that had no member when they were needed.
+    """
+
+    def __init__(self, label: str) -> None:
+        """Makes a tree without files.
+
+        Args:
+            label: the name of the layer in messages.
+        """
+        self._label = label
+        self.root = Directory()
+        self.count = 0
+        self.implied_count = 0
+        # Most members are in the directory of the member before.
+        self._last_path = ''
+        self._last_directory = self.root
+
+    def add(self, member: Member) -> None:
+        """Adds a member of the layer; raises ArchiveError if no layer may have its name."""
+        path = normal_name(member.name)
+        if not is_usable_name(path):
+            text = f"{member.name[:200]!r} has '..' or NUL or is too long: replace the base"
+            raise ArchiveError(f'{self._label}: {text}')
+        self.count += 1
+        if member.is_directory:
+            owner = member.uid, member.gid
+            before = self.implied_count
+            directory = self._directory(path)
+            if self.implied_count > before:  # the last one has this member
+                self.implied_count -= 1
+            directory.attributes = Attributes(
+                member.mode, owner, member.mtime, member.xattr_records
+            )
+            return
+        parent, _, name = path.rpartition('/')
+        if not name:
+            return
+        directory = self._directory(parent)
+        if name == _OPAQUE:
+            directory.is_opaque = True
+        elif name.startswith(_OF_AUFS):
+            pass
+        elif name.startswith(WHITEOUT):
+            directory.hidden = directory.hidden or []
+            directory.hidden.append(name.removeprefix(WHITEOUT))
+        else:
+            directory.children[name] = self._file(member)
+
+    def _directory(self, path: str) -> Directory:
+        """Returns a directory, which is made if it is not there."""
+        if path == self._last_path:
+            return self._last_directory
+        found = _find(self.root, path)
+        if not isinstance(found, Directory):
+            found = self._make_directory(path)
+        self._last_path = path
+        self._last_directory = found
+        return found
+
+    def _make_directory(self, path: str) -> Directory:
+        try:
+            # Unpackers follow the links of the layer that they unpack.
+            path = _real_directory(self.root, path)
+        except BaseError:  # what is in the way is replaced
+            pass
+        directory = self.root
+        for name in path.split('/'):
+            child = directory.children.get(name)
+            if not isinstance(child, Directory):
+                self.implied_count += 1
+                child = Directory()
+                directory.children[name] = child
+            directory = child
+        return directory
+
+    def _file(self, member: Member) -> File:
+        """Returns what a member is that is no directory."""
+        if member.kind == tarfile.SYMTYPE:
+            return member.target
+        if member.kind == tarfile.LNKTYPE:
+            first = _find(self.root, normal_name(member.target))
+            if first is not None and not isinstance(first, Directory):
+                return first
+        if member.kind in _DEVICES:
+            return Other.DEVICE
+        return Other.FILE
+
+
+def _find(root: Directory, path: str) -> File | None:
+    """Returns what is at a path in a tree; links are not followed."""
+    if not path:
+        return root
+    found: File | None = root
+    for name in path.split('/'):
+        if not isinstance(found, Directory):
+            return None
+        found = found.children.get(name)
+    return found
+
+
+def _real_directory(root: Directory, path: str) -> str:
+    """Returns the path of a directory behind the links in a tree; raises BaseError."""
+    names: list[str] = []
+    directories: list[Directory | None] = [root]  # None for one that is not there
+    # Each name that is to come, and the link whose target it is from.
+    pending = [(name, '') for name in reversed(path.split('/'))]
+    links = 0
+    while pending:
+        name, link = pending.pop()
+        if name in ('', '.'):
+            continue
+        if name == '..':
+            if names:
+                names.pop()
+                directories.pop()
+            continue
+        directory = directories[-1]
+        child = None if directory is None else directory.children.get(name)
+        if isinstance(child, str):
+            links += 1
+            link = link or '/'.join([*names, name])
+            if links > _LINKS_LIMIT:
+                raise BaseError(f"the base's link {link!r} leads in a circle")
+            if child.startswith('/'):
+                names = []
+                directories = [root]
+            pending += [(part, link) for part in reversed(child.split('/'))]
+            continue
+        names.append(name)
+        if isinstance(child, Other):
+            raise BaseError(f'the base has {child.value} at {"/".join(names)!r}')
+        if child is None and link:
+            raise BaseError(f"the base's link {link!r} leads nowhere")
+        directories.append(child)
+    return '/'.join(names)
+
+
+def _merge(below: Directory, above: Directory) -> None:
+    """Puts the directory of a layer on that of the layers below it."""
+    if above.is_opaque:
+        below.children.clear()
+    for name in above.hidden or ():
+        below.children.pop(name, None)
+    for name, file in above.children.items():
+        old = below.children.get(name)
+        if isinstance(file, Directory) and isinstance(old, Directory):
+            if file.attributes is not None:
+                old.attributes = file.attributes
+            _merge(old, file)
+        else:
+            below.children[name] = file

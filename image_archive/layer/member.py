@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of a layer that is planned: all are known before the first byte is written."""
+
+import contextlib
+import errno
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from types import TracebackType
+from typing import NamedTuple, Protocol
+
+from image_archive.system.inputs import errors_about
+from image_archive.tar.archive import Archive
+from image_archive.tar.content import Source
+from image_archive.tar.reader import Member
+
+DIRECTORY_MODE = 0o755
+FILE_MODE = 0o644
+LINK_MODE = 0o777  # as GNU tar stores it
+NO_DEVICE = (0, 0)
+
+
+class Content(Protocol):
+    """The content of a file, which is opened when it is needed."""
+
+    def open(self) -> contextlib.AbstractContextManager[Source]:
+        """Opens the content; raises OSError if that fails, or if it was changed."""
+
+
+class FileContent:
+    """The content of a file of the file system."""
+
+    __slots__ = ('_identity', '_path')
+
+    def __init__(self, path: str, status: os.stat_result) -> None:
+        self._path = path
+        self._identity = _identity(status)
+
+    def open(self) -> '_OpenedFile':
+        return _OpenedFile(self._path, self._identity)
+
+
+class _OpenedFile:
+    """The content of a file while it is open; a context manager."""
+
+    __slots__ = ('_file', '_identity', '_path')
+
+    def __init__(self, path: str, identity: int) -> None:
+        self._path = path
+        self._identity = identity
+        with errors_about(path):
+            self._file = io.FileIO(path)
+
+    def __enter__(self) -> Source:
+        return Source(self._path, self._file, 0, self._checked_size())
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._checked_size()
+        finally:
+            self._file.close()
+
+    def _checked_size(self) -> int:
+        """Returns the size of the file; raises OSError if it is not the one that was planned."""
+        status = os.fstat(self._file.fileno())
+        if _identity(status) != self._identity:
+            self._file.close()
+            raise OSError(errno.ESTALE, 'it changed while it was read', self._path)
+        return status.st_size
+
+
+def _identity(status: os.stat_result) -> int:
+    """Returns a number that tells a file, as it was, from any other; one number saves memory."""
+    return hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+class MemberContent(NamedTuple):
+    """The content of a member of an archive, which is open until the layer is written."""
+
+    archive: Archive
+    member: Member
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Source]:
+        yield self.archive.source(self.member)
+
+
+class PlannedMember:
+    """A member of a layer.
+
+    Attributes:
+        origin: the flag or file that it is from, for messages.
+        name: its normal name in the layer.
+        kind: its type, as tarfile names it.
+        mode: the permissions.
+        owner: the numbers of the user and the group.
+        mtime: the time in seconds since 1970; None for that of the whole layer.
+        target: the target of a symbolic link.
+        xattrs: PAX records with its extended attributes.
+        device: the major and minor number of a device.
+        size: the bytes of its content.
+        content: the content of a file that has any.
+        first_link: the member that it is a hard link to; it is a copy of that member where the
+            layer has another one of that name.
+        can_be_set: whether --modes and --owners may name it.
+        is_implied: whether no input gives it: it is only the parent of others.
+    """
+
+    __slots__ = (
+        'can_be_set',
+        'content',
+        'device',
+        'first_link',
+        'is_implied',
+        'kind',
+        'mode',
+        'mtime',
+        'name',
+        'origin',
+        'owner',
+        'size',
+        'target',
+        'xattrs',
+    )
+
+    def __init__(
+        self, origin: str, name: str, kind: bytes, mode: int, owner: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.origin = origin
+        self.name = name
+        self.kind = kind
+        self.mode = mode
+        self.owner = owner
+        self.mtime: int | None = None
+        self.target = ''
+        self.xattrs = b''
+        self.device = NO_DEVICE
+        self.size = 0
+        self.content: Content | None = None
+        self.first_link: PlannedMember | None = None
+        self.can_be_set = False
+        self.is_implied = False
+
+    @property
+    def is_directory(self) -> bool:
+        return self.kind == tarfile.DIRTYPE
+
+    def become_copy_of(self, other: 'PlannedMember') -> None:
+        """Takes the content of another member in place of a hard link to it."""
+        self.kind = other.kind
+        self.target = other.target
+        self.device = other.device
+        self.size = other.size
+        self.content = other.content
+        self.xattrs = self.xattrs or other.xattrs
+        self.first_link = None
+
+    def header(self, mtime: int) -> tarfile.TarInfo:
+        """Returns its header.
+
+        Args:
+            mtime: the time of a member that has none of its own.
+        """
+        header = tarfile.TarInfo(self.name)
+        header.type = self.kind
+        header.mode = self.mode
+        header.uid, header.gid = self.owner
+        header.mtime = mtime if self.mtime is None else self.mtime
+        header.linkname = self.target
+        header.devmajor, header.devminor = self.device
+        header.size = self.size
+        return header

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a layer is made with, beside the files in it."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class LayerOptions(NamedTuple):
+    """How a layer is made.
+
+    Attributes:
+        directory: the directory that files, tarballs and packages go into.
+        compression: 'gz', 'bz2' or 'xz'; None for a plain tarball.
+        mode: the mode of files; None for one by their own: executable or not.
+        modes: modes by the paths that they are for.
+        owner: the numbers of the user and the group of files.
+        owners: owners by the paths that they are for.
+        mtime: the time of members in seconds since 1970.
+        follow_links: whether symbolic links in directories are stored as what they lead to.
+        base: the path of the archive of the image that the layer will lie on.
+        lower: the paths of layers between the base and this one, bottom layer first.
+        delete: the paths of the base to delete.
+        id_file: the path of the file for the diff ID in hex.
+    """
+
+    directory: str = '/'
+    compression: str | None = None
+    mode: int | None = None
+    modes: Mapping[str, int] = MappingProxyType({})
+    owner: tuple[int, int] = (0, 0)
+    owners: Mapping[str, tuple[int, int]] = MappingProxyType({})
+    mtime: int = 0
+    follow_links: bool = False
+    base: str | None = None
+    lower: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    id_file: str | None = None
