@@ -8,7 +8,7 @@ from support.random_images import RandomImage
 from support.running import messages, run_program
 from support.tars import manifest
 
-IMAGES = amount('RANDOM_IMAGES', 150, 3000)
+IMAGES = amount('RANDOM_IMAGES', 50, 3000)
 BATCH = 50
 
 
@@ -28,7 +28,7 @@ def test_every_random_image_is_passed_or_refused_with_lines(tmp_path, first):
 
 def test_random_images_are_of_all_verdicts(tmp_path):
     verdicts = set()
-    for seed in range(40):
+    for seed in range(20):
         directory = tmp_path / str(seed)
         directory.mkdir()
         image = RandomImage(directory, seed)

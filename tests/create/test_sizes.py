@@ -3,6 +3,8 @@
 
 import json
 
+import pytest
+
 from support.images import Parts, configuration
 from support.running import build, messages, problems
 
@@ -38,6 +40,7 @@ def test_large_manifest_is_an_error(parts):
     build(*parts.flags, *tags[:4800], '--verify')
 
 
+@pytest.mark.slow
 def test_many_descriptors_are_an_error(parts):
     tags = [f'--tag=x:{number}' for number in range(10001)]
     text = 'index.json has over 10,000 descriptors, which containerd refuses: give fewer'

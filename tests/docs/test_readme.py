@@ -33,9 +33,10 @@ def checkout(tmp_path):
 # Commands and their output.
 
 
-@pytest.mark.parametrize('page', PAGES, ids=NAMES)
-def test_every_command_prints_the_output_below_it(checkout, page):
-    found = [step for block in blocks('console', page.read_text()) for step in steps(block)]
+@pytest.mark.parametrize('name', some_every_day(NAMES, ['README.md', 'docs/layers.md']))
+def test_every_command_prints_the_output_below_it(checkout, name):
+    page = (ROOT / name).read_text()
+    found = [step for block in blocks('console', page) for step in steps(block)]
     programs = {command.split()[0] for command, _ in found} - {'.', 'cd'}  # built into the shell
     require('tar', 'sha256sum', *(name for name in programs if '/' not in name))
     for command, output in found:

@@ -416,6 +416,7 @@ def compressed_base_with(path, files):
 FOUR_MIB = 4 << 20
 
 
+@pytest.mark.slow
 def test_small_layers_of_a_compressed_base_take_no_memory(tmp_path):
     """For the configuration alone, small files are kept in memory, and layers are not."""
     layer = tar_of(member('zeros', bytes(FOUR_MIB - 2048)))

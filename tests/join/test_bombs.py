@@ -4,6 +4,8 @@
 import gzip
 import json
 
+import pytest
+
 from support.hostile import MEMORY, SECONDS
 from support.images import configuration
 from support.joins import PROGRAM, entries_of, flags_for
@@ -35,6 +37,7 @@ def manifest_of(*entries):
     return member('manifest.json', json.dumps(entries).encode())
 
 
+@pytest.mark.slow
 def test_configurations_are_not_kept(tmp_path):
     images = [image(number, author='a' * (4 * MIB - 1000)) for number in range(15)]
     entries = [{'Config': name, 'RepoTags': [], 'Layers': []} for name, _ in images]
@@ -46,6 +49,7 @@ def test_configurations_are_not_kept(tmp_path):
     assert (warnings, errors) == ([], [])
 
 
+@pytest.mark.slow
 def test_history_of_a_parent_is_read_once(tmp_path):
     """However many images are built on it."""
     entry = {'created': '1970-01-01T00:00:00Z', 'empty_layer': True}

@@ -139,6 +139,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize('flag', ['--tar={}', '--base={}'])
+@pytest.mark.slow
 def test_directories_made_for_deep_names_are_limited(tmp_path, flag):
     """Each small member needs 127 directories that have no member."""
     name = '/'.join(['d' * 28] * 127)

@@ -129,18 +129,21 @@ def test_layer_of_the_example_has_fixed_bytes(checkout):
     assert sha256(layer) == '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
 
 
+@pytest.mark.slow
 def test_make_test_prints_why_a_test_is_skipped(checkout):
     output = checkout.makes('test')
     assert 'SKIPPED [1] tests/test_it.py:5: for a reason' in output
     assert '1 skipped' in output.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_arguments_are_passed_to_pytest(checkout):
     output = checkout.makes('test', "PYTEST_ARGS=-k 'test_it and not other' --quiet")
     assert 'test session starts' not in output
     assert '1 skipped' in output
 
 
+@pytest.mark.slow
 def test_environment_is_created_once(checkout):
     checkout.makes('image')
     checkout.makes('image')

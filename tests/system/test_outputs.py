@@ -131,6 +131,7 @@ def test_output_can_replace_the_base(tmp_path):
     assert len(manifest(base)['Layers']) == 3
 
 
+@pytest.mark.slow
 def test_eight_runs_with_one_output_at_once(parts):
     _, flags = with_large_part(parts, 'layer')
     build(*flags)

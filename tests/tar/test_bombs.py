@@ -114,6 +114,7 @@ def test_names_of_owners_take_little_memory(target):
     assert line == f"'{target.image.base}' has names of over 64 MiB in all: give a smaller one"
 
 
+@pytest.mark.slow
 def test_names_of_owners_in_a_layer_are_not_kept(parts):
     owner = b'u' * ((1 << 20) - 100)
     owners = [pax(b'uname=%d' % n + owner) + member(f'f{n}') for n in range(80)]
@@ -161,6 +162,7 @@ def test_directories_that_are_made_are_limited(target):
     assert line.endswith(': add them to the archive')
 
 
+@pytest.mark.slow
 def test_long_names_of_directories_that_are_made_are_limited(target):
     names = [f'{n:06}/' + '/'.join(['b' * 31] * 126) for n in range(150)]
     line = target.run(packed(*map(member, names)), memory=150 << 20)
