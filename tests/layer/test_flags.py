@@ -398,7 +398,9 @@ def test_unreadable_file_is_an_error():
     with tempfile.TemporaryDirectory() as directory:  # another user reaches no tmp_path
         os.chmod(directory, 0o777)
         secret = os.path.join(directory, 'secret')
-        os.close(os.open(secret, os.O_CREAT, 0))
+        with open(secret, 'w') as file:
+            file.write('1')
+        os.chmod(secret, 0)
 
         def fails_to_read():
             try:
@@ -408,8 +410,6 @@ def test_unreadable_file_is_an_error():
                 return int(error.filename != './secret')
             return 2
 
-        with open(secret, 'w') as file:
-            file.write('1')
         assert as_another_user(directory, fails_to_read) == 0
         assert os.listdir(directory) == ['secret']
 
