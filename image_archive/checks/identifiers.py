@@ -64,6 +64,7 @@ def replaced_name_problems(new: Repositories, old: Repositories, path: str) -> P
         for tag, identifier in tags.items():
             replaced = old.get(repository, {}).get(tag, identifier)
             if replaced != identifier:
-                text = f'{path!r} has another image with the name {f"{repository}:{tag}"!r}'
+                name = f'{repository}:{tag}'
+                text = f'{path!r} has another image with the name {name!r}'
                 advice = 'give another name'
                 yield Problem(f'--repository and --name: {text}: {advice}', is_error=False)

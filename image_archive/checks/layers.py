@@ -109,6 +109,7 @@ def reading_problems(
         OSError: it cannot be read.
     """
     if not layer.can_be_read:
+        lower.forget()
         text = 'is zstd, which this Python cannot read: its content was not checked'
         yield Problem(f'{layer.label} {text}: use Python 3.14', is_error=False)
         return
@@ -116,6 +117,7 @@ def reading_problems(
     try:
         layer.read(members.add, progress)
     except ArchiveError as error:
+        lower.forget()
         yield Problem(str(error))
         return
     if layer.has_more:

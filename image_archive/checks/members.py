@@ -10,13 +10,14 @@ import tarfile
 from collections.abc import Callable
 
 from image_archive.checks.problem import Problem, Problems
+from image_archive.image.layer_file import AUFS_PREFIX, OPAQUE, WHITEOUT
 from image_archive.tar.headers import xattr_value
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, normal_name
 from image_archive.tar.reader import Member
 
 # Paths of a layer, and files of the layers below it, that are remembered. Together they take less
 # than 64 MiB.
-_PATHS_LIMIT = 350_000
+_PATHS_LIMIT = 340_000
 _LOWER_FILES_LIMIT = 150_000
 _NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
 _TYPES = (
@@ -43,8 +44,6 @@ _CAPABILITY = 'security.capability'
 _CAPABILITY_FORMS = ((20, 2), (24, 3))  # bytes, and the revision in the fourth of them
 _NAMESPACES = ('user.', 'security.', 'trusted.', 'system.')
 
-_WHITEOUT = '.wh.'
-_OPAQUE = '.wh..wh..opq'
 # What aufs itself stores in a layer; unpackers skip it.
 _OF_AUFS = ('.wh..wh.aufs', '.wh..wh.orph', '.wh..wh.plnk')
 
@@ -64,15 +63,19 @@ class LowerFiles:
     def __bool__(self) -> bool:
         return bool(self._files)
 
+    def forget(self) -> None:
+        """Forgets all files, because a layer that may hide any of them cannot be told."""
+        self._files.clear()
+
     def add_layer(self, paths: 'Paths') -> None:
         """Adds the files of the next layer, and leaves out what it hides."""
+        if paths.is_full or paths.has_opaque:
+            self.forget()
         for hidden in paths.hidden:
             if hidden not in self._files:
                 # It may be a directory, and what is below it cannot be told from its hashes.
-                self._files.clear()
+                self.forget()
             self._files.discard(hidden)
-        if paths.has_opaque:
-            self._files.clear()
         for place, kind in paths.kinds.items():
             if kind != _FILE:
                 self._files.discard(place)
@@ -148,11 +151,11 @@ class Paths:
         if len(path) > _NAME_LIMIT:
             return
         directory, _, name = path.rpartition('/')
-        if name.startswith(_WHITEOUT) and not name.startswith(_OPAQUE[:8]):
-            hidden = posixpath.join(directory, name.removeprefix(_WHITEOUT))
+        if name.startswith(WHITEOUT) and not name.startswith(AUFS_PREFIX):
+            hidden = posixpath.join(directory, name.removeprefix(WHITEOUT))
             self._whited_out.add(hash(hidden))
             self.hidden.add(hash(hidden))
-        elif name == _OPAQUE:
+        elif name == OPAQUE:
             self.has_opaque = True
         while directory and hash(directory) not in self.kinds:
             self.kinds[hash(directory)] = _IMPLIED
@@ -269,9 +272,9 @@ def _target(member: Member, path: str, paths: Paths) -> str | None:
 
 def _whiteout(member: Member, path: str, paths: Paths) -> str | None:
     directory, name = posixpath.split(path)
-    if not name.startswith(_WHITEOUT) or name.startswith(_OPAQUE[:8]):
+    if not name.startswith(WHITEOUT) or name.startswith(AUFS_PREFIX):
         return None
-    hidden = name.removeprefix(_WHITEOUT)
+    hidden = name.removeprefix(WHITEOUT)
     if hidden in ('', '.', '..'):
         return 'is a whiteout of nothing: leave it out'
     if paths.kind(posixpath.join(directory, hidden)) is not None:
@@ -350,7 +353,7 @@ class MemberChecks:
                 if text is not None:
                     self._found[check] = f'member {member.name[:200]!r} {text}'
         name = posixpath.basename(path)
-        if name.startswith(_OPAQUE[:8]) and name != _OPAQUE and name not in _OF_AUFS:
+        if name.startswith(AUFS_PREFIX) and name != OPAQUE and name not in _OF_AUFS:
             self._odd_whiteout = member.name
         self._paths.add(path, member)
 
@@ -362,7 +365,7 @@ class MemberChecks:
             and not member.xattrs
             and 0 < len(path) * 4 <= COMPONENT_LIMIT
             and '..' not in path
-            and _WHITEOUT not in path
+            and WHITEOUT not in path
             and not self._paths.has_whiteouts()
             and self._paths.kind(path) is None
             and self._paths.kind(path.rpartition('/')[0]) == _DIRECTORY

@@ -6,7 +6,7 @@ from image_archive.checks.problem import Problem, Problems
 # What Podman and Skopeo read (internal/iolimits in containers/image).
 _CONFIG_LIMIT = 4 << 20  # bytes
 _MANIFEST_LIMIT = 1 << 20  # bytes of manifest.json
-# What containerd takes in an index (core/images/handlers.go).
+# What containerd takes in an index (seen with containerd 2.1).
 _DESCRIPTORS_LIMIT = 10_000
 
 

@@ -260,8 +260,13 @@ def _base_files(image: OpenedImage) -> list[LayerFile]:
 
 def _base_content_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:
     """Checks that each layer of the base has the diff ID in the base's configuration."""
-    for file in _base_files(image):
-        if file.source.digest is None:  # its data are at hand
+    checked: set[LayerFile] = set()
+    for layer in image.base_layers:
+        file = layer.file
+        if file is None or file.source.digest is not None:  # its data are not at hand
+            lower.forget()
+        elif file not in checked:
+            checked.add(file)
             yield from layer_checks.content_problems(file, 'replace the base', progress, lower)
 
 

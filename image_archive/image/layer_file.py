@@ -10,6 +10,12 @@ from image_archive.tar.compression import can_inflate, detect_compression, infla
 from image_archive.tar.content import Source, SourceStream
 from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
+# Names of members that are no files (OCI image specification, "Whiteouts"): the first hides the
+# file whose name follows, the second all files of its directory in the layers below.
+WHITEOUT = '.wh.'
+OPAQUE = '.wh..wh..opq'
+AUFS_PREFIX = '.wh..wh.'  # of that, and of what aufs itself stores in a layer
+
 
 class LayerFile:
     """The file of a layer. It is read at most once for its digests.

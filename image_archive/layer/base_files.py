@@ -11,15 +11,12 @@ import tarfile
 from typing import NamedTuple
 
 from image_archive.errors import ArchiveError
-from image_archive.image.layer_file import LayerFile
+from image_archive.image.layer_file import AUFS_PREFIX, OPAQUE, WHITEOUT, LayerFile
 from image_archive.layer.member import DIRECTORY_MODE
 from image_archive.system.progress import Progress
 from image_archive.tar.names import is_usable_name, normal_name
 from image_archive.tar.reader import Member
 
-WHITEOUT = '.wh.'
-_OPAQUE = '.wh..wh..opq'
-_OF_AUFS = '.wh..wh.'  # what aufs itself stores in a layer; it is no whiteout
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
 _LINKS_LIMIT = 40  # Linux follows as many
 _FILES_LIMIT = 1_000_000
@@ -193,9 +190,9 @@ class _LayerTree:
         if not name:
             return
         directory = self._directory(parent)
-        if name == _OPAQUE:
+        if name == OPAQUE:
             directory.is_opaque = True
-        elif name.startswith(_OF_AUFS):
+        elif name.startswith(AUFS_PREFIX):
             pass
         elif name.startswith(WHITEOUT):
             directory.hidden = directory.hidden or []

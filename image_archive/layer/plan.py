@@ -14,7 +14,8 @@ from typing import NamedTuple
 from absl import logging
 
 from image_archive.errors import ArchiveError, ArgumentError
-from image_archive.layer.base_files import WHITEOUT, Attributes, BaseError, BaseFiles, Directory
+from image_archive.image.layer_file import WHITEOUT
+from image_archive.layer.base_files import Attributes, BaseError, BaseFiles, Directory
 from image_archive.layer.member import (
     DIRECTORY_MODE,
     FILE_MODE,
@@ -26,7 +27,7 @@ from image_archive.layer.tree import TreeOptions, file_mode, tree_members
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import have_same_content
 from image_archive.tar.headers import DEVICES
-from image_archive.tar.names import is_usable_name, normal_name
+from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_usable_name, normal_name
 from image_archive.tar.reader import Member
 
 _KINDS = (
@@ -37,7 +38,6 @@ _KINDS = (
     tarfile.FIFOTYPE,
     *DEVICES,
 )
-_COMPONENT_LIMIT = 255  # bytes; Linux's NAME_MAX
 _PARENTS_LIMIT = 32 << 20  # characters of the names of directories that no input gives
 
 
@@ -107,7 +107,7 @@ class Plan:
             if _is_below(directory, deleted):
                 continue
             whiteout = posixpath.join(directory, WHITEOUT + name)
-            if len(f'{WHITEOUT}{name}'.encode('utf-8', 'surrogateescape')) > _COMPONENT_LIMIT:
+            if has_long_component(whiteout):
                 text = f'{real!r} has a name that is too long for a whiteout'
                 raise ArgumentError(f'--delete: {text}: delete its directory')
             self._add(PlannedMember('--delete', whiteout, tarfile.REGTYPE, FILE_MODE))
@@ -233,10 +233,9 @@ class Plan:
         if not is_usable_name(path):
             text = f"{path[:200]!r} has '..' or NUL or is too long: give another path"
             raise ArgumentError(f'{flag}: {text}')
-        for part in path.split('/'):
-            if len(part.encode('utf-8', 'surrogateescape')) > _COMPONENT_LIMIT:
-                text = f'{path[:200]!r} has over {_COMPONENT_LIMIT} bytes between slashes'
-                raise ArgumentError(f'{flag}: {text}: shorten it')
+        if has_long_component(path):
+            text = f'{path[:200]!r} has over {COMPONENT_LIMIT} bytes between slashes'
+            raise ArgumentError(f'{flag}: {text}: shorten it')
         return normal_name(path)
 
     def _add_own(self, flag: str, name: str, kind: bytes, mode: int, target: str = '') -> None:

@@ -2,7 +2,6 @@
 """Members of layers that --verify refuses are refused by clients, and sound ones are not."""
 
 import os
-import zlib
 
 import pytest
 
@@ -15,6 +14,7 @@ from support.odd_layers import (
     READ_LENIENTLY,
     SOUND,
     SOUND_ABOVE,
+    content_of,
     odd_layer,
     sound_layer,
 )
@@ -43,10 +43,7 @@ def image_with(directory, layer, below=None):
         image.layers.append((sha256(path.read_bytes()), path))
     path = directory / 'top.tar'
     path.write_bytes(layer)
-    content = layer
-    if layer.startswith(b'\x1f\x8b'):
-        content = zlib.decompressobj(wbits=31).decompress(layer)
-    image.layers.append((sha256(content), path))
+    image.layers.append((sha256(content_of(layer)), path))
     image.configure(configuration(image.diff_ids, {'Cmd': ['/x']}))
     build(*image.flags, f'--tag={TAG}')
     return image

@@ -3,7 +3,6 @@
 
 import gzip
 import json
-import zlib
 
 import pytest
 
@@ -17,6 +16,7 @@ from support.odd_layers import (
     READ_LENIENTLY,
     SOUND,
     SOUND_ABOVE,
+    content_of,
     odd_layer,
     sound_layer,
 )
@@ -34,13 +34,6 @@ def parts_of(directory, stored):
     image.layers = [(sha256(content_of(stored)), path)]
     image.configure(configuration(image.diff_ids))
     return image
-
-
-def content_of(stored):
-    """Returns the tar archive of a layer, plain or in gzip with zeros after it."""
-    if stored.startswith(b'\x1f\x8b'):
-        return zlib.decompressobj(wbits=31).decompress(stored)
-    return stored
 
 
 def base_of(path, layer):
@@ -108,6 +101,28 @@ def test_files_that_a_layer_hides_do_not_count(tmp_path, case):
         assert "'d/f/e/x' is below 'd/f', which is a file in a layer below" in line
     else:
         build(*image.flags, '--verify')
+
+
+def test_files_below_a_layer_that_cannot_be_read_do_not_count(tmp_path):
+    """It may hide them. Its own error is the only one."""
+    image = parts_above(tmp_path, FILE_BELOW, [member('f/', kind=DIR)], [member('f/e/x')])
+    damaged = image.layers[1][1]
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    lines = problems(*image.flags)
+    assert lines
+    assert all(line.startswith(repr(str(damaged))) for line in lines)
+
+
+def test_files_beyond_the_limit_do_not_count(monkeypatch):
+    """A path that was not remembered may hide them."""
+    monkeypatch.setattr(members, '_PATHS_LIMIT', 2)
+    lower = members.LowerFiles()
+    for layer in (FILE_BELOW, [member('a'), member('b'), member('f/', kind=DIR)]):
+        checks = members.MemberChecks(lower)
+        for found in reader.TarReader(reader.BlockStream(iter([tar_of(*layer)])), 'x'):
+            checks.add(found)
+        list(checks.problems('x', is_error=True, has_label=False))
+        assert ('f' in lower) == (layer is FILE_BELOW)
 
 
 def test_files_of_the_base_count(tmp_path):

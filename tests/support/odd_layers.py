@@ -3,6 +3,7 @@
 
 import gzip
 import tarfile
+import zlib
 
 from support.tars import DIR, FILE, HARD, LINK, member, pax, sparse, tar_of
 
@@ -220,6 +221,13 @@ READ_LENIENTLY = {
         'begins with bytes by which clients take it for another format',
     ),
 }
+
+
+def content_of(stored):
+    """Returns the tar archive of a layer, plain or in gzip with zeros after it."""
+    if stored.startswith(b'\x1f\x8b'):
+        return zlib.decompressobj(wbits=31).decompress(stored)
+    return stored
 
 
 def odd_layer(case):
