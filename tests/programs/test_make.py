@@ -195,7 +195,8 @@ def test_environment_is_kept_for_its_own_python(checkout):
     assert checkout.calls('-m venv') == 1
 
 
-@pytest.mark.parametrize('absolute', some_every_day([False, True], [True]))
+@pytest.mark.slow
+@pytest.mark.parametrize('absolute', [False, True])
 def test_venv_sets_the_directory_of_the_environment(checkout, absolute):
     path = checkout.directory / 'my "v" & é'
     setting = f'VENV={path if absolute else path.name}'

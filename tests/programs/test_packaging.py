@@ -21,6 +21,8 @@ from support.images import Parts
 from support.needs import missing
 from support.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = ['build_tar', 'create_image', 'create_image_config', 'join_layers']
 BUILD = """
 import sys
@@ -166,7 +168,6 @@ def test_sdist_has_the_tests_and_the_files_that_they_need(sdist):
 
 
 @pytest.mark.parametrize('hook', ['build_wheel', 'build_sdist'])
-@pytest.mark.slow
 def test_directory_umask_modes_and_times_do_not_matter(build, tmp_path, hook):
     first = copy_project(tmp_path / 'first', 0)
     second = copy_project(tmp_path / 'it is second', 0o077)
