@@ -31,12 +31,19 @@ from typing import TypeVar
 from absl import flags
 
 from image_archive.errors import ArchiveError
+from image_archive.image.choice import choice_of
 from image_archive.layer import arguments
 from image_archive.layer.assemble import LayerBuilder
 from image_archive.layer.parts import LayerOptions
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
-from image_archive.system.flag_values import all_given, given, path_of_text, text_of_argument
+from image_archive.system.flag_values import (
+    all_given,
+    given,
+    given_text,
+    path_of_text,
+    text_of_argument,
+)
 from image_archive.system.python_values import (
     PathName,
     optional_path_of,
@@ -109,6 +116,15 @@ _BASE = flags.DEFINE_string(
     'the image that the layer will lie on, an image archive: its directories and links stay',
     flag_values=_FLAGS,
 )
+_BASE_TAG = flags.DEFINE_string(
+    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
+)
+_PLATFORM = flags.DEFINE_string(
+    'platform',
+    None,
+    'the platform of the image in --base, where there are several, like linux/arm64',
+    flag_values=_FLAGS,
+)
 _LOWER = flags.DEFINE_multi_string(
     'lower',
     [],
@@ -151,6 +167,8 @@ class TarFile:
         lower: Sequence[PathName] = (),
         delete: Sequence[str] = (),
         id_file: PathName | None = None,
+        base_tag: str | None = None,
+        platform: str | None = None,
     ) -> None:
         """Begins a layer; with a base, reads it.
 
@@ -168,6 +186,8 @@ class TarFile:
             lower: the paths of layers between the base and this one, bottom layer first.
             delete: the paths of the base to delete.
             id_file: where to write the diff ID.
+            base_tag: the tag of the image in the base.
+            platform: the platform of the image in the base, OS/ARCHITECTURE[/VARIANT].
 
         Raises:
             ValueError: arguments are wrong, or do not go together.
@@ -188,6 +208,9 @@ class TarFile:
             lower=tuple(paths_of('lower', lower)),
             delete=tuple(texts_of('delete', delete)),
             id_file=optional_path_of('id_file', id_file),
+            choice=choice_of(
+                optional_text_of('base_tag', base_tag), optional_text_of('platform', platform)
+            ),
         )
         run = command_line.silent_run('build_tar')
         self._builder = LayerBuilder(path_of('output', output), options, run)
@@ -315,6 +338,7 @@ def _options_of_flags() -> LayerOptions:
         lower=tuple(all_given(_LOWER.value)),
         delete=tuple(_texts(_DELETE)),
         id_file=given(_ID_FILE.value),
+        choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),
     )
 
 

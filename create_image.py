@@ -32,6 +32,7 @@ from image_archive.create.assemble import write_image
 from image_archive.create.docker_archive import DATA_FORMAT_VERSION as DATA_FORMAT_VERSION
 from image_archive.create.parts import ImageParts, Layer
 from image_archive.errors import ArgumentError
+from image_archive.image.choice import choice_of
 from image_archive.image.identifiers import Identifier, normal_identifier, read_identifier
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
@@ -69,7 +70,16 @@ _TAG = flags.DEFINE_multi_string(
 _BASE = flags.DEFINE_string(
     'base',
     None,
-    'the base, an image archive; its last image gives the layers below',
+    'the base, an image archive; its last image, or the one chosen, gives the layers below',
+    flag_values=_FLAGS,
+)
+_BASE_TAG = flags.DEFINE_string(
+    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
+)
+_PLATFORM = flags.DEFINE_string(
+    'platform',
+    None,
+    'the platform of the image in --base, where there are several, like linux/arm64',
     flag_values=_FLAGS,
 )
 _LEGACY_BASE = flags.DEFINE_string(
@@ -111,6 +121,8 @@ def create_image(
     metadata: PathName | None = None,
     name: str | None = None,
     repository: str | None = None,
+    base_tag: str | None = None,
+    platform: str | None = None,
 ) -> None:
     """Writes an image archive (Docker image specification v1.2).
 
@@ -126,6 +138,8 @@ def create_image(
         metadata: the path of the v1 JSON of that layer.
         name: the tag to name in `repositories`.
         repository: the repository to name in `repositories`.
+        base_tag: the tag of the image in the base.
+        platform: the platform of the image in the base, OS/ARCHITECTURE[/VARIANT].
 
     Raises:
         TypeError: an argument is of a wrong type.
@@ -148,6 +162,9 @@ def create_image(
         metadata=optional_path_of('metadata', metadata),
         repository=optional_text_of('repository', repository),
         name=optional_text_of('name', name),
+        choice=choice_of(
+            optional_text_of('base_tag', base_tag), optional_text_of('platform', platform)
+        ),
     )
     write_image(path_of('output', output), parts, command_line.silent_run('create_image'))
 
@@ -199,6 +216,7 @@ def _parts_of_flags() -> tuple[ImageParts, list[str]]:
         oci=_OCI.value,
         id_origin=image_id.origin,
         legacy_id_origin=legacy_id_origin,
+        choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),
         id_files=tuple((flag, one.path) for flag, one in identifiers if one.path is not None),
     )
     return parts, [text for _, identifier in identifiers for text in identifier.warnings]

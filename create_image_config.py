@@ -39,6 +39,7 @@ from image_archive.configure.build import (
 from image_archive.configure.values import Resolve
 from image_archive.digests import is_sha256_hex
 from image_archive.errors import ArgumentError
+from image_archive.image.choice import Platform, check_choice, choice_of
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.identifiers import read_identifier
 from image_archive.system import command_line, flag_values
@@ -64,7 +65,16 @@ _OUTPUT = flags.DEFINE_string(
 _BASE = flags.DEFINE_string(
     'base',
     None,
-    'an image archive; its last image has the configuration to start from',
+    'an image archive; its last image, or the one chosen, has the configuration to start from',
+    flag_values=_FLAGS,
+)
+_BASE_TAG = flags.DEFINE_string(
+    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
+)
+_PLATFORM = flags.DEFINE_string(
+    'platform',
+    None,
+    'the platform, like linux/arm64, and with --base the image of that platform',
     flag_values=_FLAGS,
 )
 _LAYER = flags.DEFINE_multi_string(
@@ -244,6 +254,14 @@ class _FlagReader:
         self.inputs.setdefault(flag, []).append(path)
 
 
+def _with_platform(options: ConfigOptions, platform: Platform | None) -> ConfigOptions:
+    """Returns options for a platform, unless they have one themselves."""
+    if platform is None or options.architecture or options.os or options.variant:
+        return options
+    variant = platform.variant or None
+    return options._replace(os=platform.os, architecture=platform.architecture, variant=variant)
+
+
 def _options_of_flags(reader: _FlagReader) -> ConfigOptions:
     return ConfigOptions(
         layers=reader.layers(),
@@ -279,14 +297,16 @@ def main(run: Run) -> None:
     flag_values.check_given(_OUTPUT)
     output = _OUTPUT.value or ''
     reader = _FlagReader()
-    options = _options_of_flags(reader)
+    choice = choice_of(reader.text(_BASE_TAG), reader.text(_PLATFORM))
+    options = _with_platform(_options_of_flags(reader), choice.platform)
     base = judge_configuration({})
     base_path = given(_BASE.value)
     if base_path is not None:
         reader.inputs['--base'] = [base_path]
+    check_choice(choice._replace(platform=None), [base_path])
     check_output('--output', output, reader.inputs)
     if base_path is not None:
-        base = read_base_configuration(base_path, output, run)
+        base = read_base_configuration(base_path, choice, output, run)
     config = build_configuration(base, options)
     content = json.dumps(config, sort_keys=True) + '\n'
     with OutputFile(output, run.partial_files) as file:

@@ -13,6 +13,7 @@ from image_archive.configure.values import (
     with_variables,
 )
 from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image.choice import Choice
 from image_archive.image.configuration import Configuration, judge_configuration
 from image_archive.image.identifiers import normal_identifier
 from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, read_image_archive
@@ -318,15 +319,17 @@ def DeepCopySkipNull(data: Any) -> Any:
     return data
 
 
-def read_base_configuration(path: str, output: str, run: Run) -> Configuration:
-    """Returns the configuration of the last image of an archive.
+def read_base_configuration(path: str, choice: Choice, output: str, run: Run) -> Configuration:
+    """Returns the configuration of an image of an archive.
 
     Args:
         path: the path of the archive.
+        choice: which image is meant.
         output: the path of the new configuration.
         run: the run of the program.
 
     Raises:
+        ArgumentError: not exactly one image is meant.
         OSError: the archive cannot be read.
         ArchiveError: it holds no image, or no image can be built on its configuration.
     """
@@ -335,7 +338,7 @@ def read_base_configuration(path: str, output: str, run: Run) -> Configuration:
         if images.is_v1:
             text = f'{path!r} {WRITTEN_BY_OLD_DOCKER}'
             raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
-        base = images.last_image
+        base = images.image_for(choice)
         config = base.config
     where = f'--base: {path!r}: its configuration {base.config_name!r}'
     if config is None:

@@ -4,6 +4,7 @@
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import ImageParts
 from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.image.choice import check_choice
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
 from image_archive.image.stored import lacks_layer
@@ -26,6 +27,7 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
     """
     if not parts.config:
         raise ArgumentError('--config is missing: give the image configuration')
+    check_choice(parts.choice, [parts.base, parts.legacy_base])
     _check_outputs(output, parts, digest_file)
     check_is_name('--id', parts.identifier, parts.id_origin)
     for layer in parts.layers:

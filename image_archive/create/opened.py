@@ -9,7 +9,7 @@ from typing import NamedTuple
 from image_archive.checks.archive_members import refused_members
 from image_archive.create.parts import ImageParts
 from image_archive.digests import digest_in_blob_name
-from image_archive.errors import FAILURES, ArchiveError
+from image_archive.errors import FAILURES, ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import image_id_of, is_merged
 from image_archive.image.layer_file import LayerFile
@@ -65,7 +65,8 @@ class OpenedImage:
         layers: the layers that the image adds, by path.
         base: the image that it is built on; None without one, and if Docker 1.9 or older wrote it.
         has_v1_base: whether Docker 1.9 or older wrote the base.
-        images_in_base: the number of images in the archive of the base.
+        images_in_base: the number of images in the archive of the base of which the last one
+            counts; 0 if one is chosen.
         base_layers: the layers of the base, bottom layer first.
         missing_layers: the names of the layers of the base that the new archive lacks, without
             foreign ones that no archive has.
@@ -211,9 +212,10 @@ def _read_base(image: OpenedImage, archive: Archive) -> None:
     """Reads the image that the new one is built on."""
     images = read_image_archive(archive, 'base image')
     image.has_v1_base = images.is_v1
-    image.images_in_base = images.image_count
+    if not image.parts.choice.is_given:
+        image.images_in_base = images.image_count
     if not images.is_v1:
-        base = images.last_image
+        base = images.image_for(image.parts.choice)
         _ = base.config, base.layer_sources  # an error in them belongs to opening the base
         image.base = base
 
@@ -281,9 +283,9 @@ def _names_by_diff_id(image: OpenedImage) -> dict[str, str]:
         images = read_image_archive(image.legacy_base, 'base image')
         if images.is_v1:
             return {}
-        merged = images.last_image
+        merged = images.image_for(image.parts.choice)
         diff_ids = merged.diff_id_of_each_layer
-    except ArchiveError:  # any archive may be merged
+    except (ArchiveError, ArgumentError):  # any archive may be merged
         return {}
     pairs = zip(diff_ids, merged.layers, strict=True)
     return {diff_id: name for diff_id, name in pairs if diff_id is not None}

@@ -3,6 +3,8 @@
 
 from typing import NamedTuple
 
+from image_archive.image.choice import Choice
+
 
 class Layer(NamedTuple):
     """A layer that an image adds to its base.
@@ -26,7 +28,7 @@ class ImageParts(NamedTuple):
         config: the path of the configuration.
         layers: the layers, bottom layer first.
         tags: the tags, repository:tag.
-        base: the path of an image archive; its last image gives the layers below and the parent.
+        base: the path of an image archive; an image of it gives the layers below and the parent.
         legacy_base: the path of an archive whose files are merged.
         legacy_id: the v1 identifier of the only layer, in hex.
         metadata: the path of the v1 JSON of that layer.
@@ -36,6 +38,7 @@ class ImageParts(NamedTuple):
         id_origin: where the identifier was read, as Identifier.origin.
         legacy_id_origin: where the v1 identifier was read.
         id_files: the paths of the files that identifiers were read from, by flag.
+        choice: which image of a base is meant.
     """
 
     identifier: str
@@ -52,6 +55,7 @@ class ImageParts(NamedTuple):
     id_origin: str = ''
     legacy_id_origin: str = ''
     id_files: tuple[tuple[str, str], ...] = ()
+    choice: Choice = Choice()
 
     @property
     def layer_names(self) -> list[str]:

@@ -33,6 +33,14 @@ _KEYS = KnownKeys(
     ('schemaVersion', 'mediaType', 'artifactType', 'annotations'),
     dict.fromkeys(('manifests', 'config', 'layers', 'subject'), _DESCRIPTOR_KEYS),
 )
+# containerd and Docker have the name of an image in the first of these annotations; other programs
+# have it, or only its tag, in the second.
+FULL_NAME = 'io.containerd.image.name'
+REF_NAME = 'org.opencontainers.image.ref.name'
+# Docker's name for what a descriptor is that is not an image: attestation-manifest.
+REFERENCE_TYPE = 'vnd.docker.reference.type'
+
+_SHOWN = 200  # characters of a digest, in messages
 _DEPTH_LIMIT = 8  # of indexes that lead to indexes
 _SIZE_LIMIT = 16 << 20  # bytes of all indexes and manifests that one leads to
 
@@ -74,9 +82,13 @@ def read_index(archive: Archive) -> list[JsonDescriptor] | None:
     if content is None:
         return None
     items = parse(content).get('manifests')
-    if not isinstance(items, list) or not all(map(is_descriptor, items)):
+    if not isinstance(items, list):
         text = f'{INDEX_NAME} is not an OCI image index: replace it'
         raise ArchiveError(f'{archive.path!r}: {text}')
+    for item in items:
+        if not is_descriptor(item):
+            text = f'{INDEX_NAME} is not an OCI image index: it {descriptor_problem(item)}'
+            raise ArchiveError(f'{archive.path!r}: {text}: replace it')
     return items
 
 
@@ -114,6 +126,14 @@ def is_descriptor(value: Any) -> bool:
     if not isinstance(digest, str) or digests.algorithm_of(digest) is None:
         return False
     return annotations is None or isinstance(annotations, dict)
+
+
+def descriptor_problem(value: Any) -> str:
+    """Returns what is wrong with a value that is no descriptor, in words that follow a name."""
+    digest = value.get('digest') if isinstance(value, dict) else None
+    if isinstance(digest, str) and digests.algorithm_of(digest) is None:
+        return f'has the digest {digest[:_SHOWN]!r}, which is neither of sha256 nor of sha512'
+    return 'has what is not a descriptor'
 
 
 def descriptors_in(value: dict[str, Any], key: str) -> list[JsonDescriptor]:

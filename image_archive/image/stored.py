@@ -4,11 +4,13 @@
 from functools import cached_property
 from typing import Any
 
-from image_archive.digests import digest_of
+from image_archive.digests import blob_name, digest_of
 from image_archive.errors import ArchiveError
 from image_archive.image import docker_manifest, oci
+from image_archive.image.choice import Choice, ImageLabel, Platform, choose, platform_in
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import MANIFEST_NAME, Repositories, check_entry
+from image_archive.image.layout import IndexContent, IndexedImage, read_content
 from image_archive.image.oci_index import (
     LAYOUT_NAMES,
     JsonDescriptor,
@@ -16,7 +18,8 @@ from image_archive.image.oci_index import (
     usable_index,
     walk,
 )
-from image_archive.tar.archive import Archive
+from image_archive.image.tags import parse_tag
+from image_archive.tar.archive import Archive, Place
 from image_archive.tar.names import normal_name
 
 WRITTEN_BY_OLD_DOCKER = 'was written by Docker 1.9 or older'
@@ -32,15 +35,19 @@ class StoredImage:
 
     Attributes:
         archive: the archive, open.
-        entry: the entry of the image in manifest.json.
+        entry: the entry of the image in manifest.json; what it would be for an image of an index.
+        indexed: the image as an index has it; None for an image of manifest.json.
         config_name: the normal name of its configuration.
         layers: the normal names of its layers, bottom layer first.
         tags: its tags.
     """
 
-    def __init__(self, images: 'ImageArchive', entry: dict[str, Any]) -> None:
+    def __init__(
+        self, images: 'ImageArchive', entry: dict[str, Any], indexed: IndexedImage | None = None
+    ) -> None:
         self.archive = images.archive
         self.entry = entry
+        self.indexed = indexed
         self._images = images
         self.config_name = normal_name(entry['Config'])
         self.layers = docker_manifest.layers_of(entry)
@@ -62,10 +69,28 @@ class StoredImage:
             return None
         return read_configuration(content)
 
+    @property
+    def platform(self) -> Platform | None:
+        """The platform in the index, else in the configuration; None if it is not known."""
+        if self.indexed is not None and self.indexed.platform is not None:
+            return self.indexed.platform
+        if self.config is None:
+            return None
+        return platform_in(self.config.keys)
+
     @cached_property
     def layer_sources(self) -> dict[str, dict[str, Any]]:
-        """LayerSources of the entry; raises what layer_sources_of() raises."""
-        return docker_manifest.layer_sources_of(self.archive.path, self.entry)
+        """LayerSources of the entry; raises what layer_sources_of() raises.
+
+        Those of an image of an index are the descriptors of its foreign layers.
+        """
+        if self.indexed is None:
+            return docker_manifest.layer_sources_of(self.archive.path, self.entry)
+        foreign = [layer if oci.is_foreign(layer) else None for layer in self.indexed.layers]
+        if not any(foreign):  # then the configuration is not needed
+            return {}
+        pairs = zip(self.diff_id_of_each_layer, foreign, strict=True)
+        return {diff_id: layer for diff_id, layer in pairs if diff_id is not None and layer}
 
     @property
     def foreign_sources(self) -> dict[str, dict[str, Any]]:
@@ -125,6 +150,28 @@ class ImageArchive:
         self.image_count = len(entries)
         self._entries = entries
 
+    def image_for(self, choice: Choice) -> StoredImage:
+        """Returns the image that is meant: without a choice, the last one.
+
+        Others need not be sound. With a choice, the images of an index count, too.
+
+        Args:
+            choice: the choice.
+
+        Raises:
+            ArgumentError: not exactly one image is meant.
+            ArchiveError: the image is not valid, or clients read it differently.
+            OSError: the archive cannot be read.
+        """
+        if not choice.is_given:
+            return self.last_image
+        candidates = self._candidates()
+        labels = [ImageLabel(one.names, one.platform) for one in candidates]
+        chosen = candidates[choose(repr(self.archive.path), labels, choice)]
+        image = StoredImage(self, chosen.entry, chosen.indexed)
+        self.archive.check_repeated([image.config_name, *image.layers])
+        return image
+
     @cached_property
     def last_image(self) -> StoredImage:
         """The last image, which others are built on; the others need not be sound.
@@ -174,6 +221,44 @@ class ImageArchive:
                 found.setdefault(str(blob.value['config'].get('digest')), []).append(foreign)
         return found
 
+    def _candidates(self) -> list['_Candidate']:
+        """Returns the images of manifest.json and of the index, each once."""
+        configs = _Configurations(self.archive)
+        found: dict[str, _Candidate] = {}
+        for entry in self._entries:
+            try:
+                name = normal_name(check_entry(self.archive.path, entry)['Config'])
+                tags = docker_manifest.tags_of(self.archive.path, entry)
+            except ArchiveError:
+                continue
+            digest, platform = configs.read(name)
+            candidate = found.setdefault(digest or name, _Candidate(platform, entry))
+            candidate.names += tags
+            candidate.entry = entry
+        for indexed in self.index_content.images:
+            digest = indexed.config['digest']
+            platform = indexed.platform
+            if platform is None:
+                platform = configs.read(blob_name(digest))[1]
+            if digest in found:
+                found[digest].platform = platform
+            else:
+                digest = indexed.descriptor['digest']
+                found[digest] = _Candidate(platform, _entry_for(indexed), indexed)
+            found[digest].names += indexed.names
+        return list(found.values())
+
+    @cached_property
+    def index_content(self) -> IndexContent:
+        """What the index of the archive leads to; nothing if none can be used.
+
+        Raises:
+            ArchiveError: it leads to too much.
+            OSError: the archive cannot be read.
+        """
+        descriptors = usable_index(self.archive)
+        return read_content(descriptors, self.archive.read_file, repr(self.archive.path))
+
     def read_all(self) -> None:
         """Reads everything that the archive says of its images, so that errors come here.
 
@@ -193,6 +278,65 @@ class ImageArchive:
             counting += [image.config_name, *image.layers]
         self.archive.check_repeated(counting)
         return images
+
+
+class _Candidate:
+    """An image that may be meant.
+
+    Attributes:
+        platform: its platform; None if that is not known.
+        entry, indexed: as StoredImage has them.
+        names: its tags, and other names that an index gives it.
+    """
+
+    def __init__(
+        self, platform: Platform | None, entry: dict[str, Any], indexed: IndexedImage | None = None
+    ) -> None:
+        self.platform = platform
+        self.entry = entry
+        self.indexed = indexed
+        self.names: list[str] = []
+
+
+class _Configurations:
+    """The configurations in an archive: their digests and platforms, each read once."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._found: dict[str, tuple[str | None, Platform | None]] = {}  # by names behind links
+
+    def read(self, name: str) -> tuple[str | None, Platform | None]:
+        """Returns the digest and the platform of the configuration of a name.
+
+        Both are None if it is missing or too large; the platform also if it does not have one.
+        """
+        place = self._archive.find(name)
+        if place is None:
+            return None, None
+        if place.name not in self._found:
+            self._found[place.name] = self._read(place)
+        return self._found[place.name]
+
+    def _read(self, place: Place) -> tuple[str | None, Platform | None]:
+        try:
+            content = place.read()
+        except ArchiveError:
+            return None, None
+        return digest_of(content), platform_in(read_configuration(content).keys)
+
+
+def _entry_for(indexed: IndexedImage) -> dict[str, Any]:
+    """Returns what manifest.json would have for an image of an index."""
+    tags: dict[str, str] = {}  # by full names
+    for name in indexed.names:
+        tag = parse_tag(name)
+        if tag is not None:
+            tags.setdefault(tag.full_name, name)
+    return {
+        'Config': blob_name(indexed.config['digest']),
+        'Layers': [blob_name(layer['digest']) for layer in indexed.layers],
+        'RepoTags': list(tags.values()),
+    }
 
 
 def read_image_archive(archive: Archive, what: str) -> ImageArchive:

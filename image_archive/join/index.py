@@ -11,9 +11,12 @@ from typing import NamedTuple
 from image_archive.checks.problem import Problem, Problems
 from image_archive.digests import blob_name, digest_in_blob_name
 from image_archive.image.oci_index import (
+    FULL_NAME,
     INDEX_NAME,
     INDEX_TYPE,
     READ_TYPES,
+    REF_NAME,
+    REFERENCE_TYPE,
     FoundBlob,
     JsonDescriptor,
     descriptors_in,
@@ -25,12 +28,6 @@ from image_archive.image.tags import parse_tag
 from image_archive.join.files import JoinedFiles
 from image_archive.join.images import JoinedImage, LayerTable
 
-# containerd and Docker have the name of an image in the first of these annotations; other programs
-# have it, or only its tag, in the second.
-_FULL_NAME = 'io.containerd.image.name'
-_REF_NAME = 'org.opencontainers.image.ref.name'
-# Docker's name for what a descriptor is that is not an image: attestation-manifest.
-_REFERENCE_TYPE = 'vnd.docker.reference.type'
 _LABEL = '--layer'  # of an index of several archives, in messages
 
 
@@ -127,7 +124,7 @@ def _merge(archives: list[ImageArchive], files: JoinedFiles) -> list[JsonDescrip
             first = merged.setdefault(key, descriptor)
             if first['digest'] == descriptor['digest']:
                 continue
-            if key[0] == _REF_NAME and not _have_same_images(first, descriptor, files):
+            if key[0] == REF_NAME and not _have_same_images(first, descriptor, files):
                 text = f'{key[1]!r} is {first["digest"]} in it, and {descriptor["digest"]}'
                 raise _IndexError(f'{text} of {path!r}: save one with another tag')
     for descriptor in merged.values():
@@ -144,13 +141,13 @@ def _key_of(descriptor: JsonDescriptor) -> tuple[str, str]:
     what it is.
     """
     annotations = descriptor.get('annotations') or {}
-    for annotation in (_FULL_NAME, _REF_NAME):
+    for annotation in (FULL_NAME, REF_NAME):
         name = annotations.get(annotation)
         if not isinstance(name, str):
             continue
         tag = parse_tag(name)
         if tag is not None:
-            return _FULL_NAME, tag.full_name
+            return FULL_NAME, tag.full_name
         return annotation, name
     return 'digest', descriptor['digest']
 
@@ -284,7 +281,7 @@ def _describe(blob: FoundBlob, is_image: bool) -> str:
     annotations = blob.descriptor.get('annotations') or {}
     platform = blob.descriptor.get('platform')
     what = 'the artifact'
-    if _REFERENCE_TYPE in annotations:
+    if REFERENCE_TYPE in annotations:
         what = 'the attestation'
     elif isinstance(blob.value.get('manifests'), list):
         what = 'the index'

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from image_archive.errors import ArgumentError
+from image_archive.image.choice import check_choice
 from image_archive.image.config_schema import is_time
 from image_archive.layer.parts import LayerOptions
 from image_archive.tar.compression import COMPRESSIONS
@@ -169,6 +170,7 @@ def check_options(options: LayerOptions) -> None:
     if not 0 <= options.mtime <= _MOST_SECONDS:
         text = f'{options.mtime} is not from 1970 on'
         raise ArgumentError(f'--mtime: {text}: give seconds since 1970')
+    check_choice(options.choice, [options.base])
     if options.base is None and options.lower:
         raise ArgumentError('--lower: only a layer of a base is below: give --base')
     if options.base is None and options.delete:

@@ -52,7 +52,7 @@ class LayerBuilder:
         self._check_outputs()
         base = None
         if options.base is not None:
-            base = read_base(options.base, options.lower, output, run.progress)
+            base = read_base(options.base, options.choice, options.lower, output, run.progress)
         tree = TreeOptions(options.mode, options.owner, options.follow_links, Outputs(written))
         self._plan = Plan(normal_name(options.directory), tree, base)
         if options.delete:

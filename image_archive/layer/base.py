@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from image_archive.errors import ArchiveError
+from image_archive.image.choice import Choice
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.stored import (
     OLD_DOCKER_ADVICE,
@@ -20,22 +21,26 @@ from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.content import Source
 
 
-def read_base(base: str, lower: Sequence[str], beside: str, progress: Progress) -> BaseFiles:
+def read_base(
+    base: str, choice: Choice, lower: Sequence[str], beside: str, progress: Progress
+) -> BaseFiles:
     """Returns the files that a layer will lie on.
 
     Args:
         base: the path of the archive of an image.
+        choice: which image of it is meant.
         lower: the paths of layers on top of it, bottom layer first.
         beside: the path of the output, beside which a compressed base is inflated.
         progress: advanced by the bytes that are read of compressed files.
 
     Raises:
+        ArgumentError: not exactly one image is meant.
         ArchiveError: it is not an image, or one of its layers is missing or cannot be read.
         OSError: a file cannot be read.
     """
     files = BaseFiles()
     with open_archive(base, beside=beside, progress=progress) as archive:
-        image = _image_in(archive)
+        image = _image_in(archive, choice)
         for name in image.layers:
             place = archive.find(name)
             if place is None:
@@ -53,9 +58,9 @@ def read_base(base: str, lower: Sequence[str], beside: str, progress: Progress) 
     return files
 
 
-def _image_in(archive: Archive) -> StoredImage:
+def _image_in(archive: Archive, choice: Choice) -> StoredImage:
     images = read_image_archive(archive, 'base image')
     if images.is_v1:
         text = f'{archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
         raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
-    return images.last_image
+    return images.image_for(choice)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from image_archive.image.choice import Choice
+
 
 class LayerOptions(NamedTuple):
     """How a layer is made.
@@ -22,6 +24,7 @@ class LayerOptions(NamedTuple):
         lower: the paths of layers between the base and this one, bottom layer first.
         delete: the paths of the base to delete.
         id_file: the path of the file for the diff ID in hex.
+        choice: which image of the base is meant.
     """
 
     directory: str = '/'
@@ -36,3 +39,4 @@ class LayerOptions(NamedTuple):
     lower: tuple[str, ...] = ()
     delete: tuple[str, ...] = ()
     id_file: str | None = None
+    choice: Choice = Choice()

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images of an OCI image layout: those that its index leads to."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from image_archive import digests
+from image_archive.errors import ArchiveError
+from image_archive.image.choice import Platform, platform_in
+from image_archive.image.oci_index import (
+    FULL_NAME,
+    INDEX_NAME,
+    READ_TYPES,
+    REF_NAME,
+    REFERENCE_TYPE,
+    FoundBlob,
+    JsonDescriptor,
+    descriptor_problem,
+    descriptors_in,
+    is_descriptor,
+    walk,
+)
+
+# The media types of configurations; those of other things are of artifacts.
+_CONFIG_TYPES = (
+    'application/vnd.oci.image.config.v1+json',
+    'application/vnd.docker.container.image.v1+json',
+    None,  # older layouts leave the media type out
+)
+# What is kept of the descriptor of a configuration or a layer.
+_KEPT_KEYS = ('mediaType', 'digest', 'size', 'urls')
+# BuildKit and Docker give this platform to what belongs to an image, like attestations.
+_NO_PLATFORM = Platform('unknown', 'unknown')
+_STEPS_LIMIT = 1_000_000  # from descriptors in index.json to the images below them
+
+
+class IndexedImage(NamedTuple):
+    """An image that an index leads to.
+
+    Attributes:
+        descriptor: the descriptor of its manifest.
+        media_type: what the manifest itself says of its type.
+        config: the descriptor of its configuration.
+        layers: the descriptors of its layers, bottom layer first.
+        names: the names that annotations give it, each once: tags, or parts of them.
+        platform: its platform, if a descriptor says it.
+    """
+
+    descriptor: JsonDescriptor
+    media_type: Any
+    config: JsonDescriptor
+    layers: tuple[JsonDescriptor, ...]
+    names: tuple[str, ...]
+    platform: Platform | None
+
+
+class IndexContent(NamedTuple):
+    """What an index leads to.
+
+    Attributes:
+        images: the images, in the order in which the index leads to them.
+        roots: for each descriptor of the index, the digests of the images below it, and whether
+            artifacts are below it, too.
+        blobs: the digests of the indexes and manifests of images.
+        artifacts: the number of manifests that are of no image, such as attestations.
+        missing: the descriptors of indexes and manifests that are not there.
+        problems: what is wrong with indexes and manifests, each in words that begin with a name.
+    """
+
+    images: list[IndexedImage]
+    roots: list[tuple[list[str], bool]]
+    blobs: list[str]
+    artifacts: int
+    missing: list[JsonDescriptor]
+    problems: list[str]
+
+
+class _Manifest(NamedTuple):
+    """The manifest of an image, as far as it is kept."""
+
+    media_type: Any
+    config: JsonDescriptor
+    layers: tuple[JsonDescriptor, ...]
+
+
+def read_content(
+    descriptors: list[JsonDescriptor], read: Callable[[str], bytes | None], label: str
+) -> IndexContent:
+    """Returns what an index leads to.
+
+    Args:
+        descriptors: those of the index.
+        read: returns the bytes of the member of a name; None if there is none.
+        label: what has the index, for messages.
+
+    Raises:
+        ArchiveError: the index leads to too much.
+        OSError: an index or a manifest cannot be read.
+    """
+    return _Reader(read, label).read(descriptors)
+
+
+class _Reader:
+    """Reads what one index leads to: each index and manifest once, then every way to them."""
+
+    def __init__(self, read: Callable[[str], bytes | None], label: str) -> None:
+        self._read = read
+        self._label = label
+        self._absent: set[str] = set()  # names
+        self._below: dict[str, list[JsonDescriptor]] = {}  # in each index, by its digest
+        self._manifests: dict[str, _Manifest] = {}
+        self._artifacts: set[str] = set()
+        self._missing: dict[str, JsonDescriptor] = {}
+        self._problems: dict[str, str] = {}
+        self._steps = 0
+
+    def read(self, descriptors: list[JsonDescriptor]) -> IndexContent:
+        for blob in walk(descriptors, self._read_and_note, self._label):
+            self._add(blob)
+        found: dict[str, JsonDescriptor] = {}
+        names: dict[str, dict[str, None]] = {}
+        blobs: dict[str, None] = {}
+        artifacts: set[str] = set()
+        roots = []
+        for descriptor in descriptors:
+            images: list[str] = []
+            has_artifacts = False
+            for one in self._reach(descriptor):
+                digest = one['digest']
+                if digest in self._artifacts or _is_of_no_image(one):
+                    artifacts.add(digest)
+                    has_artifacts = True
+                elif digest in self._manifests:
+                    found.setdefault(digest, one)
+                    names.setdefault(digest, {}).update(dict.fromkeys(_names_in(descriptor)))
+                    images.append(digest)
+                    blobs[digest] = None
+                elif digest in self._below:
+                    blobs[digest] = None
+            roots.append((images, has_artifacts))
+        return IndexContent(
+            images=[self._image(one, tuple(names[digest])) for digest, one in found.items()],
+            roots=roots,
+            blobs=list(blobs),
+            artifacts=len(artifacts),
+            missing=list(self._missing.values()),
+            problems=list(self._problems.values()),
+        )
+
+    def _read_and_note(self, name: str) -> bytes | None:
+        content = self._read(name)
+        if content is None:
+            self._absent.add(name)
+        return content
+
+    def _add(self, blob: FoundBlob) -> None:
+        """Keeps what is needed of an index or a manifest."""
+        descriptor, digest, value = blob
+        if _is_of_no_image(descriptor):
+            return
+        name = digests.blob_name(digest)
+        if name in self._absent:
+            self._missing[digest] = descriptor
+        elif blob.is_manifest:
+            self._add_manifest(name, digest, value)
+        elif isinstance(value.get('manifests'), list):
+            self._below[digest] = descriptors_in(value, 'manifests')
+            for item in value['manifests']:
+                self._check_descriptor(name, digest, item)
+        elif not value:
+            self._problems[digest] = f'{name!r} is no JSON object that has the digest in its name'
+        else:
+            self._problems[digest] = f'{name!r} is neither an index nor a manifest'
+
+    def _add_manifest(self, name: str, digest: str, value: dict[str, Any]) -> None:
+        config = value['config']
+        if value.get('artifactType') or config.get('mediaType') not in _CONFIG_TYPES:
+            self._artifacts.add(digest)
+            return
+        layers = value.get('layers')
+        if layers is None:
+            layers = []
+        if not isinstance(layers, list):
+            self._problems[digest] = f'{name!r} has layers that are no list'
+            return
+        if all(self._check_descriptor(name, digest, item) for item in [config, *layers]):
+            self._manifests[digest] = _Manifest(
+                value.get('mediaType'), _kept(config), tuple(_kept(layer) for layer in layers)
+            )
+
+    def _check_descriptor(self, name: str, digest: str, value: Any) -> bool:
+        """Tells whether a value in an index or manifest is a descriptor; keeps what is wrong."""
+        if is_descriptor(value):
+            return True
+        self._problems.setdefault(digest, f'{name!r} {descriptor_problem(value)}')
+        return False
+
+    def _reach(self, descriptor: JsonDescriptor) -> Iterator[JsonDescriptor]:
+        """Yields a descriptor of the index and those below it, each blob once.
+
+        Raises:
+            ArchiveError: these are too many steps, with those before.
+        """
+        seen: set[str] = set()
+        pending = [descriptor]
+        while pending:
+            one = pending.pop()
+            self._steps += 1
+            if self._steps > _STEPS_LIMIT:
+                text = f'{INDEX_NAME} leads to its images in over {_STEPS_LIMIT:,} steps'
+                raise ArchiveError(f'{self._label}: {text}: leave some out')
+            if one['digest'] in seen:
+                continue
+            seen.add(one['digest'])
+            yield one
+            if not _is_of_no_image(one):
+                pending += reversed(self._below.get(one['digest'], []))
+
+    def _image(self, descriptor: JsonDescriptor, names: tuple[str, ...]) -> IndexedImage:
+        media_type, config, layers = self._manifests[descriptor['digest']]
+        platform = platform_in(descriptor.get('platform'))
+        return IndexedImage(descriptor, media_type, config, layers, names, platform)
+
+
+def _is_of_no_image(descriptor: JsonDescriptor) -> bool:
+    """Tells whether a descriptor says itself that it is not of an image."""
+    if descriptor.get('mediaType') not in READ_TYPES or descriptor.get('artifactType'):
+        return True
+    if REFERENCE_TYPE in (descriptor.get('annotations') or {}):
+        return True
+    return platform_in(descriptor.get('platform')) == _NO_PLATFORM
+
+
+def _names_in(descriptor: JsonDescriptor) -> Iterable[str]:
+    """Returns the names in the annotations of a descriptor in index.json."""
+    annotations = descriptor.get('annotations') or {}
+    values = [annotations.get(key) for key in (FULL_NAME, REF_NAME)]
+    return [value for value in values if isinstance(value, str) and value]
+
+
+def _kept(descriptor: JsonDescriptor) -> JsonDescriptor:
+    return {key: descriptor[key] for key in _KEPT_KEYS if key in descriptor}

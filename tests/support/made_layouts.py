@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OCI image layouts, made by hand as real programs write them, and as hostile ones do."""
+
+import gzip
+import json
+import pathlib
+
+from support.images import configuration
+from support.tars import member, sha256, tar_of, write_tar
+
+INDEX = 'application/vnd.oci.image.index.v1+json'
+MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
+CONFIG = 'application/vnd.oci.image.config.v1+json'
+PLAIN = 'application/vnd.oci.image.layer.v1.tar'
+GZIP = f'{PLAIN}+gzip'
+IN_TOTO = 'application/vnd.in-toto+json'
+FULL_NAME = 'io.containerd.image.name'
+REF_NAME = 'org.opencontainers.image.ref.name'
+REFERENCE = {'vnd.docker.reference.type': 'attestation-manifest'}
+UNKNOWN = {'architecture': 'unknown', 'os': 'unknown'}
+VERSION = b'{"imageLayoutVersion": "1.0.0"}'
+
+
+def platform_of(text):
+    """Returns the object for OS/ARCHITECTURE[/VARIANT]."""
+    return dict(zip(('os', 'architecture', 'variant'), text.split('/'), strict=False))
+
+
+def compact(value):
+    return json.dumps(value, sort_keys=True, separators=(',', ':')).encode()
+
+
+class Made:
+    """A layout that is made: its blobs, and the descriptors of its index.json.
+
+    Attributes:
+        blobs: The contents of the blobs, by name.
+        roots: The descriptors in index.json.
+    """
+
+    def __init__(self):
+        self.blobs = {}
+        self.roots = []
+
+    def add(self, data, media_type, **more):
+        """Adds a blob; returns its descriptor."""
+        digest = sha256(data)
+        self.blobs[f'blobs/sha256/{digest}'] = data
+        descriptor = {'mediaType': media_type, 'digest': f'sha256:{digest}', 'size': len(data)}
+        return {**descriptor, **more}
+
+    def image(self, *layers, platform='linux/amd64', compressed=True, config=None, **more):
+        """Adds an image; returns the descriptor of its manifest.
+
+        Args:
+            *layers: For each layer the name of the directory in it.
+            platform: Its platform.
+            compressed: Whether the layers are gzip.
+            config: Keys to replace in the configuration.
+            **more: Keys of the descriptor.
+        """
+        plain = [layer_of(name) for name in layers]
+        described = []
+        for data in plain:
+            if compressed:
+                described.append(self.add(gzip.compress(data, mtime=0), GZIP))
+            else:
+                described.append(self.add(data, PLAIN))
+        value = configuration([f'sha256:{sha256(data)}' for data in plain])
+        value.update(platform_of(platform), **(config or {}))
+        manifest = {
+            'schemaVersion': 2,
+            'mediaType': MANIFEST,
+            'config': self.add(compact(value), CONFIG),
+            'layers': described,
+        }
+        return self.add(compact(manifest), MANIFEST, **more)
+
+    def index(self, *descriptors, **more):
+        """Adds an index; returns its descriptor."""
+        value = {'schemaVersion': 2, 'mediaType': INDEX, 'manifests': list(descriptors)}
+        return self.add(compact(value), INDEX, **more)
+
+    def attestation(self, subject):
+        """Adds an attestation of an image, as BuildKit does; returns its descriptor."""
+        statement = {'_type': 'https://in-toto.io/Statement/v0.1', 'subject': subject['digest']}
+        layer = self.add(compact(statement), IN_TOTO)
+        config = {**UNKNOWN, 'config': {}}
+        config['rootfs'] = {'type': 'layers', 'diff_ids': [layer['digest']]}
+        manifest = {
+            'schemaVersion': 2,
+            'mediaType': MANIFEST,
+            'config': self.add(compact(config), CONFIG),
+            'layers': [layer],
+        }
+        annotations = {**REFERENCE, 'vnd.docker.reference.digest': subject['digest']}
+        return self.add(compact(manifest), MANIFEST, platform=UNKNOWN, annotations=annotations)
+
+    @property
+    def files(self):
+        """All files of the layout, by name."""
+        index = {'schemaVersion': 2, 'mediaType': INDEX, 'manifests': self.roots}
+        return {**self.blobs, 'index.json': compact(index), 'oci-layout': VERSION}
+
+    def write_archive(self, path, without=(), more=()):
+        """Writes the layout as an archive; returns its path."""
+        files = {name: data for name, data in self.files.items() if name not in without}
+        return write_tar(path, *(member(name, data) for name, data in files.items()), *more)
+
+    def write_directory(self, path, without=()):
+        """Writes the layout as a directory; returns its path."""
+        for name, data in self.files.items():
+            if name not in without:
+                file = pathlib.Path(path, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(data)
+        return pathlib.Path(path)
+
+
+def layer_of(name):
+    """Returns a layer with a directory and a file in it."""
+    return tar_of(
+        member(name, kind=b'5', mode=0o700), member(f'{name}/file', f'{name}\n'.encode() * 300)
+    )
+
+
+def tagged(name):
+    """Returns the annotations of a descriptor with a full name, as BuildKit writes them."""
+    return {FULL_NAME: name, REF_NAME: name.rpartition(':')[2]}
+
+
+def one_image(compressed=True, **more):
+    """Returns the layout of one image in BuildKit's form."""
+    made = Made()
+    image = made.image('below', 'above', compressed=compressed, **more)
+    platform = platform_of('linux/amd64')
+    name = 'docker.io/example/one:1.0'
+    made.roots.append({**image, 'platform': platform, 'annotations': tagged(name)})
+    return made
+
+
+def two_platforms():
+    """Returns the layout of an image for two platforms, with attestations, in BuildKit's form."""
+    made = Made()
+    below = []
+    for platform, layers in {'linux/amd64': ['below', 'intel'], 'linux/arm64': ['arm']}.items():
+        below.append(made.image(*layers, platform=platform, config={'os': 'linux'}))
+        below[-1]['platform'] = platform_of(platform)
+    below += [made.attestation(image) for image in list(below)]
+    made.roots.append(made.index(*below, annotations=tagged('docker.io/example/two:1.0')))
+    return made
