@@ -101,6 +101,12 @@ _NAME = flags.DEFINE_string('name', None, 'the tag to name in `repositories`', f
 _OCI = flags.DEFINE_boolean(
     'oci', False, 'write an OCI image layout as well, in the same archive', flag_values=_FLAGS
 )
+_ANNOTATIONS = flags.DEFINE_multi_string(
+    'annotations',
+    None,
+    'with --oci: a list of NAME=VALUE: annotations of the manifest',
+    flag_values=_FLAGS,
+)
 _DIGEST_FILE = flags.DEFINE_string(
     'digest_file', None, 'with --oci: where to write the digest of the manifest', flag_values=_FLAGS
 )
@@ -214,6 +220,7 @@ def _parts_of_flags() -> tuple[ImageParts, list[str]]:
         repository=given_text(_REPOSITORY.value),
         name=given_text(_NAME.value),
         oci=_OCI.value,
+        annotations=tuple(flag_values.pairs_of('--annotations', _ANNOTATIONS.value)),
         id_origin=image_id.origin,
         legacy_id_origin=legacy_id_origin,
         choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),

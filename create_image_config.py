@@ -24,6 +24,7 @@ if __name__ == '__main__':
     start.prepare('create_image_config')
 
 import json
+from typing import Any
 
 from absl import flags
 
@@ -36,6 +37,7 @@ from image_archive.configure.build import (
     build_configuration,
     read_base_configuration,
 )
+from image_archive.configure.healthcheck import read_healthcheck
 from image_archive.configure.values import Resolve
 from image_archive.digests import is_sha256_hex
 from image_archive.errors import ArgumentError
@@ -147,6 +149,33 @@ _CREATED_BY = flags.DEFINE_string(
 _STOP_SIGNAL = flags.DEFINE_string(
     'stop_signal', None, 'the signal that stops a container', flag_values=_FLAGS
 )
+_HEALTHCHECK = flags.DEFINE_string(
+    'healthcheck',
+    None,
+    'the health check: {"Test": ["CMD", ...], "Interval": "30s", ...}; [] removes it',
+    flag_values=_FLAGS,
+)
+_REMOVE_ENV = flags.DEFINE_multi_string(
+    'remove_env',
+    None,
+    'a list of variables of the base to remove; * removes all',
+    flag_values=_FLAGS,
+)
+_REMOVE_LABELS = flags.DEFINE_multi_string(
+    'remove_labels',
+    None,
+    'a list of labels of the base to remove; * removes all',
+    flag_values=_FLAGS,
+)
+_REMOVE_PORTS = flags.DEFINE_multi_string(
+    'remove_ports', None, 'a list of ports of the base to remove; * removes all', flag_values=_FLAGS
+)
+_REMOVE_VOLUMES = flags.DEFINE_multi_string(
+    'remove_volumes',
+    None,
+    'a list of volumes of the base to remove; * removes all',
+    flag_values=_FLAGS,
+)
 
 
 class _FlagReader:
@@ -193,8 +222,7 @@ class _FlagReader:
         Raises:
             ArgumentError: as items(), and if an item is not such a pair.
         """
-        items = self.items(holder) or []
-        return [flag_values.split_pair(f'--{holder.name}', item) for item in items]
+        return flag_values.pairs_of(f'--{holder.name}', holder.value)
 
     def layers(self) -> list[str]:
         """Returns the diff IDs of the new layers, in hex, bottom layer first.
@@ -236,6 +264,17 @@ class _FlagReader:
         if value is None or not value.startswith('@'):
             return value
         return self._read_text('--created', value[1:]).strip()
+
+    def healthcheck(self) -> dict[str, Any] | None:
+        """Returns the health check, an empty one to remove the base's; None without the flag.
+
+        Raises:
+            ArgumentError: it is not one.
+        """
+        text = self.text(_HEALTHCHECK)
+        if text is None:
+            return None
+        return read_healthcheck(text)
 
     def _read_text(self, flag: str, name: str) -> str:
         """Returns the text of a file that a flag names."""
@@ -280,6 +319,11 @@ def _options_of_flags(reader: _FlagReader) -> ConfigOptions:
         author=reader.text(_AUTHOR),
         created_by=reader.text(_CREATED_BY),
         stop_signal=reader.text(_STOP_SIGNAL),
+        healthcheck=reader.healthcheck(),
+        remove_env=reader.items(_REMOVE_ENV),
+        remove_labels=reader.items(_REMOVE_LABELS),
+        remove_ports=reader.items(_REMOVE_PORTS),
+        remove_volumes=reader.items(_REMOVE_VOLUMES),
     )
 
 

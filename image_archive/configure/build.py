@@ -4,12 +4,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from image_archive.configure import values
+from image_archive.configure.healthcheck import healthcheck_of
 from image_archive.configure.values import (
     DEFAULT_TIME,
     ports_of,
     single_ports,
     time_of,
+    variable_name,
     with_variables,
 )
 from image_archive.errors import ArchiveError, ArgumentError
@@ -47,10 +51,20 @@ _DROPPED_KEYS = (
     'size',
     'throwaway',
 )
+_EVERYTHING = '*'  # in the options that remove something
 # Keys that every image gets anew.
 _REPLACED_KEYS = ('config', 'created', 'history', 'rootfs')
-# The options by type; labels, env, volumes and workdir are of others.
-_LIST_OPTIONS = ('layers', 'entrypoint', 'cmd', 'ports')
+# The options by type; labels, env, volumes, workdir and healthcheck are of others.
+_LIST_OPTIONS = (
+    'layers',
+    'entrypoint',
+    'cmd',
+    'ports',
+    'remove_env',
+    'remove_labels',
+    'remove_ports',
+    'remove_volumes',
+)
 _TEXT_OPTIONS = (
     'user',
     'architecture',
@@ -83,6 +97,12 @@ class ConfigOptions(NamedTuple):
         author: the author of the image and of the new layers.
         created_by: the command that made the new layers.
         stop_signal: the signal that stops a container.
+        healthcheck: the health check, an object with the keys of the specification, in which
+            durations are nanoseconds or texts like `30s`; an empty list or object removes it.
+        remove_env: variables of the base to leave out, before any is set; `*` is all of them.
+        remove_labels: labels of the base, in the same way.
+        remove_ports: ports of the base, in the same way, written as for `ports`.
+        remove_volumes: volumes of the base, in the same way.
     """
 
     layers: Sequence[str] | None = None
@@ -101,6 +121,11 @@ class ConfigOptions(NamedTuple):
     author: str | None = None
     created_by: str | None = None
     stop_signal: str | None = None
+    healthcheck: Mapping[str, Any] | Sequence[Any] | None = None
+    remove_env: Sequence[str] | None = None
+    remove_labels: Sequence[str] | None = None
+    remove_ports: Sequence[str] | None = None
+    remove_volumes: Sequence[str] | None = None
 
 
 def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str, Any]:
@@ -133,6 +158,8 @@ def _with_types(options: ConfigOptions) -> ConfigOptions:
         _check_pairs('env', options.env.items())
     elif options.env is not None:
         _check_pairs('env', items_of('env', options.env))
+    if options.healthcheck is not None:
+        check_type('healthcheck', options.healthcheck, (Mapping, list, tuple), 'a dict, or []')
     if options.volumes is not None:
         options = options._replace(volumes=paths_of('volumes', options.volumes))
     return options._replace(workdir=optional_path_of('workdir', options.workdir))
@@ -246,13 +273,14 @@ def _set_or_remove(config: dict[str, Any], key: str, items: Sequence[str]) -> No
 
 
 def _set_surroundings(config: dict[str, Any], options: ConfigOptions, system: str) -> None:
-    """Sets everything around the process of a container."""
+    """Sets everything around the process of a container; what is removed goes first."""
+    if 'ExposedPorts' in config:
+        config['ExposedPorts'] = single_ports(config['ExposedPorts'])
+    _remove_from_base(config, options)
     if options.env:
         config['Env'] = with_variables(config.get('Env', []), options.env)
     if options.labels:
         config['Labels'] = {**config.get('Labels', {}), **options.labels}
-    if 'ExposedPorts' in config:
-        config['ExposedPorts'] = single_ports(config['ExposedPorts'])
     if options.ports:
         ports: dict[str, Any] = {port: {} for text in options.ports for port in ports_of(text)}
         config['ExposedPorts'] = {**ports, **config.get('ExposedPorts', {})}
@@ -267,6 +295,66 @@ def _set_surroundings(config: dict[str, Any], options: ConfigOptions, system: st
         config['WorkingDir'] = options.workdir
     if options.stop_signal:
         config['StopSignal'] = options.stop_signal
+    if options.healthcheck is not None:
+        config.pop('Healthcheck', None)
+        healthcheck = healthcheck_of(options.healthcheck)
+        if healthcheck:
+            config['Healthcheck'] = healthcheck
+
+
+def _remove_from_base(config: dict[str, Any], options: ConfigOptions) -> None:
+    """Removes variables, labels, ports and volumes of the base."""
+    variables = config.get('Env', [])
+    names = {variable: variable_name(variable) for variable in variables}
+    removed = _removed('--remove_env', _by_itself(options.remove_env), names)
+    _set_if_removed(config, 'Env', removed, [one for one in variables if one not in removed])
+    ports = {
+        text: [text] if text == _EVERYTHING else ports_of(text, '--remove_ports')
+        for text in options.remove_ports or ()
+    }
+    for key, flag, to_remove, name_of in (
+        ('Labels', '--remove_labels', _by_itself(options.remove_labels), str),
+        ('ExposedPorts', '--remove_ports', ports, values.usual_port),
+        ('Volumes', '--remove_volumes', _by_itself(options.remove_volumes), str),
+    ):
+        items = config.get(key, {})
+        removed = _removed(flag, to_remove, {item: name_of(item) for item in items})
+        rest = {item: value for item, value in items.items() if item not in removed}
+        _set_if_removed(config, key, removed, rest)
+
+
+def _by_itself(texts: Sequence[str] | None) -> dict[str, list[str]]:
+    return {text: [text] for text in texts or ()}
+
+
+def _removed(
+    flag: str, to_remove: Mapping[str, Sequence[str]], names: Mapping[str, str]
+) -> set[str]:
+    """Returns which items of the base are removed; warns of what it lacks.
+
+    Args:
+        flag: the flag with its dashes.
+        to_remove: the names to remove, by the text that the flag has for them.
+        names: the name of each item of the base.
+    """
+    if _EVERYTHING in to_remove:
+        return set(names)
+    there = set(names.values())
+    wanted: set[str] = set()
+    for text, names_of_text in to_remove.items():
+        if there.isdisjoint(names_of_text):
+            logging.warning('%s: the base has no %r: leave it out', flag, text[:200])
+        wanted.update(names_of_text)
+    return {item for item, name in names.items() if name in wanted}
+
+
+def _set_if_removed(config: dict[str, Any], key: str, removed: set[str], rest: Any) -> None:
+    """Sets what is left under a key, or removes the key if that is nothing."""
+    if not removed:
+        return
+    config.pop(key)
+    if rest:
+        config[key] = rest
 
 
 def _history(

@@ -31,13 +31,18 @@ def with_variables(
         base: the variables of the base, each NAME=VALUE.
         new: the new ones; Resolve() replaces variables in their values.
     """
-    entries = {entry.partition('=')[0]: entry for entry in base}
+    entries = {variable_name(entry): entry for entry in base}
     values = {name: entry.partition('=')[2] for name, entry in entries.items()}
     pairs = new.items() if isinstance(new, Mapping) else new
     for name, value in pairs:
         values[name] = Resolve(value, values)
         entries[name] = f'{name}={values[name]}'
     return list(entries.values())
+
+
+def variable_name(variable: str) -> str:
+    """Returns the name in NAME=VALUE."""
+    return variable.partition('=')[0]
 
 
 def Resolve(value: str, environment: Mapping[str, str]) -> str:
@@ -61,12 +66,13 @@ def Resolve(value: str, environment: Mapping[str, str]) -> str:
     return re.sub(_VARIABLE, replacement, value)
 
 
-def ports_of(text: str) -> list[str]:
+def ports_of(text: str, flag: str = '--ports') -> list[str]:
     """Returns ports as configurations have them, `80/tcp`; those of a range one by one.
 
     Args:
         text: a number or a range of two numbers (`8000-8010`), and a protocol after a slash; tcp
             by default.
+        flag: the flag with its dashes, for messages.
 
     Raises:
         ArgumentError: it is not such a port.
@@ -79,14 +85,23 @@ def ports_of(text: str) -> list[str]:
         last = int(match[2] or match[1])
     if not 1 <= first <= last <= MOST_PORTS:
         advice = f'give a number from 1 to {MOST_PORTS}, or a range of two'
-        raise ArgumentError(f'--ports: {text!r} is not a port: {advice}')
+        raise ArgumentError(f'{flag}: {text!r} is not a port: {advice}')
     protocol = 'tcp'
     if match is not None and match[3] is not None:
         protocol = match[3].lower()
     if protocol not in PROTOCOLS:
         reason = f'{text!r} has an unknown protocol: give one of {", ".join(PROTOCOLS)}'
-        raise ArgumentError(f'--ports: {reason}')
+        raise ArgumentError(f'{flag}: {reason}')
     return [f'{number}/{protocol}' for number in range(first, last + 1)]
+
+
+def usual_port(key: str) -> str:
+    """Returns a key of ExposedPorts as ports_of() writes it; any other key as it is."""
+    try:
+        (port,) = ports_of(key)
+    except ValueError:  # no port, or several
+        return key
+    return port
 
 
 def single_ports(base: Mapping[str, Any]) -> dict[str, Any]:

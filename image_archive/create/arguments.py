@@ -7,6 +7,7 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.choice import check_choice
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
+from image_archive.image.oci_index import NAME_ANNOTATIONS
 from image_archive.image.stored import lacks_layer
 from image_archive.system.outputs import check_output, check_outputs_differ
 from image_archive.tar.content import have_same_content
@@ -40,6 +41,11 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
         raise ArgumentError('--repository: give --name with it')
     if parts.oci and parts.legacy_id is not None:
         raise ArgumentError('--oci: no OCI layout has a v1 layer: leave --legacy_id out')
+    if parts.annotations and not parts.oci:
+        raise ArgumentError('--annotations: only an OCI layout has them: give --oci')
+    for name, _ in parts.annotations:
+        if name in NAME_ANNOTATIONS:
+            raise ArgumentError(f'--annotations: {name!r} is made of --tag: leave it out')
     if digest_file is not None and not parts.oci:
         raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
 

@@ -33,7 +33,8 @@ def write_oci_archive(
         OSError: a file cannot be read or was changed, or an output cannot be written.
     """
     layers = layout.base_layers + layout.own_layers
-    oci_manifest = oci.manifest(layout.config, layers)
+    annotations = dict(image.parts.annotations)
+    oci_manifest = oci.manifest(layout.config, layers, annotations)
     descriptor = oci.describe_manifest(oci_manifest)
     run.progress.begin('writing', image.bytes_to_write)
     with contextlib.ExitStack() as stack:
@@ -85,4 +86,5 @@ def _index(image: OpenedImage, descriptor: Descriptor) -> bytes:
     """Returns the content of index.json, from the descriptor of the OCI manifest."""
     tags = [parse_tag(tag) for tag in image.parts.tags]
     platform = oci.platform(image.checked_config.keys)
-    return oci.index(descriptor, [tag for tag in tags if tag is not None], platform)
+    named = [tag for tag in tags if tag is not None]
+    return oci.index(descriptor, named, platform, dict(image.parts.annotations))

@@ -35,6 +35,7 @@ class ImageParts(NamedTuple):
         repository: the repository to name in `repositories`.
         name: the tag to name in `repositories`.
         oci: whether the archive is an OCI image layout as well.
+        annotations: the annotations of its manifest, as pairs of a name and a value.
         id_origin: where the identifier was read, as Identifier.origin.
         legacy_id_origin: where the v1 identifier was read.
         id_files: the paths of the files that identifiers were read from, by flag.
@@ -52,6 +53,7 @@ class ImageParts(NamedTuple):
     repository: str | None = None
     name: str | None = None
     oci: bool = False
+    annotations: tuple[tuple[str, str], ...] = ()
     id_origin: str = ''
     legacy_id_origin: str = ''
     id_files: tuple[tuple[str, str], ...] = ()

@@ -2,11 +2,11 @@
 """The JSON of an OCI image layout (OCI image specification 1.1), from digests and sizes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from image_archive.digests import digest_of, is_sha256_digest
-from image_archive.image.oci_index import INDEX_TYPE, MANIFEST_TYPE
+from image_archive.image.oci_index import FULL_NAME, INDEX_TYPE, MANIFEST_TYPE, REF_NAME
 from image_archive.image.tags import Tag
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -144,7 +144,9 @@ def is_plain(layer: Descriptor) -> bool:
     return layer.media_type.endswith('.tar')
 
 
-def manifest(config: Descriptor, layers: Iterable[Descriptor]) -> bytes:
+def manifest(
+    config: Descriptor, layers: Iterable[Descriptor], annotations: Mapping[str, str] | None = None
+) -> bytes:
     """Returns the manifest of an image.
 
     Its digest is the name of the image in registries, so these bytes never change.
@@ -152,13 +154,16 @@ def manifest(config: Descriptor, layers: Iterable[Descriptor]) -> bytes:
     Args:
         config: the descriptor of the configuration.
         layers: the descriptors of the layers, bottom layer first.
+        annotations: its annotations; without any it has no such key.
     """
-    value = {
+    value: dict[str, Any] = {
         'schemaVersion': _SCHEMA_VERSION,
         'mediaType': MANIFEST_TYPE,
         'config': _descriptor(config),
         'layers': [_descriptor(layer) for layer in layers],
     }
+    if annotations:
+        value['annotations'] = dict(annotations)
     return _to_json(value)
 
 
@@ -182,25 +187,29 @@ def platform(config: dict[str, Any]) -> dict[str, Any] | None:
     return {**strings, 'os.features': features}
 
 
-def index(image: Descriptor, tags: Iterable[Tag], image_platform: dict[str, Any] | None) -> bytes:
+def index(
+    image: Descriptor,
+    tags: Iterable[Tag],
+    image_platform: dict[str, Any] | None,
+    annotations: Mapping[str, str] | None = None,
+) -> bytes:
     """Returns the content of index.json: a descriptor for each tag of the image.
 
     Args:
         image: the descriptor of the manifest.
         tags: the tags; without any there is one descriptor without a name.
         image_platform: what platform() returned.
+        annotations: the annotations of the manifest.
     """
     descriptor = _descriptor(image)
     if image_platform is not None:
         descriptor['platform'] = image_platform
+    if annotations:
+        descriptor['annotations'] = dict(annotations)
     named = []
     for tag in dict.fromkeys(tags):
-        # containerd and Docker name the image by the first, Skopeo and umoci by the second.
-        annotations = {
-            'io.containerd.image.name': tag.full_name,
-            'org.opencontainers.image.ref.name': tag.tag,
-        }
-        named.append({**descriptor, 'annotations': annotations})
+        names = {FULL_NAME: tag.full_name, REF_NAME: tag.tag}
+        named.append({**descriptor, 'annotations': {**(annotations or {}), **names}})
     value = {
         'schemaVersion': _SCHEMA_VERSION,
         'mediaType': INDEX_TYPE,

@@ -15,6 +15,11 @@ LAYOUT_NAMES = (INDEX_NAME, LAYOUT_NAME)
 
 INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
+# Annotations of descriptors for the name of an image: containerd and Docker have it in the first;
+# other programs have it, or only its tag, in the second.
+FULL_NAME = 'io.containerd.image.name'
+REF_NAME = 'org.opencontainers.image.ref.name'
+NAME_ANNOTATIONS = (FULL_NAME, REF_NAME)
 # The media types of indexes and manifests.
 READ_TYPES = (
     INDEX_TYPE,
@@ -33,10 +38,6 @@ _KEYS = KnownKeys(
     ('schemaVersion', 'mediaType', 'artifactType', 'annotations'),
     dict.fromkeys(('manifests', 'config', 'layers', 'subject'), _DESCRIPTOR_KEYS),
 )
-# containerd and Docker have the name of an image in the first of these annotations; other programs
-# have it, or only its tag, in the second.
-FULL_NAME = 'io.containerd.image.name'
-REF_NAME = 'org.opencontainers.image.ref.name'
 # Docker's name for what a descriptor is that is not an image: attestation-manifest.
 REFERENCE_TYPE = 'vnd.docker.reference.type'
 

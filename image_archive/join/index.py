@@ -14,6 +14,7 @@ from image_archive.image.oci_index import (
     FULL_NAME,
     INDEX_NAME,
     INDEX_TYPE,
+    NAME_ANNOTATIONS,
     READ_TYPES,
     REF_NAME,
     REFERENCE_TYPE,
@@ -141,7 +142,7 @@ def _key_of(descriptor: JsonDescriptor) -> tuple[str, str]:
     what it is.
     """
     annotations = descriptor.get('annotations') or {}
-    for annotation in (FULL_NAME, REF_NAME):
+    for annotation in NAME_ANNOTATIONS:
         name = annotations.get(annotation)
         if not isinstance(name, str):
             continue

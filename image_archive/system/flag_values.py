@@ -161,6 +161,19 @@ def _items_between_commas(flag: str, text: str) -> list[str]:
     return [item.strip() for row in rows for item in row]
 
 
+def pairs_of(flag: str, values: Sequence[str] | None) -> list[tuple[str, str]]:
+    """Returns the pairs of a list of NAME=VALUE, in their order.
+
+    Args:
+        flag: the flag with its dashes, for messages.
+        values: its values, as items_of() reads them.
+
+    Raises:
+        ArgumentError: as items_of(), and if an item is not such a pair.
+    """
+    return [split_pair(flag, item) for item in items_of(flag, values) or ()]
+
+
 def split_pair(flag: str, pair: str) -> tuple[str, str]:
     """Returns the two sides of NAME=VALUE, split at the first `=`.
 

@@ -28,12 +28,14 @@ FLAGS = [
     '--user=12:34',
     '--workdir=/srv',
     '--stop_signal=SIGINT',
+    '--healthcheck={"Test": ["CMD", "/busybox", "true"], "Interval": "1m30s", "Retries": 2}',
 ]
 CONFIG = {
     'Entrypoint': ['/busybox', 'sh', '-c', SCRIPT],
     'Env': ['PATH=/app:/usr/bin:/bin', 'GREETING=hello', 'LISTED=a, b'],
     'ExposedPorts': {'8080/tcp': {}, '53/udp': {}},
     'Labels': {'org.example.role': 'derived', 'new': 'a=b'},
+    'Healthcheck': {'Interval': 90 * 10**9, 'Retries': 2, 'Test': ['CMD', '/busybox', 'true']},
     'StopSignal': 'SIGINT',
     'User': '12:34',
     'Volumes': {'/data': {}},
@@ -64,6 +66,10 @@ def test_container_has_the_values_of_the_flags(store, tmp_path, base):
         printed = store(*command).splitlines()
     else:
         shown = json.loads(store('image', 'inspect', '--format={{json .Config}}', TAG))
+        if hasattr(store, 'driver'):  # Podman shows the health check elsewhere
+            shown['Healthcheck'] = json.loads(
+                store('image', 'inspect', '--format={{json .HealthCheck}}', TAG)
+            )
         assert {key: shown[key] for key in CONFIG} == CONFIG
         printed = store.run(TAG).splitlines()
     assert printed == ['12', '34', '/srv', 'hello', *greeting.decode().splitlines()]

@@ -294,6 +294,29 @@ def uploads(log):
     return set(re.findall(pattern, log.read_text()))
 
 
+def test_registry_has_the_annotations(tmp_path, running_registry):
+    address, _ = running_registry
+    image = on_fixture(tmp_path, 'docker-20.10.tar', layers=[NEW])
+    flags = ['--annotations=org.opencontainers.image.source=https://example.com/a,x=y']
+    _, digest = write_layout(image, *flags, '--verify', tags=[TAG])
+    push(image, address, 'x:1', '--preserve-digests')
+    assert digest_in(address, 'x', '1') == digest.strip()
+    source = f'docker://{address}/x:1'
+    raw = json.loads(call('skopeo', 'inspect', '--tls-verify=false', '--raw', source))
+    assert raw['annotations'] == {
+        'org.opencontainers.image.source': 'https://example.com/a',
+        'x': 'y',
+    }
+
+
+def test_stores_load_an_image_with_annotations(store, tmp_path):
+    image = on_fixture(tmp_path, 'docker-20.10.tar', layers=[NEW])
+    flags = ['--annotations=org.opencontainers.image.source=https://example.com/a']
+    _, digest = write_layout(image, *flags, '--verify', tags=[TAG])
+    store.load(image.output)
+    check_in(store, image, digest.strip())
+
+
 def test_second_image_uploads_only_its_new_layer(tmp_path, running_registry):
     address, log = running_registry
     sent = []

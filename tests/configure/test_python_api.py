@@ -53,6 +53,31 @@ def test_create_image_config_with_all_options():
     assert json.dumps(data) == before
 
 
+def test_options_that_change_the_healthcheck_and_remove_values():
+    data = {
+        'config': {
+            'Env': ['A=1', 'B=2'],
+            'ExposedPorts': {'80/tcp': {}},
+            'Healthcheck': {'Test': ['NONE']},
+            'Labels': {'a': '1'},
+            'Volumes': {'/v': {}},
+        }
+    }
+    options = ConfigOptions(
+        healthcheck={'Test': ('CMD', '/x'), 'Interval': '2s', 'Timeout': 10**9},
+        remove_env=['A'],
+        remove_labels=['*'],
+        remove_ports=['80'],
+        remove_volumes=['/v'],
+    )
+    assert CreateImageConfig(data, options)['config'] == {
+        'Env': ['B=2'],
+        'Healthcheck': {'Interval': 2 * 10**9, 'Test': ['CMD', '/x'], 'Timeout': 10**9},
+    }
+    config = CreateImageConfig(data, ConfigOptions(healthcheck=[]))['config']
+    assert 'Healthcheck' not in config
+
+
 def test_create_image_config_without_options():
     assert CreateImageConfig({}, ConfigOptions()) == SCRATCH
     assert CreateImageConfig({}, ConfigOptions(layers=[])) == SCRATCH
@@ -76,6 +101,9 @@ def test_result_is_a_deep_copy_of_the_base():
         ({}, ConfigOptions(workdir='x')),
         ({}, ConfigOptions(created='x')),
         ({}, ConfigOptions(volumes=[''])),
+        ({}, ConfigOptions(healthcheck={'Test': ()})),
+        ({}, ConfigOptions(healthcheck=['CMD', 'x'])),
+        ({}, ConfigOptions(remove_ports=['x'])),
         ({'config': {'Env': 'x'}}, ConfigOptions()),
         ({'history': [{}]}, ConfigOptions()),
     ],
@@ -105,6 +133,9 @@ WRONG_OPTIONS = {
     'volumes': ({'volumes': '/v'}, 'volumes: give a list, not str'),
     'workdir': ({'workdir': b'/w'}, 'workdir: give a str or an os.PathLike, not bytes'),
     'created': ({'created': 0}, 'created: give a str, not int'),
+    'healthcheck': ({'healthcheck': 'x'}, 'healthcheck: give a dict, or [], not str'),
+    'remove_env': ({'remove_env': 'A'}, 'remove_env: give a list, not str'),
+    'a removed label': ({'remove_labels': [1]}, 'remove_labels[0]: give a str, not int'),
     'author': ({'author': ['a']}, 'author: give a str, not list'),
 }
 

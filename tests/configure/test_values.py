@@ -71,6 +71,7 @@ def test_all_flags_without_a_base(output, tmp_path):
 EMPTY = [
     *('base', 'layer', 'entrypoint', 'command', 'env', 'labels', 'ports', 'volumes', 'user'),
     *('workdir', 'architecture', 'os', 'variant', 'created', 'author', 'created_by', 'stop_signal'),
+    *('healthcheck', 'remove_env', 'remove_labels', 'remove_ports', 'remove_volumes'),
 ]
 
 
@@ -238,3 +239,117 @@ def test_blanks_before_a_quoted_item(tmp_path):
 def test_ports_of_a_range(output):
     found = process(output, '--ports=8000-8002,53-53/UDP,8001')
     assert list(found['ExposedPorts']) == ['53/udp', '8000/tcp', '8001/tcp', '8002/tcp']
+
+
+# Health checks.
+
+SECOND = 10**9
+DURATIONS = [
+    ('"30s"', 30 * SECOND),
+    ('"1m30s"', 90 * SECOND),
+    ('"1m30.5s"', 90 * SECOND + SECOND // 2),
+    ('"1h1m1s1ms1us1ns"', 3661 * SECOND + 1_001_001),
+    ('"1000µs"', 10**6),
+    ('"1000μs"', 10**6),
+    ('"0.1s"', SECOND // 10),
+    ('".5s"', SECOND // 2),
+    ('"2.s"', 2 * SECOND),
+    ('"1.23456789012345s"', 1_234_567_890),
+    ('"0"', 0),
+    ('"0s"', 0),
+    ('0', 0),
+    ('1000000', 10**6),
+    ('9223372036854775807', 2**63 - 1),
+]
+
+
+@pytest.mark.parametrize('key', ['Interval', 'Timeout', 'StartPeriod', 'StartInterval'])
+@pytest.mark.parametrize(('value', 'nanoseconds'), DURATIONS)
+def test_durations_of_a_healthcheck(output, key, value, nanoseconds):
+    """The values are those of Go's time.ParseDuration."""
+    flag = f'--healthcheck={{"Test": ["NONE"], "{key}": {value}}}'
+    assert process(output, flag) == {'Healthcheck': {'Test': ['NONE'], key: nanoseconds}}
+
+
+TESTS = [['NONE'], ['CMD', '/x'], ['CMD', '/x', '-a', ''], ['CMD-SHELL', 'ä && b']]
+
+
+@pytest.mark.parametrize('test', TESTS)
+def test_commands_of_a_healthcheck(output, test):
+    value = json.dumps({'Test': test, 'Retries': 3, 'Interval': None})
+    assert process(output, f'--healthcheck={value}') == {
+        'Healthcheck': {'Test': test, 'Retries': 3}
+    }
+
+
+@pytest.mark.parametrize('value', ['[]', '{}', ' [ ] '])
+def test_empty_healthcheck_removes_that_of_the_base(output, base, value):
+    flag = base(config={'Healthcheck': {'Test': ['NONE']}, 'User': 'u'})
+    assert process(output, flag, f'--healthcheck={value}') == {'User': 'u'}
+    assert process(output, f'--healthcheck={value}') == {}
+
+
+def test_healthcheck_replaces_that_of_the_base(output, base):
+    flag = base(config={'Healthcheck': {'Test': ['CMD', 'old'], 'Retries': 3}})
+    config = process(output, flag, '--healthcheck={"Test": ["CMD", "new"]}')
+    assert config == {'Healthcheck': {'Test': ['CMD', 'new']}}
+
+
+# What is removed of the base.
+
+REMOVED_FROM = {
+    'Env': ['A=1', 'PATH=/bin', 'ODD', 'A=2'],
+    'ExposedPorts': {'80': {}, '443/TCP': {}, '53/udp': {}, '8000-8002/tcp': {}},
+    'Labels': {'a': '1', 'b,c': '2'},
+    'Volumes': {'/data': {}, '/x': {}},
+}
+REMOVALS = [
+    ('--remove_env=A', 'Env', ['PATH=/bin', 'ODD']),
+    ('--remove_env=ODD,PATH', 'Env', ['A=1', 'A=2']),
+    ('--remove_env=*', 'Env', None),
+    ('--remove_env=["A", "PATH", "ODD"]', 'Env', None),
+    ('--remove_labels=a', 'Labels', {'b,c': '2'}),
+    ('--remove_labels="b,c"', 'Labels', {'a': '1'}),
+    ('--remove_labels=*', 'Labels', None),
+    ('--remove_volumes=/x', 'Volumes', {'/data': {}}),
+    ('--remove_volumes=*', 'Volumes', None),
+    ('--remove_ports=*', 'ExposedPorts', None),
+    ('--remove_ports=8000-8001', 'ExposedPorts', {'80', '443/TCP', '53/udp', '8002/tcp'}),
+    ('--remove_ports=80,443/tcp,53/udp', 'ExposedPorts', {f'800{n}/tcp' for n in range(3)}),
+    (
+        '--remove_ports=79-81',
+        'ExposedPorts',
+        {'443/TCP', '53/udp', '8000/tcp', '8001/tcp', '8002/tcp'},
+    ),
+]
+
+
+@pytest.mark.parametrize(('flag', 'key', 'rest'), REMOVALS)
+def test_values_of_the_base_are_removed(output, base, flag, key, rest):
+    before = process(output, base(config=REMOVED_FROM))
+    after = process(output, base(config=REMOVED_FROM), flag)
+    found = after.pop(key, None)
+    if isinstance(rest, set):
+        rest = {name: {} for name in rest}
+    assert found == rest
+    del before[key]
+    assert after == before
+
+
+def test_removal_comes_before_anything_is_set(output, base):
+    flags = ['--remove_env=*', '--env=B=$A', '--remove_labels=a', '--labels=a=new']
+    flags += ['--remove_ports=*', '--ports=80', '--remove_volumes=/x', '--volumes=/x']
+    assert process(output, base(config=REMOVED_FROM), *flags) == {
+        'Env': ['B=$A'],
+        'ExposedPorts': {'80/tcp': {}},
+        'Labels': {'a': 'new', 'b,c': '2'},
+        'Volumes': {'/data': {}, '/x': {}},
+    }
+
+
+@pytest.mark.parametrize('kind', ['env', 'labels', 'ports', 'volumes'])
+def test_removal_of_what_the_base_lacks_is_a_warning(output, base, kind):
+    flags = [f'--output={output}', base(config={}), f'--remove_{kind}=90']
+    (warning,) = warns(*flags, program=PROGRAM)
+    assert warning == f"--remove_{kind}: the base has no '90': leave it out"
+    process(output, base(config={}), f'--remove_{kind}=*')

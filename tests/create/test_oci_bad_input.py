@@ -130,6 +130,30 @@ def test_bad_input_is_no_error_without_oci(parts, change, flags, message):
     build(*parts.flags, *flags, warnings=True)
 
 
+BAD_ANNOTATIONS = [
+    (['--annotations=a'], "--annotations: 'a' is not NAME=VALUE"),
+    (['--annotations==x'], "--annotations: '=x' is not NAME=VALUE"),
+    (['--annotations="a=1'], 'has a misplaced quote'),
+    ([b'--annotations=a=\xff'], 'is not UTF-8'),
+    (
+        ['--annotations=io.containerd.image.name=x'],
+        "--annotations: 'io.containerd.image.name' is made of --tag: leave it out",
+    ),
+    (['--annotations=a=b,org.opencontainers.image.ref.name=x'], 'is made of --tag: leave it out'),
+]
+
+
+@pytest.mark.parametrize(('flags', 'message'), BAD_ANNOTATIONS)
+def test_bad_annotations_are_an_error(parts, flags, message):
+    assert message in fails(*parts.flags, *flags, '--oci')
+    assert not parts.output.exists()
+
+
+def test_annotations_require_oci(parts):
+    error = fails(*parts.flags, '--annotations=a=b')
+    assert error == '--annotations: only an OCI layout has them: give --oci'
+
+
 def test_verify_reports_all_problems_of_a_layout(parts):
     compressed_layer(bz2.compress)(parts)
     parts.id = 'abc'

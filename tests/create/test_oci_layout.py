@@ -289,6 +289,48 @@ def test_platform_of_the_descriptor(parts, changes, platform):
     assert [item.get('platform') for item in layout.index['manifests']] == [platform] * len(TAGS)
 
 
+# Annotations.
+
+ANNOTATIONS = {'org.opencontainers.image.source': 'https://example.com/a?b=c', 'x': 'a, ä'}
+ANNOTATION_FLAGS = [
+    '--annotations=org.opencontainers.image.source=https://example.com/a?b=c',
+    '--annotations=x=old,"x=a, ä"',
+]
+
+
+def test_annotations_are_in_the_manifest_and_its_descriptors(parts):
+    _, other_digest = write_layout(parts)
+    layout, digest = write_layout(parts, *ANNOTATION_FLAGS)
+    assert digest != other_digest
+    assert layout.manifest['annotations'] == ANNOTATIONS
+    assert [one['digest'] for one in layout.index['manifests']] == [digest.strip()] * len(TAGS)
+    for descriptor in layout.index['manifests']:
+        annotations = descriptor['annotations']
+        assert annotations.pop('io.containerd.image.name').startswith(('docker.io/', 'registry'))
+        assert annotations.pop('org.opencontainers.image.ref.name') in ('2.0', '1', 'C_1')
+        assert annotations == ANNOTATIONS
+
+
+def test_annotations_of_an_image_without_tags(parts):
+    layout, _ = write_layout(parts, *ANNOTATION_FLAGS, tags=[])
+    (descriptor,) = layout.index['manifests']
+    assert descriptor['annotations'] == ANNOTATIONS
+
+
+def test_annotations_as_a_json_list_give_the_same_bytes(parts):
+    write_layout(parts, *ANNOTATION_FLAGS)
+    expected = parts.output.read_bytes()
+    items = json.dumps([f'{name}={value}' for name, value in ANNOTATIONS.items()])
+    write_layout(parts, f'--annotations={items}')
+    assert parts.output.read_bytes() == expected
+
+
+def test_empty_annotations_are_ignored(parts):
+    _, digest = write_layout(parts)
+    assert write_layout(parts, '--annotations=')[1] == digest
+    build(*parts.flags, '--annotations=')
+
+
 # Output bytes that must never change.
 
 FIXED_LAYER = tar_of(member('fixed', b'content\n'))
