@@ -141,7 +141,7 @@ class _BlockFile:
         self._stream = BlockStream(blocks)
 
     def read(self, size: int, /) -> bytes:
-        return bytes(self._stream.read_some(size))
+        return self._stream.read_some(size)
 
 
 def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from image_archive.system.inputs import InputFile, errors_about
 from image_archive.system.outputs import directory_for_temporary
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate, is_tar
-from image_archive.tar.content import Entry, RandomAccess, Source, are_same_entries
+from image_archive.tar.content import Entry, RandomAccess, Source, SourceStream, are_same_entries
 from image_archive.tar.names import normal_name, target_name
 from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 
@@ -292,14 +292,14 @@ def open_archive(
             head = head[:size]
         compression = detect_compression(head)
         data: RandomAccess = opened.file
-        stream: Stream = _PlainStream(opened, offset, size)
+        stream: Stream = SourceStream(Source(path, opened.file, offset, size))
         digests: dict[int, str] = {}
         if compression is not None:
             counted = _CountedFile(opened, size, progress or Progress())
             blocks = inflate(counted, compression)
             if keep_all:
                 data = stack.enter_context(_temporary_file(beside))
-                stream = _InflatedStream(blocks, data, beside)
+                stream = BlockStream(_copied(blocks, data, beside))
             else:
                 data = _Parts()
                 stream = _SmallFilesStream(blocks, data, digests, path)
@@ -371,49 +371,21 @@ def _size_of_names(member: Member) -> int:
     return size + 64 * len(member.xattrs) + len(member.xattr_records)
 
 
-class _PlainStream:
-    """A plain archive, whose data are skipped without being read. Its positions are the file's."""
+def _copied(blocks: Iterator[bytes], copy: IO[bytes], beside: str) -> Iterator[bytes]:
+    """Yields blocks, each after it was written to a file.
 
-    def __init__(self, opened: InputFile, offset: int, size: int) -> None:
-        self._opened = opened
-        self._end = offset + size
-        self.position = offset
-
-    def read(self, size: int) -> bytes:
-        with errors_about(self._opened.path):
-            data = self._opened.file.read(min(size, max(self._end - self.position, 0)))
-        self.position += len(data)
-        return data
-
-    def skip(self, size: int) -> bool:
-        self.position += size
-        self._opened.file.seek(self.position)
-        return self.position <= self._end
-
-
-class _InflatedStream(BlockStream):
-    """An inflated archive, which is copied into a file."""
-
-    def __init__(self, blocks: Iterator[bytes], copy: IO[bytes], beside: str) -> None:
-        """Makes a stream.
-
-        Args:
-            blocks: the content of the archive.
-            copy: the file, at its beginning.
-            beside: what _temporary_file() was given.
-        """
-        super().__init__(blocks)
-        self._copy = copy
-        self._beside = beside
-
-    def read_some(self, limit: int) -> memoryview:
-        data = super().read_some(limit)
-        rest = data
-        with _errors_about_inflating(self._beside):
+    Args:
+        blocks: the content of an inflated archive.
+        copy: the file, at its beginning.
+        beside: what _temporary_file() was given.
+    """
+    for block in blocks:
+        rest = memoryview(block)
+        with _errors_about_inflating(beside):
             while rest:
-                count = self._copy.write(rest)
+                count = copy.write(rest)
                 rest = rest[count:]
-        return data
+        yield block
 
 
 class _Parts:

@@ -12,6 +12,8 @@ from image_archive.system.progress import Progress
 from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
 from image_archive.tar.reader import BlockStream
 
+_WINDOW_SIZE = 8 << 10  # bytes of a file that are read at once to find headers
+
 
 class RandomAccess(Protocol):
     """A file that can be read at any offset."""
@@ -155,24 +157,39 @@ class SourceStream:
     """The content of a file that is not sparse, as a stream: what is skipped is not read.
 
     Attributes:
-        position: the number of bytes that were read or skipped.
+        position: the offset in the file, in bytes.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.position = 0
+        self._end = source.file_offset + source.size
+        self.position = source.file_offset
+        # What is read anyway: with small members, the next headers are in it.
+        self._window = b''
+        self._window_start = self.position
 
     def read(self, size: int) -> bytes:
-        count = min(size, max(self._source.size - self.position, 0))
-        with errors_about(self._source.name):
-            self._source.file.seek(self._source.file_offset + self.position)
-            data = self._source.file.read(count)
+        start = self.position - self._window_start
+        end = start + size
+        if end > len(self._window):
+            self._read_window(size)
+            start = 0
+            end = size
+        data = self._window[start:end]
         self.position += len(data)
         return data
 
     def skip(self, size: int) -> bool:
         self.position += size
-        return self.position <= self._source.size
+        return self.position <= self._end
+
+    def _read_window(self, size: int) -> None:
+        """Reads what follows the position: so many bytes, fewer only at the end."""
+        count = min(max(size, _WINDOW_SIZE), max(self._end - self.position, 0))
+        with errors_about(self._source.name):
+            self._source.file.seek(self.position)
+            self._window = self._source.file.read(count)
+        self._window_start = self.position
 
 
 def zeros(size: int) -> Iterator[bytes]:

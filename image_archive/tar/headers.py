@@ -8,14 +8,17 @@ is read here; what all of them take for damage is damage.
 """
 
 import array
+import functools
 import re
+import struct
 import tarfile
 import zlib
+from typing import NamedTuple
 
 BLOCK = tarfile.BLOCKSIZE
 EXTENSION_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more
 EXTENSIONS_LIMIT = 4 << 20  # bytes of all extended headers of one member
-OWNER_LIMIT = (1 << 56) - 1  # the largest number that a field of a header holds
+_OWNER_LIMIT = (1 << 56) - 1  # the largest number that a field of a header holds
 _SIZE_LIMIT = 1 << 40  # bytes of one member
 _PIECES_LIMIT = 1_000_000  # islands of data in one sparse member
 _GLOBAL_VALUE_LIMIT = 4096  # characters of one value in a global header; Linux's PATH_MAX
@@ -52,79 +55,145 @@ class Damage(Exception):
         super().__init__(text)
 
 
-# The numbers of a header as most programs write them, from mode to checksum.
-_PLAIN_NUMBERS = re.compile(
-    rb'([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0([0-7]{6})\0 '
-)
+# A header block: name; mode, uid and gid; size; time; checksum; type; target; and all after that,
+# from the magic on (POSIX ustar; GNU tar's manual, "Basic Format").
+_FIELDS = struct.Struct('100s 24s 12s 12s 8s 1s 100s 255s')
+# The same owners come again and again: their fields are remembered as they are stored.
+_REMEMBERED = 256
 _NO_DEVICE = (0, 0)
 
 
+class _Rest(NamedTuple):
+    """What is at the end of a header block, from the magic on.
+
+    Attributes:
+        total: the sum of the bytes.
+        is_gnu: whether it is a header of GNU tar.
+        uname: the name of the owner.
+        gname: the name of the group.
+        device: the major and minor number of a device.
+        prefix: what stands before the name.
+    """
+
+    total: int
+    is_gnu: bool
+    uname: str
+    gname: str
+    device: tuple[int, int]
+    prefix: str
+
+
 class Header:
-    """The used fields of a header block (POSIX ustar; GNU tar's manual, "Basic Format")."""
+    """The used fields of a header block."""
+
+    __slots__ = (
+        'block',
+        'device',
+        'gid',
+        'gname',
+        'kind',
+        'mode',
+        'mtime',
+        'name',
+        'real_size',
+        'size',
+        'target',
+        'uid',
+        'uname',
+    )
 
     def __init__(self, block: bytes) -> None:
-        plain = _PLAIN_NUMBERS.match(block, 100)
-        if plain is not None and int(plain[6], 8) == _checksum(block):
-            self.mode = int(plain[1], 8)
-            self.uid = int(plain[2], 8)
-            self.gid = int(plain[3], 8)
-            self.size = int(plain[4], 8)
-            self.mtime = int(plain[5], 8)
-        elif _has_valid_checksum(block):
-            self.mode = _field(block[100:108])
-            self.uid = _field(block[108:116])
-            self.gid = _field(block[116:124])
-            self.size = _field(block[124:136])
-            self.mtime = _field(block[136:148])
-        else:
+        name, numbers, size, mtime, checksum, kind, target, end = _FIELDS.unpack(block)
+        rest = _read_rest(end)
+        total = _checksum(block, rest.total)
+        if checksum != b'%06o\0 ' % total and not _is_valid_checksum(block, total):
             raise Damage
         self.block = block
-        self.name = text_of(block[0:100])
-        self.kind = block[156:157]
+        self.mode, self.uid, self.gid = _read_mode_and_owner(numbers)
+        self.size = _size_or_time(size)
+        self.mtime = _size_or_time(mtime)
+        self.kind: bytes = kind
+        self.name = text_of(name)
+        if rest.prefix:
+            self.name = f'{rest.prefix}/{self.name}'
         self.target = ''
-        if block[157]:
-            self.target = text_of(block[157:257])
-        self.uname = ''
-        self.gname = ''
+        if target[0]:
+            self.target = text_of(target)
+        self.uname = rest.uname
+        self.gname = rest.gname
+        self.device = rest.device
         self.real_size = 0
-        self.device = _NO_DEVICE
-        is_ustar = block[257:263] == b'ustar\0'
-        is_gnu = block[257:265] == b'ustar  \0'
-        if is_ustar or is_gnu:
-            if block[265] or block[297]:
-                self.uname = text_of(block[265:297])
-                self.gname = text_of(block[297:329])
-            # Go's archive/tar takes bad device numbers for damage, even those of files.
-            if block[329:345].strip(b'0\0'):
-                self.device = (_field(block[329:337]), _field(block[337:345]))
-        # Headers of old GNU tar have times in the place of the prefix.
-        if is_ustar and block[345]:
-            self.name = f'{text_of(block[345:500])}/{self.name}'
-        if self.kind == tarfile.GNUTYPE_SPARSE:
-            if not is_gnu:  # star has a map too, but in another place
+        if kind == tarfile.GNUTYPE_SPARSE:
+            if not rest.is_gnu:  # star has a map too, but in another place
                 raise Damage
             self.real_size = _field(block[483:495])
 
 
-def _checksum(block: bytes) -> int:
-    """Returns the sum of the bytes of a header, in which the checksum's own count as blanks."""
-    # A part of Adler-32 (RFC 1950) is the sum and one; of half a header it has no remainder.
-    total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
-    return total - sum(block[148:156]) + 8 * ord(' ')
+@functools.lru_cache(_REMEMBERED)
+def _read_mode_and_owner(fields: bytes) -> tuple[int, int, int]:
+    """Returns the mode, uid and gid of a header."""
+    return _field(fields[0:8]) & 0o7777, _field(fields[8:16]), _field(fields[16:24])
 
 
-def _has_valid_checksum(block: bytes) -> bool:
-    field = block[148:156]
+@functools.lru_cache(_REMEMBERED)
+def _read_rest(rest: bytes) -> _Rest:
+    """Returns what the end of a header says, which begins at its byte 257."""
+    uname = ''
+    gname = ''
+    device = _NO_DEVICE
+    prefix = ''
+    is_ustar = rest[:6] == b'ustar\0'
+    is_gnu = rest[:8] == b'ustar  \0'
+    if is_ustar or is_gnu:
+        uname = text_of(rest[8:40])
+        gname = text_of(rest[40:72])
+        # Go's archive/tar takes bad device numbers for damage, even those of files.
+        device = (_field(rest[72:80]), _field(rest[80:88]))
+    # Headers of old GNU tar have times in the place of the prefix.
+    if is_ustar and rest[88]:
+        prefix = text_of(rest[88:243])
+    return _Rest(sum(rest), is_gnu, uname, gname, device, prefix)
+
+
+def _checksum(block: bytes, total_of_rest: int) -> int:
+    """Returns the sum of the bytes of a header, in which the checksum's own count as blanks.
+
+    Args:
+        block: the header.
+        total_of_rest: the sum of the bytes from the magic on.
+    """
+    # A part of Adler-32 (RFC 1950) is the sum and one; of so few bytes it has no remainder.
+    before = (zlib.adler32(block[:148]) & 0xFFFF) - 1
+    behind = (zlib.adler32(block[156:257]) & 0xFFFF) - 1
+    return before + 8 * ord(' ') + behind + total_of_rest
+
+
+def _is_valid_checksum(block: bytes, total: int) -> bool:
+    """Tells whether a checksum is right that is not written as most are.
+
+    Args:
+        block: the header.
+        total: what _checksum() returned for it.
+    """
     try:
-        stored = _octal(field)
+        stored = _octal(block[148:156])
     except Damage:
         return False
-    unsigned = _checksum(block)
-    if stored == unsigned:
+    if stored == total:
         return True
     # Some old programs added signed bytes.
     others = block[:148] + block[156:]
-    return stored == unsigned - 256 * sum(1 for byte in others if byte > 127)
+    return stored == total - 256 * sum(1 for byte in others if byte > 127)
+
+
+def _size_or_time(field: bytes) -> int:
+    digits = field[:11]
+    if field[11] == 0 and digits.isdigit():  # as most programs write it
+        try:
+            return int(digits, 8)
+        except ValueError:
+            raise Damage from None
+    return _field(field)
 
 
 def _field(field: bytes) -> int:
@@ -366,6 +435,11 @@ def check_size(size: int) -> None:
         raise Damage
     if size > _SIZE_LIMIT:
         raise Damage(f'has a member of over {_SIZE_LIMIT >> 40} TiB')
+
+
+def check_owner(uid: int, gid: int) -> None:
+    if not 0 <= uid <= _OWNER_LIMIT or not 0 <= gid <= _OWNER_LIMIT:
+        raise Damage
 
 
 def check_count(count: int) -> None:

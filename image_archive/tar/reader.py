@@ -14,6 +14,8 @@ _GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
 _OWNER_SIZE = 64  # characters of a name of an owner that is remembered
 _OWNERS_LIMIT = 1000  # names of owners that are remembered
 _NO_DEVICE = (0, 0)
+# Of most members: their headers need not be completed.
+_COMMON_KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
 
 
 class Member(NamedTuple):
@@ -88,40 +90,57 @@ class BlockStream:
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
-        self._rest = memoryview(b'')
-        self.position = 0
+        self._block = b''
+        self._start = 0  # the position of the block
+        self._used = 0  # the bytes of the block that were read or skipped
 
-    def read_some(self, limit: int) -> memoryview:
+    @property
+    def position(self) -> int:
+        return self._start + self._used
+
+    def read_some(self, limit: int) -> bytes:
         """Returns some of the next bytes, at most limit of them; none only at the end."""
-        while not self._rest:
-            block = next(self._blocks, None)
-            if block is None:
-                break
-            self._rest = memoryview(block)
-        data = self._rest[:limit]
-        self._rest = self._rest[limit:]
-        self.position += len(data)
+        if self._used == len(self._block) and not self._take_block():
+            return b''
+        data = self._block[self._used : self._used + limit]
+        self._used += len(data)
         return data
 
     def read(self, size: int) -> bytes:
-        data = self.read_some(size)
-        if len(data) == size:
-            return bytes(data)
-        parts = bytearray(data)
-        while len(parts) < size:
-            data = self.read_some(size - len(parts))
-            if not data:
-                break
-            parts += data
-        return bytes(parts)
-
-    def skip(self, size: int) -> bool:
+        end = self._used + size
+        if end <= len(self._block):
+            data = self._block[self._used : end]
+            self._used = end
+            return data
+        parts = []
         while size:
             data = self.read_some(size)
             if not data:
-                return False
+                break
+            parts.append(data)
             size -= len(data)
+        return b''.join(parts)
+
+    def skip(self, size: int) -> bool:
+        rest = len(self._block) - self._used
+        while size > rest:
+            size -= rest
+            if not self._take_block():
+                return False
+            rest = len(self._block)
+        self._used += size
         return True
+
+    def _take_block(self) -> bool:
+        """Goes on to the next block that is not empty; tells whether there is one."""
+        for block in self._blocks:
+            if block:
+                self._start += len(self._block)
+                self._block = block
+                self._used = 0
+                return True
+        self._used = len(self._block)
+        return False
 
 
 class TarReader:
@@ -165,8 +184,7 @@ class TarReader:
         stored_size = 0
         while True:
             try:
-                self._skip_data(stored_size)
-                header = self._next_header()
+                header = self._next_header(stored_size)
                 if header is None:
                     self._read_to_the_end()
                     return
@@ -188,16 +206,17 @@ class TarReader:
             raise headers.Damage('is cut off')
         return data
 
-    def _skip_data(self, size: int) -> None:
-        """Skips the data of a member, and the padding of their last block."""
-        if not self._stream.skip(size):
-            raise headers.Damage('is cut off')
-        # `umoci insert` ends layers with the last byte of data (seen with 0.4.7).
-        self._stream.read(-size % headers.BLOCK)
+    def _next_header(self, stored_size: int) -> bytes | None:
+        """Returns the next block with a header, or None at the end of the archive.
 
-    def _next_header(self) -> bytes | None:
-        """Returns the next block with a header, or None at the end of the archive."""
-        block = self._stream.read(headers.BLOCK)
+        Args:
+            stored_size: the bytes of data before it, which are skipped.
+        """
+        if stored_size and not self._stream.skip(stored_size):
+            raise headers.Damage('is cut off')
+        # `umoci insert` ends layers with the last byte of data, without padding (seen with 0.4.7).
+        padding = -stored_size % headers.BLOCK
+        block = self._stream.read(padding + headers.BLOCK)[padding:]
         if not block and self._stream.position > self._start:
             return None
         if len(block) < headers.BLOCK:
@@ -229,9 +248,11 @@ class TarReader:
             The member, or None for what is no member (a volume label, a global header); and the
             number of bytes of its data.
         """
+        header = headers.Header(block)
+        if header.kind in _COMMON_KINDS and not self._global_records:
+            return self._common_member(header)
         records: dict[str, str] = {}
         long_names: dict[bytes, str] = {}
-        header = headers.Header(block)
         total_size = 0
         while header.kind in headers.EXTENSIONS:
             total_size += headers.BLOCK + header.size
@@ -289,6 +310,34 @@ class TarReader:
             raise headers.Damage(f'has headers of over {headers.EXTENSIONS_LIMIT >> 20} MiB')
         return self._read_exactly(size + -size % headers.BLOCK)[:size]
 
+    def _common_member(self, header: headers.Header) -> tuple[Member, int]:
+        """Returns what _make_member() does, for a header of which nothing is elsewhere."""
+        self._last_name = header.name
+        kind = header.kind
+        size = header.size if kind == tarfile.REGTYPE else 0
+        headers.check_size(size)
+        headers.check_owner(header.uid, header.gid)
+        # Not by keywords, which take twice the time.
+        member = Member(
+            header.name.rstrip('/'),
+            kind,
+            header.mode,
+            header.uid,
+            header.gid,
+            header.uname,
+            header.gname,
+            header.target if kind == tarfile.SYMTYPE else '',
+            size,
+            self._stream.position,
+            None,
+            kind,
+            (),
+            b'',
+            header.mtime,
+            _NO_DEVICE,
+        )
+        return member, size
+
     def _make_member(
         self, header: headers.Header, records: dict[str, str], long_names: dict[bytes, str]
     ) -> tuple[Member | None, int]:
@@ -330,16 +379,14 @@ class TarReader:
             if kind != tarfile.REGTYPE:
                 raise headers.Damage
             headers.check_map(pieces, size, stored_size)
-        if not 0 <= uid <= headers.OWNER_LIMIT or not 0 <= gid <= headers.OWNER_LIMIT:
-            raise headers.Damage
+        headers.check_owner(uid, gid)
         if header.kind == headers.GNU_VOLUME_LABEL:
             self.has_label = True
             return None, stored_size
-        # Not by keywords, which take twice the time.
         member = Member(
             name.rstrip('/'),
             kind,
-            header.mode & 0o7777,
+            header.mode,
             uid,
             gid,
             self._shared(records.get('uname', header.uname)),
