@@ -34,7 +34,7 @@ from image_archive.errors import ArchiveError
 from image_archive.image.choice import choice_of
 from image_archive.layer import arguments
 from image_archive.layer.assemble import LayerBuilder
-from image_archive.layer.parts import LayerOptions
+from image_archive.layer.parts import LayerFiles, LayerOptions
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import (
@@ -54,7 +54,8 @@ from image_archive.system.python_values import (
     texts_of,
 )
 
-_FLAGS = flag_values.new_flags()
+FLAGS = flag_values.new_flags()  # build_image has some of them, too
+_FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the tarball to write; - is stdout', flag_values=_FLAGS
 )
@@ -315,7 +316,29 @@ def _by_path(
     return {path: value_of(flag, value) for path, value in pairs}
 
 
-def _options_of_flags() -> LayerOptions:
+def files_of_flags() -> LayerFiles:
+    """Reads the flags that name what the layer is made of.
+
+    Raises:
+        ArgumentError: one has a wrong value.
+    """
+    files = [arguments.split_file(value) for value in _texts(_FILE)]
+    return LayerFiles(
+        files=[(path_of_text(source), destination) for source, destination in files],
+        empty_directories=_texts(_EMPTY_DIR),
+        empty_files=_texts(_EMPTY_FILE),
+        tars=all_given(_TAR.value),
+        debs=all_given(_DEB.value),
+        links=[arguments.split_link(value) for value in _texts(_LINK)],
+    )
+
+
+def options_of_flags() -> LayerOptions:
+    """Reads the flags that say how the layer is made.
+
+    Raises:
+        ArgumentError: one has a wrong value.
+    """
     mode = None
     if _MODE.value:
         mode = arguments.mode_of('--mode', _MODE.value)
@@ -352,22 +375,10 @@ def main(run: Run) -> None:
         ArgumentError, OSError, ArchiveError: as LayerBuilder's methods.
     """
     flag_values.check_given(_OUTPUT)
-    files = [arguments.split_file(value) for value in _texts(_FILE)]
-    links = [arguments.split_link(value) for value in _texts(_LINK)]
-    builder = LayerBuilder(_OUTPUT.value or '', _options_of_flags(), run)
+    files = files_of_flags()
+    builder = LayerBuilder(_OUTPUT.value or '', options_of_flags(), run)
     with contextlib.closing(builder):
-        for source, destination in files:
-            builder.add_file(path_of_text(source), destination)
-        for name in _texts(_EMPTY_DIR):
-            builder.add_empty_directory(name)
-        for name in _texts(_EMPTY_FILE):
-            builder.add_empty_file(name)
-        for path in all_given(_TAR.value):
-            builder.add_tar(path)
-        for path in all_given(_DEB.value):
-            builder.add_deb(path)
-        for path, target in links:
-            builder.add_link(path, target)
+        builder.add_all(files)
         builder.write()
 
 

@@ -24,6 +24,7 @@ if __name__ == '__main__':
     start.prepare('create_image')
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from absl import flags
 
@@ -48,7 +49,8 @@ from image_archive.system.python_values import (
     texts_of,
 )
 
-_FLAGS = flag_values.new_flags()
+FLAGS = flag_values.new_flags()  # build_image has some of them, too
+_FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
 )
@@ -185,7 +187,29 @@ def _layer_of(name: str, layer: object) -> Layer:
     return Layer(normal_identifier(identifier), path_of(f"{name}['layer']", keys['layer']))
 
 
-def _parts_of_flags() -> tuple[ImageParts, list[str]]:
+class ArchiveFlags(NamedTuple):
+    """What the flags say of the archive, whatever image is in it.
+
+    Attributes:
+        parts: parts of an image, of which the others are missing.
+        digest_file: the path of the file for the digest of the OCI manifest.
+        verifies: whether every byte is checked first.
+    """
+
+    parts: ImageParts
+    digest_file: str | None
+    verifies: bool
+
+
+def archive_flags() -> ArchiveFlags:
+    """Reads the flags about the archive; raises ArgumentError for a wrong value."""
+    tags = tuple(text_of_argument(tag) for tag in all_given(_TAG.value))
+    annotations = tuple(flag_values.pairs_of('--annotations', _ANNOTATIONS.value))
+    parts = ImageParts('', '', tags=tags, oci=_OCI.value, annotations=annotations)
+    return ArchiveFlags(parts, given(_DIGEST_FILE.value), _VERIFY.value)
+
+
+def _parts_of_flags(parts: ImageParts) -> tuple[ImageParts, list[str]]:
     """Returns the parts that the flags name, and warnings about the files of identifiers."""
     identifiers: list[tuple[str, Identifier]] = []
 
@@ -208,19 +232,16 @@ def _parts_of_flags() -> tuple[ImageParts, list[str]]:
         v1_id = identifier_of('--legacy_id', _LEGACY_ID.value)
         legacy_id = v1_id.value
         legacy_id_origin = v1_id.origin
-    parts = ImageParts(
+    parts = parts._replace(
         identifier=image_id.value,
         config=_CONFIG.value or '',
         layers=tuple(layers),
-        tags=tuple(text_of_argument(tag) for tag in all_given(_TAG.value)),
         base=given(_BASE.value),
         legacy_base=given(_LEGACY_BASE.value),
         legacy_id=legacy_id,
         metadata=given(_METADATA.value),
         repository=given_text(_REPOSITORY.value),
         name=given_text(_NAME.value),
-        oci=_OCI.value,
-        annotations=tuple(flag_values.pairs_of('--annotations', _ANNOTATIONS.value)),
         id_origin=image_id.origin,
         legacy_id_origin=legacy_id_origin,
         choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),
@@ -240,9 +261,10 @@ def main(run: Run) -> None:
     """
     for flag in (_OUTPUT, _ID, _CONFIG):
         flag_values.check_given(flag)
-    parts, warnings = _parts_of_flags()
-    report([Problem(text) for text in warnings], _VERIFY.value)
-    write_image(_OUTPUT.value or '', parts, run, _VERIFY.value, given(_DIGEST_FILE.value))
+    archive = archive_flags()
+    parts, warnings = _parts_of_flags(archive.parts)
+    report([Problem(text) for text in warnings], archive.verifies)
+    write_image(_OUTPUT.value or '', parts, run, archive.verifies, archive.digest_file)
 
 
 def run_main() -> None:

@@ -23,8 +23,7 @@ if __name__ == '__main__':
 
     start.prepare('create_image_config')
 
-import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -35,13 +34,14 @@ from image_archive.configure.build import (
     DeepCopySkipNull,
     KeyValueToDict,
     build_configuration,
+    configuration_content,
     read_base_configuration,
 )
 from image_archive.configure.healthcheck import read_healthcheck
 from image_archive.configure.values import Resolve
 from image_archive.digests import is_sha256_hex
 from image_archive.errors import ArgumentError
-from image_archive.image.choice import Platform, check_choice, choice_of
+from image_archive.image.choice import Choice, Platform, check_choice, choice_of
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.identifiers import read_identifier
 from image_archive.system import command_line, flag_values
@@ -60,7 +60,8 @@ __all__ = [
     'run_main',
 ]
 
-_FLAGS = flag_values.new_flags()
+FLAGS = flag_values.new_flags()  # build_image has some of them, too
+_FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the configuration to write; - is stdout', flag_values=_FLAGS
 )
@@ -293,16 +294,43 @@ class _FlagReader:
         self.inputs.setdefault(flag, []).append(path)
 
 
-def _with_platform(options: ConfigOptions, platform: Platform | None) -> ConfigOptions:
-    """Returns options for a platform, unless they have one themselves."""
+def with_platform(options: ConfigOptions, platform: Platform | None) -> ConfigOptions:
+    """Returns options for a platform, unless they have one themselves.
+
+    Args:
+        options: the options.
+        platform: the platform; None for none.
+    """
     if platform is None or options.architecture or options.os or options.variant:
         return options
     variant = platform.variant or None
     return options._replace(os=platform.os, architecture=platform.architecture, variant=variant)
 
 
-def _options_of_flags(reader: _FlagReader) -> ConfigOptions:
-    return ConfigOptions(
+class ConfigFlags(NamedTuple):
+    """What the flags say of a configuration, whatever base it is made from.
+
+    Attributes:
+        options: what the image gets.
+        choice: which image of the base is meant.
+        inputs: the paths of the files that were read or named, by flag.
+    """
+
+    options: ConfigOptions
+    choice: Choice
+    inputs: dict[str, list[str]]
+
+
+def config_flags() -> ConfigFlags:
+    """Reads the flags but --output and --base.
+
+    Raises:
+        ArgumentError: a flag has a wrong value.
+        OSError: a file cannot be read.
+    """
+    reader = _FlagReader()
+    choice = choice_of(reader.text(_BASE_TAG), reader.text(_PLATFORM))
+    options = ConfigOptions(
         layers=reader.layers(),
         entrypoint=reader.items(_ENTRYPOINT),
         cmd=reader.items(_COMMAND),
@@ -325,6 +353,7 @@ def _options_of_flags(reader: _FlagReader) -> ConfigOptions:
         remove_ports=reader.items(_REMOVE_PORTS),
         remove_volumes=reader.items(_REMOVE_VOLUMES),
     )
+    return ConfigFlags(with_platform(options, choice.platform), choice, reader.inputs)
 
 
 def main(run: Run) -> None:
@@ -340,21 +369,18 @@ def main(run: Run) -> None:
     """
     flag_values.check_given(_OUTPUT)
     output = _OUTPUT.value or ''
-    reader = _FlagReader()
-    choice = choice_of(reader.text(_BASE_TAG), reader.text(_PLATFORM))
-    options = _with_platform(_options_of_flags(reader), choice.platform)
+    options, choice, inputs = config_flags()
     base = judge_configuration({})
     base_path = given(_BASE.value)
     if base_path is not None:
-        reader.inputs['--base'] = [base_path]
+        inputs['--base'] = [base_path]
     check_choice(choice._replace(platform=None), [base_path])
-    check_output('--output', output, reader.inputs)
+    check_output('--output', output, inputs)
     if base_path is not None:
         base = read_base_configuration(base_path, choice, output, run)
-    config = build_configuration(base, options)
-    content = json.dumps(config, sort_keys=True) + '\n'
+    content = configuration_content(build_configuration(base, options))
     with OutputFile(output, run.partial_files) as file:
-        file.write(content.encode('ascii'))
+        file.write(content)
         put_all_in_place([file])
 
 

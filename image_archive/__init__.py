@@ -12,6 +12,7 @@ the directory above uses the wings of this package, and a wing uses only wings a
     configure  a configuration from a base and flags
     create     an image from parts
     join       one archive from several
+    compose    an image from files, by layer, configure and create
 
 Three hard problems shape the code. The same input gives the same bytes everywhere, so everything
 that is written is computed here, down to the last header. An output appears whole or not at all,

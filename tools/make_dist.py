@@ -17,7 +17,7 @@ import sys
 import zipfile
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent
-PROGRAMS = ('build_tar', 'create_image', 'create_image_config', 'join_layers')
+PROGRAMS = ('build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers')
 INTERPRETER = b'#!/usr/bin/env python3\n'
 MAIN = """\
 # SPDX-License-Identifier: Apache-2.0

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the configuration of an image, from that of a base and from options."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.choice import Choice
 from image_archive.image.configuration import Configuration, judge_configuration
 from image_archive.image.identifiers import normal_identifier
-from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, read_image_archive
+from image_archive.image.stored import ImageArchive, read_image_archive
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import split_pair
 from image_archive.system.python_values import (
@@ -141,11 +142,18 @@ def CreateImageConfig(data: dict[str, Any], options: ConfigOptions) -> dict[str,
     """
     check_type('data', data, dict, 'a dict')
     check_type('options', options, ConfigOptions, 'ConfigOptions')
-    return build_configuration(judge_configuration(data), _with_types(options))
+    return build_configuration(judge_configuration(data), with_types(options))
 
 
-def _with_types(options: ConfigOptions) -> ConfigOptions:
-    """Returns options with paths as texts; raises TypeError for one of a wrong type."""
+def with_types(options: ConfigOptions) -> ConfigOptions:
+    """Returns options that a caller from Python gives, with paths as texts.
+
+    Args:
+        options: the options.
+
+    Raises:
+        TypeError: one is of a wrong type; it names the option.
+    """
     for name in _TEXT_OPTIONS:
         optional_text_of(name, getattr(options, name))
     for name in _LIST_OPTIONS:
@@ -200,6 +208,11 @@ def build_configuration(base: Configuration, options: ConfigOptions) -> dict[str
     config['rootfs'] = {'type': 'layers', 'diff_ids': [*below, *new]}
     config['history'] = _history(base, len(new), created, options)
     return config
+
+
+def configuration_content(config: dict[str, Any]) -> bytes:
+    """Returns the bytes of a configuration that build_configuration() returned."""
+    return (json.dumps(config, sort_keys=True) + '\n').encode('ascii')
 
 
 def _base_problems(base: Configuration) -> list[str]:
@@ -422,12 +435,24 @@ def read_base_configuration(path: str, choice: Choice, output: str, run: Run) ->
         ArchiveError: it holds no image, or no image can be built on its configuration.
     """
     with open_archive(path, keep_all=False, beside=output, progress=run.progress) as archive:
-        images = read_image_archive(archive, 'base image')
-        if images.is_v1:
-            text = f'{path!r} {WRITTEN_BY_OLD_DOCKER}'
-            raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
-        base = images.image_for(choice)
-        config = base.config
+        return base_configuration(read_image_archive(archive, 'base image'), choice)
+
+
+def base_configuration(images: ImageArchive, choice: Choice) -> Configuration:
+    """Returns the configuration of an image in an archive that is open.
+
+    Args:
+        images: the images in the archive.
+        choice: which of them is meant.
+
+    Raises:
+        ArgumentError: not exactly one image is meant.
+        OSError: the archive cannot be read.
+        ArchiveError: no image can be built on its configuration.
+    """
+    path = images.archive.path
+    base = images.base_for(choice)
+    config = base.config
     where = f'--base: {path!r}: its configuration {base.config_name!r}'
     if config is None:
         raise ArchiveError(f'{where} is missing: give a whole base')

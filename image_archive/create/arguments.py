@@ -9,7 +9,7 @@ from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
 from image_archive.image.oci_index import NAME_ANNOTATIONS
 from image_archive.image.stored import lacks_layer
-from image_archive.system.outputs import check_output, check_outputs_differ
+from image_archive.system.outputs import check_outputs
 from image_archive.tar.content import have_same_content
 
 
@@ -41,6 +41,19 @@ def check_parts(output: str, parts: ImageParts, digest_file: str | None = None) 
         raise ArgumentError('--repository: give --name with it')
     if parts.oci and parts.legacy_id is not None:
         raise ArgumentError('--oci: no OCI layout has a v1 layer: leave --legacy_id out')
+    check_oci(parts, digest_file)
+
+
+def check_oci(parts: ImageParts, digest_file: str | None) -> None:
+    """Checks what only an image with an OCI layout has.
+
+    Args:
+        parts: the parts of the image.
+        digest_file: the path of the file for the digest; None for no such file.
+
+    Raises:
+        ArgumentError: the image has no such layout, or an annotation that it makes itself.
+    """
     if parts.annotations and not parts.oci:
         raise ArgumentError('--annotations: only an OCI layout has them: give --oci')
     for name, _ in parts.annotations:
@@ -64,10 +77,7 @@ def _check_outputs(output: str, parts: ImageParts, digest_file: str | None) -> N
         bases['--base'] = [parts.base]
     if parts.legacy_base is not None:
         bases['--legacy_base'] = [parts.legacy_base]
-    check_output('--output', output, inputs, replaceable=bases)
-    if digest_file is not None:
-        check_outputs_differ('--digest_file', digest_file, '--output', output)
-        check_output('--digest_file', digest_file, {**inputs, **bases})
+    check_outputs(output, {'--digest_file': digest_file}, inputs, bases)
 
 
 def check_opened(image: OpenedImage) -> None:

@@ -1,23 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes an image archive as Docker before 25 saves it, member by member."""
 
+import contextlib
+
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import ImageParts
 from image_archive.image.docker_manifest import TOP_NAME, Repositories, is_merged
 from image_archive.image.documents import Documents, add_documents
 from image_archive.system.command_line import Run
+from image_archive.system.outputs import optional_output
 from image_archive.tar.writer import TarFileWriter
 
 DATA_FORMAT_VERSION = '1.0'  # in the directory of each v1 layer
 
 
-def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
-    """Writes the archive.
+def write_docker_archive(
+    output: str, image: OpenedImage, run: Run, id_file: str | None = None
+) -> None:
+    """Writes the archive, and the file with the identifier of the image.
 
     Args:
         output: the path of the archive; '-' is stdout.
         image: the image, whose parts were checked.
         run: the run of the program.
+        id_file: the path of the file for the identifier; None for no such file.
 
     Raises:
         ArchiveError: an archive that is merged is unsound.
@@ -29,7 +35,9 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
         return is_merged(name) and name not in image.left_out
 
     run.progress.begin('writing', image.bytes_to_write)
-    with TarFileWriter(output, run.partial_files, run.progress) as tar:
+    with contextlib.ExitStack() as stack:
+        tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
+        id_output = stack.enter_context(optional_output(id_file, run.partial_files))
         config_name = f'{parts.identifier}.json'
         tar.add_file(config_name, content=image.checked_config.content)
         if parts.legacy_id is None:
@@ -47,6 +55,11 @@ def write_docker_archive(output: str, image: OpenedImage, run: Run) -> None:
             repositories=repositories_of(parts),
         )
         add_documents(tar, documents)
+        others = []
+        if id_output is not None:
+            id_output.write(f'{parts.identifier}\n'.encode())
+            others.append(id_output)
+        tar.close(others)
 
 
 def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> None:
@@ -65,7 +78,8 @@ def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> 
         if name not in added:
             opened = image.layers[layer.path]
             tar.add_source(name, opened.source)
-            opened.input.check_unchanged()
+            if opened.input is not None:
+                opened.input.check_unchanged()
         added.add(name)
 
 

@@ -2,7 +2,6 @@
 """Writes an image archive that is an OCI image layout as well, member by member."""
 
 import contextlib
-from collections.abc import Iterator
 
 from image_archive.create.blobs import Layout
 from image_archive.create.docker_archive import add_own_layers, manifest_entry, repositories_of
@@ -13,14 +12,19 @@ from image_archive.image.documents import Documents, add_documents
 from image_archive.image.oci import Descriptor
 from image_archive.image.tags import parse_tag
 from image_archive.system.command_line import Run
-from image_archive.system.outputs import OutputFile
+from image_archive.system.outputs import optional_output
 from image_archive.tar.writer import TarFileWriter
 
 
 def write_oci_archive(
-    output: str, image: OpenedImage, layout: Layout, run: Run, digest_file: str | None
+    output: str,
+    image: OpenedImage,
+    layout: Layout,
+    run: Run,
+    digest_file: str | None,
+    id_file: str | None = None,
 ) -> None:
-    """Writes the archive, and the file with the digest of its OCI manifest.
+    """Writes the archive, and the files with the digest of its OCI manifest and its identifier.
 
     Args:
         output: the path of the archive; '-' is stdout.
@@ -28,6 +32,7 @@ def write_oci_archive(
         layout: its blobs.
         run: the run of the program.
         digest_file: the path of the file for the digest; None for no such file.
+        id_file: the path of the file for the identifier of the image; None for no such file.
 
     Raises:
         OSError: a file cannot be read or was changed, or an output cannot be written.
@@ -39,7 +44,8 @@ def write_oci_archive(
     run.progress.begin('writing', image.bytes_to_write)
     with contextlib.ExitStack() as stack:
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
-        digest_output = stack.enter_context(_open_digest_file(digest_file, run))
+        digest_output = stack.enter_context(optional_output(digest_file, run.partial_files))
+        id_output = stack.enter_context(optional_output(id_file, run.partial_files))
         config_name = blob_name(layout.config.digest)
         tar.add_file(config_name, content=image.checked_config.content)
         add_own_layers(tar, image, [blob_name(layer.digest) for layer in layout.own_layers])
@@ -56,16 +62,10 @@ def write_oci_archive(
         if digest_output is not None:
             digest_output.write(f'{descriptor.digest}\n'.encode())
             others.append(digest_output)
+        if id_output is not None:
+            id_output.write(f'{image.parts.identifier}\n'.encode())
+            others.append(id_output)
         tar.close(others)
-
-
-@contextlib.contextmanager
-def _open_digest_file(path: str | None, run: Run) -> Iterator[OutputFile | None]:
-    if path is None:
-        yield None
-        return
-    with OutputFile(path, run.partial_files) as output:
-        yield output
 
 
 def _add_base_layers(tar: TarFileWriter, image: OpenedImage, layout: Layout) -> None:

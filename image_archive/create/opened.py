@@ -3,7 +3,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from image_archive.checks.archive_members import refused_members
@@ -13,7 +13,7 @@ from image_archive.errors import FAILURES, ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import image_id_of, is_merged
 from image_archive.image.layer_file import LayerFile
-from image_archive.image.stored import StoredImage, read_image_archive
+from image_archive.image.stored import ImageArchive, StoredImage, read_image_archive
 from image_archive.system.inputs import InputFile, read_small_file
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place, open_archive
@@ -24,11 +24,11 @@ class OpenedLayer(NamedTuple):
     """A layer that an image adds.
 
     Attributes:
-        input: its file.
+        input: its file; None if that has no name and nobody else can change it.
         file: what is known of the file.
     """
 
-    input: InputFile
+    input: InputFile | None
     file: LayerFile
 
     @property
@@ -126,7 +126,7 @@ class OpenedImage:
     @property
     def bytes_to_write(self) -> int:
         """The bytes of the layers and of the members that are merged."""
-        size = sum(layer.input.size for layer in self.layers.values())
+        size = sum(layer.source.size for layer in self.layers.values())
         if self.parts.oci:
             places = [layer.place for layer in self.base_layers]
             return size + sum(
@@ -178,7 +178,7 @@ def open_image(
         if parts.base is not None:
             with _collected(image.failures):
                 archive = open_base(parts.base, is_one_file or reads_layers)
-                _read_base(image, archive)
+                _set_base(image, read_image_archive(archive, 'base image'))
                 if is_one_file:
                     image.legacy_base = archive
         if parts.legacy_base is not None and not is_one_file:
@@ -188,6 +188,33 @@ def open_image(
             _find_base_layers(image)
         _find_left_out(image)
         yield image
+
+
+def image_of_open_files(
+    parts: ImageParts, config: bytes, layers: Mapping[str, OpenedLayer], base: ImageArchive | None
+) -> OpenedImage:
+    """Returns an image whose files are open already, and stay open as long as it is used.
+
+    Args:
+        parts: the parts of the image; its base and the archive that is merged are one file.
+        config: the configuration.
+        layers: the layers that the image adds, by their paths in the parts.
+        base: the images in the archive of the base; None without a base.
+
+    Raises:
+        ArchiveError: the image in the base is not valid, or clients read it differently.
+        OSError: the base cannot be read.
+    """
+    image = OpenedImage(parts)
+    image.config = read_configuration(config)
+    image.layers.update(layers)
+    if base is not None:
+        _set_base(image, base)
+        if parts.legacy_base is not None:
+            image.legacy_base = base.archive
+        _find_base_layers(image)
+        _find_left_out(image)
+    return image
 
 
 @contextlib.contextmanager
@@ -208,9 +235,8 @@ def _are_one_file(one: str | None, other: str | None) -> bool:
         return one == other
 
 
-def _read_base(image: OpenedImage, archive: Archive) -> None:
-    """Reads the image that the new one is built on."""
-    images = read_image_archive(archive, 'base image')
+def _set_base(image: OpenedImage, images: ImageArchive) -> None:
+    """Sets the image that the new one is built on."""
     image.has_v1_base = images.is_v1
     if not image.parts.choice.is_given:
         image.images_in_base = images.image_count

@@ -20,6 +20,20 @@ class Layer(NamedTuple):
     origin: str = ''
 
 
+class Words(NamedTuple):
+    """How messages name things, by default with the flags of create_image.
+
+    Attributes:
+        config: the name of the configuration; None for its flag and path.
+        merged: the flag that names the archive that is merged.
+        completion: what to do for a partial image to be whole.
+    """
+
+    config: str | None = None
+    merged: str = '--legacy_base'
+    completion: str = 'give a whole --legacy_base'
+
+
 class ImageParts(NamedTuple):
     """The parts of an image. An optional part that is not given is None.
 
@@ -40,6 +54,7 @@ class ImageParts(NamedTuple):
         legacy_id_origin: where the v1 identifier was read.
         id_files: the paths of the files that identifiers were read from, by flag.
         choice: which image of a base is meant.
+        words: how messages name the parts.
     """
 
     identifier: str
@@ -58,6 +73,12 @@ class ImageParts(NamedTuple):
     legacy_id_origin: str = ''
     id_files: tuple[tuple[str, str], ...] = ()
     choice: Choice = Choice()
+    words: Words = Words()
+
+    @property
+    def config_label(self) -> str:
+        """The name of the configuration in messages."""
+        return self.words.config or f'--config: {self.config!r}'
 
     @property
     def layer_names(self) -> list[str]:

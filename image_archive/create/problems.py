@@ -249,7 +249,7 @@ def _left_out_problems(image: OpenedImage) -> Problems:
     """Says which members of the base are not merged, because clients refuse them."""
     if image.legacy_base is None:
         return
-    yield from left_out_problems('--legacy_base', image.legacy_base.path, image.left_out)
+    yield from left_out_problems(image.parts.words.merged, image.legacy_base.path, image.left_out)
 
 
 def _base_files(image: OpenedImage) -> list[LayerFile]:
@@ -279,11 +279,11 @@ def _missing_layer_problems(image: OpenedImage) -> Problems:
         yield Problem(lacks_layer(image.base.archive.path, missing[0]))
     elif missing and not image.parts.oci:
         listed = ', '.join(repr(name) for name in missing)
-        yield Problem(f'--base: the output lacks {listed}: give a whole --legacy_base')
+        yield Problem(f'--base: the output lacks {listed}: {image.parts.words.completion}')
 
 
 def _bytes_to_check(image: OpenedImage) -> int:
-    own = sum(layer.input.size for layer in image.layers.values())
+    own = sum(layer.source.size for layer in image.layers.values())
     return own + sum(file.source.size for file in _base_files(image))
 
 
@@ -295,7 +295,7 @@ def _config_problems(image: OpenedImage) -> Problems:
     config = image.config
     if config is None:
         return
-    label = f'--config: {image.parts.config!r}'
+    label = image.parts.config_label
     if config.problem is not None:
         yield Problem(f'{label} {config.problem}', is_fatal=image.parts.oci)
         return
@@ -310,7 +310,7 @@ def _size_problems(image: OpenedImage) -> Problems:
     parts = image.parts
     if image.config is not None:
         size = len(image.config.content)
-        yield from config_size_problems(f'--config: {parts.config!r}', size)
+        yield from config_size_problems(parts.config_label, size)
     layer_names = image.base_layer_names + parts.layer_names
     entry = manifest_entry(image, f'{parts.identifier}.json', layer_names)
     yield from manifest_size_problems('--tag', len(manifest_content([entry])))

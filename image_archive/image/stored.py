@@ -149,6 +149,7 @@ class ImageArchive:
         self.is_v1 = not entries
         self.image_count = len(entries)
         self._entries = entries
+        self._chosen: dict[Choice, StoredImage] = {}
 
     def image_for(self, choice: Choice) -> StoredImage:
         """Returns the image that is meant: without a choice, the last one.
@@ -165,12 +166,30 @@ class ImageArchive:
         """
         if not choice.is_given:
             return self.last_image
+        if choice in self._chosen:
+            return self._chosen[choice]
         candidates = self._candidates()
         labels = [ImageLabel(one.names, one.platform) for one in candidates]
         chosen = candidates[choose(repr(self.archive.path), labels, choice)]
         image = StoredImage(self, chosen.entry, chosen.indexed)
         self.archive.check_repeated([image.config_name, *image.layers])
+        self._chosen[choice] = image
         return image
+
+    def base_for(self, choice: Choice) -> StoredImage:
+        """Returns the image that is meant, for a layer or a configuration on it.
+
+        Args:
+            choice: the choice.
+
+        Raises:
+            ArgumentError, ArchiveError, OSError: as image_for(), and if Docker 1.9 or older wrote
+                the archive.
+        """
+        if self.is_v1:
+            text = f'{self.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
+            raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
+        return self.image_for(choice)
 
     @cached_property
     def last_image(self) -> StoredImage:

@@ -10,6 +10,7 @@ from image_archive.image.choice import check_choice
 from image_archive.image.config_schema import is_time
 from image_archive.layer.parts import LayerOptions
 from image_archive.tar.compression import COMPRESSIONS
+from image_archive.tar.names import is_usable_name
 
 _MOST_MODE = 0o7777
 _MOST_OWNER = (1 << 31) - 1
@@ -156,6 +157,9 @@ def check_options(options: LayerOptions) -> None:
     if compression is not None and compression not in COMPRESSIONS:
         text = f'{compression[:_SHOWN]!r} is unknown: give {", ".join(COMPRESSIONS)}'
         raise ArgumentError(f'--compression: {text}')
+    if not is_usable_name(options.directory):
+        text = f"{options.directory[:_SHOWN]!r} has '..' or NUL or is too long"
+        raise ArgumentError(f'--directory: {text}: give another path')
     for flag, mode in [('--mode', options.mode), *_items('--modes', options.modes)]:
         if mode is not None:
             check_mode(flag, mode)

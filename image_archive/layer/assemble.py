@@ -3,33 +3,42 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from image_archive.errors import ArgumentError
 from image_archive.layer.arguments import check_mode, check_options
 from image_archive.layer.base import read_base
+from image_archive.layer.base_files import BaseFiles
 from image_archive.layer.debian_package import find_data
-from image_archive.layer.parts import LayerOptions
+from image_archive.layer.parts import LayerFiles, LayerOptions
 from image_archive.layer.plan import Changes, Plan
 from image_archive.layer.tree import Outputs, TreeOptions
 from image_archive.system.command_line import Run
 from image_archive.system.inputs import InputFile
-from image_archive.system.outputs import OutputFile, check_output, check_outputs_differ
+from image_archive.system.outputs import OutputFile, UnnamedFile, check_outputs
 from image_archive.tar.archive import Archive, open_archive
-from image_archive.tar.names import is_usable_name, normal_name
+from image_archive.tar.names import normal_name
 from image_archive.tar.writer import LayerForm, TarFileWriter
 
 
 class LayerBuilder:
     """Makes a layer of what is added to it. Nothing is written before write()."""
 
-    def __init__(self, output: str, options: LayerOptions, run: Run) -> None:
+    def __init__(
+        self,
+        output: str,
+        options: LayerOptions,
+        run: Run,
+        base: BaseFiles | None = None,
+        others: Sequence[str] = (),
+    ) -> None:
         """Reads the base, and begins a plan.
 
         Args:
-            output: the path of the tarball; '-' is stdout.
+            output: the path of the tarball, or of an image with the layer; '-' is stdout.
             options: how the layer is made.
             run: the run of the program.
+            base: the files that the layer will lie on, if they are read already.
+            others: the paths of other files that the run writes.
 
         Raises:
             ArgumentError: options do not go together, or the base lacks what is to be deleted.
@@ -37,26 +46,51 @@ class LayerBuilder:
             ArchiveError: the base is unsound, or not an image.
         """
         check_options(options)
-        if not is_usable_name(options.directory):
-            text = f"{options.directory[:200]!r} has '..' or NUL or is too long"
-            raise ArgumentError(f'--directory: {text}: give another path')
         self._output = output
         self._options = options
         self._run = run
         self._inputs: dict[str, list[str]] = {}
         self._archives: list[Archive] = []
         self._opened = contextlib.ExitStack()
-        written = [output] if options.id_file is None else [output, options.id_file]
+        written = [output, *others]
+        if options.id_file is not None:
+            written.append(options.id_file)
         for path in options.lower:
             self._add_input('--lower', path)
         self._check_outputs()
-        base = None
-        if options.base is not None:
+        if base is None and options.base is not None:
             base = read_base(options.base, options.choice, options.lower, output, run.progress)
         tree = TreeOptions(options.mode, options.owner, options.follow_links, Outputs(written))
         self._plan = Plan(normal_name(options.directory), tree, base)
         if options.delete:
             self._plan.add_whiteouts(options.delete)
+
+    @property
+    def inputs(self) -> Mapping[str, Sequence[str]]:
+        """The paths of the files that were added, by the flags that name them."""
+        return self._inputs
+
+    def add_all(self, files: LayerFiles) -> None:
+        """Adds all that a layer is made of, in the order of its members.
+
+        Args:
+            files: what it is made of.
+
+        Raises:
+            OSError, ArgumentError, ArchiveError: as the methods for one of them.
+        """
+        for source, destination in files.files:
+            self.add_file(source, destination)
+        for name in files.empty_directories:
+            self.add_empty_directory(name)
+        for name in files.empty_files:
+            self.add_empty_file(name)
+        for path in files.tars:
+            self.add_tar(path)
+        for path in files.debs:
+            self.add_deb(path)
+        for path, target in files.links:
+            self.add_link(path, target)
 
     def add_file(self, source: str, destination: str, mode: int | None = None) -> None:
         """Adds a file, or a directory with all that is in it.
@@ -121,27 +155,52 @@ class LayerBuilder:
             OSError: a file cannot be read, was changed, or cannot be written.
         """
         options = self._options
-        self._check_outputs()
-        self._plan.finish(Changes(options.modes, options.owners))
-        self._run.progress.begin('writing', sum(member.size for member in self._plan.members))
         form = LayerForm(options.compression, has_digest=options.id_file is not None)
         partial_files = self._run.partial_files
+        self._finish_plan()
         with TarFileWriter(self._output, partial_files, self._run.progress, form) as tar:
-            for member in self._plan.members:
-                header = member.header(options.mtime)
-                if member.content is None:
-                    tar.add_member(header, None, member.xattrs)
-                    continue
-                with member.content.open() as source:
-                    tar.add_member(header, source, member.xattrs)
-            for archive in self._archives:
-                archive.check_unchanged()
-            tar.finish()
+            self._write_members(tar)
             if options.id_file is None:
                 return
             with OutputFile(options.id_file, partial_files) as id_file:
                 id_file.write(f'{tar.sha256}\n'.encode('ascii'))
                 tar.close([id_file])
+
+    def write_unnamed(self, file: UnnamedFile) -> str:
+        """Writes the layer, plain, into a file without a name.
+
+        Args:
+            file: the file, empty.
+
+        Returns:
+            The diff ID in hex.
+
+        Raises:
+            ArgumentError, OSError: as write().
+        """
+        form = LayerForm(None, has_digest=True)
+        self._finish_plan()
+        with file.writing(), TarFileWriter(file.path, None, self._run.progress, form) as tar:
+            self._write_members(tar)
+            return tar.sha256
+
+    def _finish_plan(self) -> None:
+        self._check_outputs()
+        self._plan.finish(Changes(self._options.modes, self._options.owners))
+        self._run.progress.begin('writing', sum(member.size for member in self._plan.members))
+
+    def _write_members(self, tar: TarFileWriter) -> None:
+        """Writes all members, and the end of the layer."""
+        for member in self._plan.members:
+            header = member.header(self._options.mtime)
+            if member.content is None:
+                tar.add_member(header, None, member.xattrs)
+                continue
+            with member.content.open() as source:
+                tar.add_member(header, source, member.xattrs)
+        for archive in self._archives:
+            archive.check_unchanged()
+        tar.finish()
 
     def close(self) -> None:
         """Closes all files; what is not written is lost."""
@@ -165,8 +224,4 @@ class LayerBuilder:
         bases: dict[str, list[str]] = {}
         if self._options.base is not None:
             bases['--base'] = [self._options.base]
-        check_output('--output', self._output, self._inputs, replaceable=bases)
-        id_file = self._options.id_file
-        if id_file is not None:
-            check_outputs_differ('--id_file', id_file, '--output', self._output)
-            check_output('--id_file', id_file, {**self._inputs, **bases})
+        check_outputs(self._output, {'--id_file': self._options.id_file}, self._inputs, bases)

@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from image_archive.errors import ArchiveError
 from image_archive.image.choice import Choice
 from image_archive.image.layer_file import LayerFile
-from image_archive.image.stored import (
-    OLD_DOCKER_ADVICE,
-    WRITTEN_BY_OLD_DOCKER,
-    StoredImage,
-    lacks_layer,
-    read_image_archive,
-)
+from image_archive.image.stored import StoredImage, lacks_layer, read_image_archive
 from image_archive.layer.base_files import BaseFiles
 from image_archive.system.inputs import InputFile
 from image_archive.system.progress import Progress
-from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.archive import open_archive
 from image_archive.tar.content import Source
 
 
@@ -40,27 +34,50 @@ def read_base(
     """
     files = BaseFiles()
     with open_archive(base, beside=beside, progress=progress) as archive:
-        image = _image_in(archive, choice)
-        for name in image.layers:
-            place = archive.find(name)
-            if place is None:
-                raise ArchiveError(f'--base: {lacks_layer(base, name)}')
-            layer = LayerFile(f'layer {name!r} of {base!r}', place.source)
-            progress.begin(f'reading {base!r}', place.member.size)
-            files.add_layer(layer, progress)
+        images = read_image_archive(archive, 'base image')
+        add_image(files, images.base_for(choice), progress)
         archive.check_unchanged()
+    add_lower(files, lower, progress)
+    return files
+
+
+def add_image(files: BaseFiles, image: StoredImage, progress: Progress) -> None:
+    """Adds the files of an image whose archive is open.
+
+    Args:
+        files: gets them.
+        image: the image.
+        progress: advanced by the bytes that are read of compressed layers.
+
+    Raises:
+        ArchiveError: one of its layers is missing or cannot be read.
+        OSError: the archive cannot be read.
+    """
+    path = image.archive.path
+    for name in image.layers:
+        place = image.archive.find(name)
+        if place is None:
+            raise ArchiveError(f'--base: {lacks_layer(path, name)}')
+        layer = LayerFile(f'layer {name!r} of {path!r}', place.source)
+        progress.begin(f'reading {path!r}', place.member.size)
+        files.add_layer(layer, progress)
+
+
+def add_lower(files: BaseFiles, lower: Sequence[str], progress: Progress) -> None:
+    """Adds the files of layers.
+
+    Args:
+        files: gets them.
+        lower: the paths of the layers, bottom layer first.
+        progress: advanced by the bytes that are read of compressed layers.
+
+    Raises:
+        ArchiveError: one cannot be read here, or is damaged.
+        OSError: one cannot be read.
+    """
     for path in lower:
         with contextlib.closing(InputFile(path)) as opened:
             layer = LayerFile(repr(path), Source(path, opened.file, 0, opened.size))
             progress.begin(f'reading {path!r}', opened.size)
             files.add_layer(layer, progress)
             opened.check_unchanged()
-    return files
-
-
-def _image_in(archive: Archive, choice: Choice) -> StoredImage:
-    images = read_image_archive(archive, 'base image')
-    if images.is_v1:
-        text = f'{archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
-        raise ArchiveError(f'--base: {text}: {OLD_DOCKER_ADVICE}')
-    return images.image_for(choice)

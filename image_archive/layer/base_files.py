@@ -82,12 +82,13 @@ class BaseFiles:
         self._implied = 0
         self._characters = 0
 
-    def add_layer(self, layer: LayerFile, progress: Progress) -> None:
+    def add_layer(self, layer: LayerFile, progress: Progress, needs_digest: bool = False) -> None:
         """Adds the next layer, on top of those before.
 
         Args:
             layer: the layer; its headers are read.
             progress: advanced by the bytes that are read.
+            needs_digest: whether all of it is read, for LayerFile.content_sha256.
 
         Raises:
             ArchiveError: it cannot be read here, is damaged, or has too many files.
@@ -110,7 +111,10 @@ class BaseFiles:
                 size = _CHARACTERS_LIMIT >> 20
                 raise ArchiveError(f'{layer.label} {text} {size} MiB: give a smaller base')
 
-        layer.read_headers(add, progress)
+        if needs_digest:
+            layer.read(add, progress)
+        else:
+            layer.read_headers(add, progress)
         self._count += tree.count
         self._implied += tree.implied_count
         _merge(self._root, tree.root)

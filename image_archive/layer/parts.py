@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a layer is made with, beside the files in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -40,3 +40,23 @@ class LayerOptions(NamedTuple):
     delete: tuple[str, ...] = ()
     id_file: str | None = None
     choice: Choice = Choice()
+
+
+class LayerFiles(NamedTuple):
+    """What a layer is made of, beside what it deletes of its base.
+
+    Attributes:
+        files: files and directories, each as its path and its name in the layer.
+        empty_directories: the names of empty directories.
+        empty_files: the names of empty files.
+        tars: the paths of tarballs.
+        debs: the paths of Debian packages.
+        links: symbolic links, each as its name and where it leads to.
+    """
+
+    files: Sequence[tuple[str, str]] = ()
+    empty_directories: Sequence[str] = ()
+    empty_files: Sequence[str] = ()
+    tars: Sequence[str] = ()
+    debs: Sequence[str] = ()
+    links: Sequence[tuple[str, str]] = ()

@@ -50,7 +50,11 @@ def silent_run(program: str) -> Run:
 
 
 def run(
-    program: str, main: Callable[[Run], None], description: str, own_flags: flags.FlagValues
+    program: str,
+    main: Callable[[Run], None],
+    description: str,
+    own_flags: flags.FlagValues,
+    groups: Sequence[str] = (),
 ) -> None:
     """Runs a program to its end, and exits.
 
@@ -59,7 +63,8 @@ def run(
         main: called when the flags are parsed; raises one of FAILURES for bad input.
         description: the text at the beginning of the help, a line `Example:`, and the text at its
             end.
-        own_flags: the flags that the program defines.
+        own_flags: the flags that the program has.
+        groups: the groups of flags that it shares with others, as share_flags() was given them.
     """
     start.keep_imports()
     flags.DEFINE_boolean('version', False, 'show the version', flag_values=own_flags)
@@ -71,7 +76,7 @@ def run(
     _format_messages(this_run)
 
     def parse(argv: Sequence[str]) -> list[str]:
-        return _parse_flags(program, argv, flag_files, description, own_flags)
+        return _parse_flags(program, argv, flag_files, description, own_flags, groups)
 
     def guarded_main(argv: Sequence[str]) -> None:
         try:
@@ -154,13 +159,14 @@ def _parse_flags(
     flag_files: FlagFiles,
     description: str,
     own_flags: flags.FlagValues,
+    groups: Sequence[str],
 ) -> list[str]:
     flags.FLAGS['verbosity'].using_default_value = False  # otherwise app.run makes it INFO
     own_flags.mark_as_parsed()
     try:
         expanded = flag_files.expand(argv[1:])
         if any(_is_true(argument, _HELP_FLAGS) for argument in expanded):
-            _print_and_exit(_help_text(description, own_flags))
+            _print_and_exit(_help_text(description, own_flags, groups))
         if any(_is_true(argument, _VERSION_FLAGS) for argument in expanded):
             _print_and_exit(f'{program} {VERSION}\n')
         arguments = flags.FLAGS([argv[0], *_without_empty_booleans(expanded, own_flags)])
@@ -207,14 +213,19 @@ def _has_nul(value: Any) -> bool:
     return isinstance(value, str) and '\0' in value
 
 
-def _help_text(description: str, own_flags: flags.FlagValues) -> str:
-    """Returns the help: the description, the program's own flags, and the example."""
+def _help_text(description: str, own_flags: flags.FlagValues, groups: Sequence[str]) -> str:
+    """Returns the help: the description, the program's flags in groups, and the example."""
     about, _, example = description.partition('Example:')
-    module = own_flags.find_module_defining_flag('output')
-    flags_help = own_flags.module_help(module)
-    flags_help = flags_help[flags_help.index('  -') :]  # without the name of the module
-    more = '--helpfull lists the flags of absl, --flagfile and --verbosity among them.'
-    return f'{about.strip()}\n\nFlags:\n{flags_help}\n\n{more}\n\nExample:{example.rstrip()}\n'
+    modules = {'Flags': own_flags.find_module_defining_flag('output')}
+    modules.update((group, group) for group in groups)
+    parts = [about.strip()]
+    for title, module in modules.items():
+        flags_help = own_flags.module_help(module)
+        flags_help = flags_help[flags_help.index('  -') :]  # without the name of the module
+        parts.append(f'{title}:\n{flags_help}')
+    parts.append('--helpfull lists the flags of absl, --flagfile and --verbosity among them.')
+    parts.append(f'Example:{example.rstrip()}\n')
+    return '\n\n'.join(parts)
 
 
 def _print_and_exit(text: str) -> None:

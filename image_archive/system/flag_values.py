@@ -7,7 +7,7 @@ An optional flag with an empty value counts as not given.
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -25,6 +25,27 @@ def new_flags() -> flags.FlagValues:
     """
     own_flags: flags.FlagValues = flags.FlagValues()  # type: ignore[no-untyped-call]
     return own_flags
+
+
+def share_flags(
+    own_flags: flags.FlagValues,
+    others: flags.FlagValues,
+    names: Iterable[str],
+    group: str | None = None,
+) -> None:
+    """Gives a program flags of another one; the functions of both read the same values then.
+
+    Args:
+        own_flags: the flags of the program.
+        others: the flags of the other one.
+        names: the names of the flags to share.
+        group: the title above them in the help; None for that of --output.
+    """
+    module = group or str(own_flags.find_module_defining_flag('output'))
+    others.mark_as_parsed()  # the program parses what it has of them
+    for name in names:
+        own_flags[name] = others[name]
+        own_flags.register_flag_by_module(module, others[name])
 
 
 def check_given(flag: flags.FlagHolder[Any]) -> None:

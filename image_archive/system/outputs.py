@@ -8,10 +8,11 @@ import os
 import re
 import signal
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
-from image_archive.errors import ArgumentError
+from image_archive.errors import AdvisedError, ArgumentError
 from image_archive.system.inputs import errors_about
 
 
@@ -166,6 +167,83 @@ class OutputFile:
 
     def __del__(self) -> None:
         self.discard()
+
+
+class UnnamedFile:
+    """A file without a name beside an output: it leaves nothing behind; a context manager.
+
+    Attributes:
+        file: the file, open for reading and writing, without a buffer.
+        path: a path by which OutputFile writes it, as long as it is open.
+    """
+
+    def __init__(self, output: str) -> None:
+        """Makes the file.
+
+        Args:
+            output: the path of the output; '-' is stdout, beside which is the system's directory
+                for temporary files.
+
+        Raises:
+            AdvisedError: it cannot be made.
+        """
+        self._directory = directory_for_temporary(output)
+        try:
+            self.file = tempfile.TemporaryFile(dir=self._directory, buffering=0)
+        except OSError as error:
+            raise self._advised(error) from error
+        self.path = f'/dev/fd/{self.file.fileno()}'
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """A context in which an error of the file names its directory, and how to choose it."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename != self.path:
+                raise
+            raise self._advised(error) from error
+
+    def __enter__(self) -> 'UnnamedFile':
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.file.close()
+
+    def _advised(self, error: OSError) -> AdvisedError:
+        if self._directory is not None:
+            advice = 'give --output in another directory, with room for it'
+            return AdvisedError(error.errno, error.strerror, self._directory, advice)
+        advice = 'set TMPDIR to a directory with room for it'
+        try:
+            directory = tempfile.gettempdir()
+        except FileNotFoundError:
+            text = 'No directory for temporary files can be written'
+            return AdvisedError(errno.ENOENT, text, 'TMPDIR', advice)
+        return AdvisedError(error.errno, error.strerror, directory, advice)
+
+
+@contextlib.contextmanager
+def optional_output(path: str | None, partial_files: PartialFiles) -> Iterator[OutputFile | None]:
+    """Opens an output as OutputFile does, if there is a path for it.
+
+    Args:
+        path: the path; None for no such output.
+        partial_files: as of OutputFile.
+
+    Yields:
+        The output, or None.
+    """
+    if path is None:
+        yield None
+        return
+    with OutputFile(path, partial_files) as output:
+        yield output
 
 
 def _name_of(output: str) -> str:
@@ -349,6 +427,35 @@ def check_output(
             # As an input, - is a file of that name.
             if not _is_stream(other) and are_same_file(path, os.path.join('.', other)):
                 raise ArgumentError(_is_also(flag, path, other_flag))
+
+
+def check_outputs(
+    output: str,
+    others: Mapping[str, str | None],
+    inputs: Mapping[str, Sequence[str]],
+    bases: Mapping[str, Sequence[str]],
+) -> None:
+    """Checks all outputs of a program, as check_output() does, and that no two are one file.
+
+    Args:
+        output: the path that --output names; '-' is stdout.
+        others: the paths of the other outputs, by the flags that name them; None for one that is
+            not given.
+        inputs: the paths of the inputs, by the flags that name them.
+        bases: inputs that --output may replace.
+
+    Raises:
+        ArgumentError, OSError: as check_output().
+    """
+    check_output('--output', output, inputs, replaceable=bases)
+    checked = {'--output': output}
+    for flag, path in others.items():
+        if path is None:
+            continue
+        for other_flag, other in checked.items():
+            check_outputs_differ(flag, path, other_flag, other)
+        check_output(flag, path, {**inputs, **bases})
+        checked[flag] = path
 
 
 def check_outputs_differ(flag: str, path: str, other_flag: str, other: str) -> None:

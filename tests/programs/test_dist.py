@@ -21,7 +21,7 @@ from support.project import ROOT, copy_project
 
 PROGRAMS = [
     name
-    for name in ('build_tar', 'create_image', 'create_image_config', 'join_layers')
+    for name in ('build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers')
     if (ROOT / f'{name}.py').exists()
 ]
 PYENV = pathlib.Path.home() / '.pyenv' / 'versions'

@@ -17,6 +17,7 @@ FLOORS = [
     {'image'},
     {'checks'},
     {'layer', 'configure', 'create', 'join'},
+    {'compose'},
 ]
 MODULES = sorted(PACKAGE.rglob('*.py'))
 ROOT_MODULES = {path.stem for path in ROOT.glob('*.py')}

@@ -23,7 +23,7 @@ from support.project import ROOT
 
 pytestmark = pytest.mark.slow
 
-PROGRAMS = ['build_tar', 'create_image', 'create_image_config', 'join_layers']
+PROGRAMS = ['build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers']
 BUILD = """
 import sys
 from hatchling import build
@@ -190,6 +190,7 @@ def test_commands_write_the_same_bytes_as_the_scripts(installed, tmp_path):
     flags = {
         'create_image_config': [f'--layer={identifier}' for identifier, _ in image.layers],
         'create_image': image.without('output'),
+        'build_image': [f'--tar={image.layers[0][1]}'],
         'build_tar': [f'--tar={image.layers[0][1]}'],
         'join_layers': [f'--layer={image.output}'],
     }
@@ -217,8 +218,8 @@ def test_help_of_a_command_is_the_same_as_of_the_script(installed, program):
 
 
 def test_installed_modules_can_be_imported(installed, tmp_path):
-    imports = 'import build_tar, create_image, create_image_config, join_layers, image_archive; '
-    code = imports + "import importlib.resources as r; print(r.files(image_archive) / 'py.typed')"
+    code = f'import {", ".join(PROGRAMS)}, image_archive; '
+    code += "import importlib.resources as r; print(r.files(image_archive) / 'py.typed')"
     path = run(installed / 'python3', '-c', code, cwd=tmp_path).strip()
     assert path.startswith(str(installed.parent))
     assert os.path.exists(path)

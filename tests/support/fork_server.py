@@ -18,7 +18,7 @@ import sys
 import traceback
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
-PROGRAMS = ('build_tar', 'create_image', 'create_image_config', 'join_layers')
+PROGRAMS = ('build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers')
 NUMBER = struct.Struct('q')
 
 

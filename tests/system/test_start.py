@@ -14,7 +14,7 @@ from support.project import ROOT, TOOL
 from support.running import build, environment
 from support.tars import names
 
-PROGRAMS = ['build_tar', 'create_image', 'create_image_config', 'join_layers']
+PROGRAMS = ['build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers']
 OLD_PYTHON = """
 import runpy, sys
 sys.version_info = (3, 9, 18, 'final', 0)
