@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from image_archive.system.inputs import errors_about
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import Source
+from image_archive.tar.gnu_headers import NewMember
 from image_archive.tar.reader import Member
 
 DIRECTORY_MODE = 0o755
@@ -162,18 +163,23 @@ class PlannedMember:
         self.xattrs = self.xattrs or other.xattrs
         self.first_link = None
 
-    def header(self, mtime: int) -> tarfile.TarInfo:
+    def header(self, mtime: int) -> NewMember:
         """Returns its header.
 
         Args:
             mtime: the time of a member that has none of its own.
         """
-        header = tarfile.TarInfo(self.name)
-        header.type = self.kind
-        header.mode = self.mode
-        header.uid, header.gid = self.owner
-        header.mtime = mtime if self.mtime is None else self.mtime
-        header.linkname = self.target
-        header.devmajor, header.devminor = self.device
-        header.size = self.size
-        return header
+        uid, gid = self.owner
+        if self.mtime is not None:
+            mtime = self.mtime
+        return NewMember(
+            self.name,
+            self.kind,
+            self.mode,
+            uid,
+            gid,
+            self.size,
+            mtime,
+            self.target,
+            device=self.device,
+        )

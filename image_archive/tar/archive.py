@@ -98,14 +98,8 @@ class Archive:
 
     def source(self, member: Member) -> Source:
         """Returns the content of a file of this archive."""
-        return Source(
-            name=self.path,
-            file=self._data,
-            file_offset=member.offset,
-            size=member.size,
-            sparse_map=member.pieces,
-            digest=self._digests.get(member.offset),
-        )
+        digest = self._digests.get(member.offset)
+        return Source(self.path, self._data, member.offset, member.size, member.pieces, digest)
 
     def entry(self, member: Member) -> Entry:
         """Returns what are_same_entries() compares of a member of this archive."""
@@ -364,11 +358,13 @@ def _list_members(reader: TarReader, path: str) -> list[Member]:
 
 def _size_of_names(member: Member) -> int:
     """Returns how many bytes the names of a member take in memory, besides a fixed number."""
-    size = 0
-    for text in (member.name, member.target, member.uname, member.gname, *member.xattrs):
-        # The normal name and the spelling of a name may be two strings.
-        size += 2 * len(text) if text.isascii() else 8 * len(text)
-    return size + 64 * len(member.xattrs) + len(member.xattr_records)
+    names = f'{member.name}{member.target}{member.uname}{member.gname}'
+    # The normal name and the spelling of a name may be two strings.
+    size = 2 * len(names) if names.isascii() else 8 * len(names)
+    if member.xattrs:
+        attributes = ''.join(member.xattrs)
+        size += 8 * len(attributes) + 64 * len(member.xattrs) + len(member.xattr_records)
+    return size
 
 
 def _copied(blocks: Iterator[bytes], copy: IO[bytes], beside: str) -> Iterator[bytes]:

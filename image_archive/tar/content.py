@@ -106,6 +106,19 @@ class Source(NamedTuple):
             end = piece.offset + piece.size
         yield from zeros(self.size - end)
 
+    def read_small(self) -> bytes:
+        """Returns the content of a small file that is not sparse.
+
+        Raises:
+            OSError: as blocks().
+        """
+        with errors_about(self.name):
+            self.file.seek(self.file_offset)
+            data = self.file.read(self.size)
+        if len(data) == self.size:
+            return data
+        return b''.join(self.read_piece(self.file_offset, self.size))
+
     def head(self) -> bytes:
         """Returns the first bytes of the content, by which its compression is recognised.
 

@@ -162,10 +162,13 @@ def _checksum(block: bytes, total_of_rest: int) -> int:
         block: the header.
         total_of_rest: the sum of the bytes from the magic on.
     """
+    return sum_of_bytes(block[:148]) + 8 * ord(' ') + sum_of_bytes(block[156:257]) + total_of_rest
+
+
+def sum_of_bytes(data: bytes) -> int:
+    """Returns the sum of at most 256 bytes."""
     # A part of Adler-32 (RFC 1950) is the sum and one; of so few bytes it has no remainder.
-    before = (zlib.adler32(block[:148]) & 0xFFFF) - 1
-    behind = (zlib.adler32(block[156:257]) & 0xFFFF) - 1
-    return before + 8 * ord(' ') + behind + total_of_rest
+    return (zlib.adler32(data) & 0xFFFF) - 1
 
 
 def _is_valid_checksum(block: bytes, total: int) -> bool:

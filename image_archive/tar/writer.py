@@ -4,7 +4,6 @@
 import contextlib
 import io
 import os
-import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
@@ -21,7 +20,7 @@ from image_archive.system.python_values import PathName, check_type, path_of
 from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.compression import BLOCK_SIZE, new_compressor
 from image_archive.tar.content import Entry, Piece, ReopenedFile, Source, are_same_entries, zeros
-from image_archive.tar.gnu_headers import gnu_header
+from image_archive.tar.gnu_headers import NewMember, gnu_header, python_header
 from image_archive.tar.names import is_usable_name, normal_name
 from image_archive.tar.reader import Member
 
@@ -183,9 +182,7 @@ class TarFileWriter:
         with self._step():
             self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
 
-    def add_member(
-        self, header: tarfile.TarInfo, source: Source | None, xattrs: bytes = b''
-    ) -> None:
+    def add_member(self, header: NewMember, source: Source | None, xattrs: bytes = b'') -> None:
         """Adds a member of a layer as it is: its caller knows all members, and their parents.
 
         Args:
@@ -279,24 +276,28 @@ class TarFileWriter:
             self._add_member(name, merged, member)
 
     def _add_member(self, name: str, merged: Archive, member: Member) -> None:
-        header = tarfile.TarInfo(name)
-        header.type = member.kind
-        header.mode = member.mode
-        header.uid = member.uid
-        header.gid = member.gid
-        header.uname = member.uname
-        header.gname = member.gname
-        header.linkname = member.target
-        header.size = member.size
         source = None
+        target = member.target
         if member.is_file:
             source = merged.source(member)
         elif member.kind == tarfile.LNKTYPE:
-            header.linkname = normal_name(member.target)
+            target = normal_name(target)
         elif not (member.is_directory or member.is_link):
             text = f'{name!r} is not a file, directory or link: leave it out'
             raise ArchiveError(f'{merged.path!r}: {text}')
-        self._add(header, source, f'{merged.path!r}: ')
+        header = NewMember(
+            name,
+            member.kind,
+            member.mode,
+            member.uid,
+            member.gid,
+            member.size,
+            0,
+            target,
+            member.uname,
+            member.gname,
+        )
+        self._add(header, source, merged.path)
 
     def finish(self) -> None:
         """Writes the end of the archive, which is not in its place yet.
@@ -344,9 +345,9 @@ class TarFileWriter:
 
     def _add(
         self,
-        header: tarfile.TarInfo,
+        header: NewMember,
         source: Source | None,
-        origin: str = '',
+        merged: str | None = None,
         stored: Source | None = None,
     ) -> None:
         """Adds a member, unless its name is there already.
@@ -354,40 +355,41 @@ class TarFileWriter:
         Args:
             header: the header of the member.
             source: the content of a file.
-            origin: the beginning of an error: the archive that the member is from.
+            merged: the path of the archive that the member is from; None for other members.
             stored: the content as it can be read later; source by default.
         """
         name = header.name
         if not name:
-            raise ArchiveError(f'{origin}a member has no name: give it one')
-        entry = Entry(header.type, header.linkname, stored or source)
+            raise _error_in(merged, 'a member has no name: give it one')
+        entry = Entry(header.kind, header.target, stored or source)
         if name in self._entries:
             if not are_same_entries(self._entries[name], entry):
                 logging.warning('%r occurs twice: only the first is kept', name)
             return
-        if header.type == tarfile.LNKTYPE and header.linkname not in self._entries:
+        if header.kind == tarfile.LNKTYPE and header.target not in self._entries:
             text = f'{name!r} is a hard link to nothing before it: replace it'
-            raise ArchiveError(f'{origin}{text}')
-        self._add_parents(name, origin)
+            raise _error_in(merged, text)
+        self._add_parents(name, merged)
         self._write_header(header)
         if source is not None:
             self._copy(source)
         self._entries[name] = entry
-        logging.info('%r: %d bytes', name, header.size)
+        if self._lists_members:
+            logging.info('%r: %d bytes', name, header.size)
 
-    def _add_parents(self, name: str, origin: str) -> None:
+    def _add_parents(self, name: str, merged: str | None) -> None:
         """Adds the missing parents of a member."""
-        parent = posixpath.dirname(name)
+        parent = name.rpartition('/')[0]
         if not parent:
             return
         if parent not in self._entries:
-            self._count_parent(parent, origin)
-            self._add(_header(parent, tarfile.DIRTYPE, None, 0), None, origin)
+            self._count_parent(parent, merged)
+            self._add(_header(parent, tarfile.DIRTYPE, None, 0), None, merged)
         if self._entries[parent].kind != tarfile.DIRTYPE:
             text = f'{name!r} is in {parent!r}, which is not a directory: leave it out'
-            raise ArchiveError(f'{origin}{text}')
+            raise _error_in(merged, text)
 
-    def _count_parent(self, name: str, origin: str) -> None:
+    def _count_parent(self, name: str, merged: str | None) -> None:
         """Counts a parent that is made; raises ArchiveError if these are too many."""
         given = len(self._entries) - self._parents
         limit = min(_PARENTS_FREE + _PARENTS_OF_A_MEMBER * given, _PARENTS_LIMIT)
@@ -395,21 +397,26 @@ class TarFileWriter:
         self._parents_size += len(name)
         if self._parents > limit or self._parents_size > _PARENTS_SIZE:
             text = f'too many directories are missing, the last one is {name!r}'
-            raise ArchiveError(f'{origin}{text}: add them to the archive')
+            raise _error_in(merged, f'{text}: add them to the archive')
 
-    def _write_header(self, header: tarfile.TarInfo, xattrs: bytes = b'') -> None:
+    def _write_header(self, header: NewMember, xattrs: bytes = b'') -> None:
         rest = -self._position % tarfile.BLOCKSIZE  # of the last block of the member before
         if self._is_layer:
             self._write(bytes(rest) + gnu_header(header, xattrs))
             return
         # GNU's long names and base-256 numbers, because busybox tar ignores PAX's path and size.
-        data = header.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
+        data = python_header(header)
         if header.size >= _ALIGNED_SIZE:
             data = _padding(self._position + rest + len(data)) + data
         self._write(bytes(rest) + data)
 
     def _copy(self, source: Source) -> None:
         """Writes a content."""
+        if source.size < _ALIGNED_SIZE and source.sparse_map is None:
+            if source.size:
+                self._write(source.read_small())
+                self._progress.advance(source.size)
+            return
         position = 0
         for piece in source.pieces():
             self._write_zeros(piece.offset - position)
@@ -483,20 +490,26 @@ class TarFileWriter:
             self.output.write(self._compressor.compress(data))
 
 
-def _header(name: str, kind: bytes, mode: int | None, size: int) -> tarfile.TarInfo:
+def _header(name: str, kind: bytes, mode: int | None, size: int) -> NewMember:
     """Returns the header of a member that is not merged."""
     if not is_usable_name(name):
         text = f"{name[:200]!r} has '..' or NUL or is too long: give another name"
         raise ArchiveError(text)
-    header = tarfile.TarInfo(normal_name(name))
-    header.type = kind
-    header.size = size
-    header.mode = 0o644
-    if kind == tarfile.DIRTYPE:
-        header.mode = 0o755
-    if mode is not None:
-        header.mode = mode
-    return header
+    if mode is None:
+        mode = 0o755 if kind == tarfile.DIRTYPE else 0o644
+    return NewMember(normal_name(name), kind, mode & 0o7777, size=size)
+
+
+def _error_in(merged: str | None, text: str) -> ArchiveError:
+    """Returns the error about a member.
+
+    Args:
+        merged: the path of the archive that it is from; None for other members.
+        text: what is wrong, and what to do.
+    """
+    if merged is None:
+        return ArchiveError(text)
+    return ArchiveError(f'{merged!r}: {text}')
 
 
 def _padding(position: int) -> bytes:

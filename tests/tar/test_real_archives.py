@@ -5,6 +5,9 @@ Every member is compared, byte by byte, both as the reader returns it and after 
 """
 
 import os
+import pathlib
+import shlex
+import sys
 import tarfile
 
 import pytest
@@ -257,3 +260,43 @@ def test_archives_of_container_programs(tmp_path, base):
     if path.suffix in compressors:
         require(compressors[path.suffix])
     check(path, tmp_path)
+
+
+# Archives of the system on which the tests run.
+
+ARCHIVE_NAMES = ('.tar', '.tar.gz', '.tgz', '.tar.bz2', '.tar.xz')
+LARGEST = 64 * MIB
+
+
+def archives_in(directory):
+    """Yields the paths of the archives below a directory, those of other users' files left out."""
+    for parent, _, names in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if name.endswith(ARCHIVE_NAMES) and os.access(path, os.R_OK):
+                if os.path.isfile(path) and os.path.getsize(path) < LARGEST:
+                    yield path
+
+
+def numeric_listing(path):
+    with archives.open_archive(path, keep_all=False) as opened:
+        return [gnu_tar.as_listed(member, numeric=True) for member in opened.members]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('directory', [str(DATA), '/usr', sys.base_prefix])
+def test_archives_of_the_system_are_read_as_gnu_tar_lists_them(directory):
+    for path in archives_in(directory):
+        # By numbers, as GNU tar takes empty PAX records for names of owners; POSIX does not.
+        expected = gnu_tar.listing(path, '--numeric-owner')
+        if expected is not None:
+            assert numeric_listing(path) == expected, path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('dialect', ['gnu', 'posix', 'ustar'])
+def test_archive_of_a_real_tree(tmp_path, dialect):
+    path = tmp_path / 'x.tar'
+    tree = pathlib.Path(os.__file__).parent  # thousands of files
+    shell(f'tar -cf {shlex.quote(str(path))} --format={dialect} -C {shlex.quote(str(tree))} .', '/')
+    assert read(path)[0] == gnu_tar.listing(path)

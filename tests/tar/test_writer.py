@@ -7,6 +7,7 @@ import tarfile
 import pytest
 
 from archive import TarFileWriter
+from image_archive.tar.gnu_headers import NewMember, python_header
 from support.tars import DIR, FILE, content, make_tar, member, members, names, write_tar
 
 
@@ -262,3 +263,39 @@ def test_large_members_are_aligned(tmp_path, size, before):
             assert info.offset_data % 4096 == 0
             assert list(info.pax_headers) == ['comment']
             assert info.pax_headers['comment'].strip(' ') == ''
+
+
+# Headers of image archives, which were once written by Python's tarfile: their bytes stay.
+
+HEADERS = [
+    {'name': 'a'},
+    {'name': 'd', 'type': DIR},
+    *({'name': 'n' * size} for size in (99, 100, 101, 3000)),
+    *({'name': 'd' * size, 'type': DIR} for size in (99, 100)),
+    *({'name': 'l', 'type': tarfile.SYMTYPE, 'linkname': 't' * size} for size in (1, 100, 101)),
+    {'name': 'n' * 200, 'type': tarfile.LNKTYPE, 'linkname': 't' * 200},
+    {'name': 'é\udcff', 'uname': 'é' * 20, 'gname': 'g' * 32},
+    *({'name': 'a', 'size': size} for size in (1, (1 << 33) - 1, 1 << 33)),
+    *({'name': 'a', 'uid': owner, 'gid': 7} for owner in ((1 << 21) - 1, 1 << 21, 1 << 55)),
+    *({'name': 'a', 'uid': 7, 'gid': owner} for owner in ((1 << 21) - 1, 1 << 21, 1 << 55)),
+    {'name': 'a', 'mode': 0o7777},
+]
+
+
+@pytest.mark.parametrize('fields', HEADERS)
+def test_headers_have_the_bytes_of_tarfile(fields):
+    info = tarfile.TarInfo(fields['name'])
+    for field, value in fields.items():
+        setattr(info, field, value)
+    new = NewMember(
+        info.name,
+        info.type,
+        info.mode,
+        info.uid,
+        info.gid,
+        info.size,
+        target=info.linkname,
+        uname=info.uname,
+        gname=info.gname,
+    )
+    assert python_header(new) == info.tobuf(tarfile.GNU_FORMAT, 'utf-8', 'surrogateescape')
