@@ -35,6 +35,16 @@ def digest_of(data: bytes) -> str:
     return f'sha256:{sha256(data)}'
 
 
+def all_digests_of(data: bytes) -> set[str]:
+    """Returns the digests of bytes with each algorithm."""
+    found = set()
+    for algorithm in _HEX_LENGTHS:
+        digest = new_hash(algorithm)
+        digest.update(data)
+        found.add(f'{algorithm}:{digest.hexdigest()}')
+    return found
+
+
 def is_sha256_hex(text: str) -> bool:
     """Tells whether a text is a SHA-256: 64 hex digits in lower case."""
     return len(text) == 64 and not text.strip(_HEX_DIGITS)

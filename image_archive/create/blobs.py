@@ -7,12 +7,17 @@ Those of a plain layer are known without reading it. A compressed layer is read 
 from typing import Any, NamedTuple
 
 from image_archive.create.opened import BaseLayer, OpenedImage
-from image_archive.digests import digest_in_blob_name, digest_of, is_sha256_digest
+from image_archive.digests import (
+    algorithm_of,
+    all_digests_of,
+    digest_in_blob_name,
+    is_sha256_digest,
+)
 from image_archive.errors import ArchiveError
 from image_archive.image import oci
 from image_archive.image.layer_file import LayerFile
 from image_archive.image.oci import Descriptor
-from image_archive.image.oci_index import usable_index, walk
+from image_archive.image.oci_index import is_descriptor, usable_index, walk
 from image_archive.image.stored import StoredImage
 from image_archive.system.progress import Progress
 
@@ -53,10 +58,21 @@ def find_layout(image: OpenedImage, progress: Progress) -> Layout:
     return Layout(oci.describe_config(image.checked_config.content), base_layers, own_layers)
 
 
-def _describe(layer: LayerFile, diff_id: str, progress: Progress) -> Descriptor:
-    """Returns the descriptor of a layer, whose diff ID is the digest if it is plain."""
+def _describe(
+    layer: LayerFile, diff_id: str, progress: Progress, like: str | None = None
+) -> Descriptor:
+    """Returns the descriptor of a layer, whose diff ID is the digest if it is plain.
+
+    Args:
+        layer: the layer.
+        diff_id: its diff ID.
+        progress: advanced by the bytes that are read.
+        like: the digest that it should have, by whose algorithm it is described.
+    """
     digest = diff_id
-    if layer.compression is not None:
+    if like is not None and algorithm_of(like) != algorithm_of(diff_id):
+        digest = layer.stored_digest(like, progress)
+    elif layer.compression is not None:
         digest = f'sha256:{layer.stored_sha256(progress)}'
     return oci.describe_layer(layer.compression, digest, layer.source.size)
 
@@ -76,9 +92,13 @@ def _describe_base(image: OpenedImage, base: StoredImage, progress: Progress) ->
         if layer.file is None or layer.place is None:
             descriptors.append(_missing_layer(base, layer, foreign or from_manifest))
             continue
-        descriptor = _describe(layer.file, diff_ids[index], progress)
-        if layer.place.archive is base.archive:
-            _check_digest(base, layer, from_manifest, descriptor.digest)
+        expected = digest_in_blob_name(layer.name)
+        if from_manifest is not None:
+            expected = _digest_in(from_manifest)
+        descriptor = _describe(layer.file, diff_ids[index], progress, expected)
+        if layer.place.archive is base.archive and expected not in (None, descriptor.digest):
+            text = f'layer {layer.name!r} of {base.archive.path!r} is {descriptor.digest}'
+            raise ArchiveError(f'--base: {text}, not {expected}: replace the base')
         if foreign is not None:
             compression = layer.file.compression
             descriptor = oci.describe_foreign_layer(descriptor, compression, foreign)
@@ -110,16 +130,6 @@ def _missing_layer(base: StoredImage, layer: BaseLayer, described: Any) -> Descr
     return descriptor
 
 
-def _check_digest(base: StoredImage, layer: BaseLayer, described: Any, digest: str) -> None:
-    """Raises ArchiveError if the base gives a layer another digest than it has."""
-    expected = digest_in_blob_name(layer.name)
-    if described is not None:
-        expected = _digest_in(described)
-    if expected not in (None, digest):
-        text = f'layer {layer.name!r} of {base.archive.path!r} is {digest}, not {expected}'
-        raise ArchiveError(f'--base: {text}: replace the base')
-
-
 def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list[Any] | None:
     """Returns the layers in the OCI manifest that a base has for its image.
 
@@ -131,11 +141,11 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
     """
     if base.config is None:
         return None
-    config_digest = digest_of(base.config.content)
+    config_digests = all_digests_of(base.config.content)
     contradictions = []
     label = repr(base.archive.path)
     for blob in walk(usable_index(base.archive), base.archive.read_file, label):
-        if not blob.is_manifest or _digest_in(blob.value['config']) != config_digest:
+        if not blob.is_manifest or _digest_in(blob.value['config']) not in config_digests:
             continue
         layers = blob.value.get('layers') or []
         contradiction = _contradiction(base, layers, diff_ids)
@@ -159,13 +169,14 @@ def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) ->
         if digest_in_blob_name(name) not in (None, digest):
             return f'the layer {digest}, but {name!r} in manifest.json'
         descriptor = oci.read_layer(layer)
-        if descriptor is not None and oci.is_plain(descriptor) and digest != diff_id:
+        is_plain = descriptor is not None and oci.is_plain(descriptor)
+        if is_plain and is_sha256_digest(digest) and digest != diff_id:
             return f'the plain layer {digest}, but the diff ID {diff_id} in the configuration'
     return None
 
 
 def _digest_in(descriptor: Any) -> str | None:
-    """Returns the digest in a descriptor from JSON; None if it is not one with SHA-256."""
-    if not isinstance(descriptor, dict) or not is_sha256_digest(descriptor.get('digest')):
+    """Returns the digest in a descriptor from JSON; None if it is not one."""
+    if not is_descriptor(descriptor):
         return None
     return str(descriptor['digest'])

@@ -5,7 +5,7 @@ import contextlib
 
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import ImageParts
-from image_archive.image.docker_manifest import TOP_NAME, Repositories, is_merged
+from image_archive.image.docker_manifest import TOP_NAME, Repositories
 from image_archive.image.documents import Documents, add_documents
 from image_archive.system.command_line import Run
 from image_archive.system.outputs import optional_output
@@ -31,9 +31,6 @@ def write_docker_archive(
     """
     parts = image.parts
 
-    def is_kept(name: str) -> bool:
-        return is_merged(name) and name not in image.left_out
-
     run.progress.begin('writing', image.bytes_to_write)
     with contextlib.ExitStack() as stack:
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, run.progress))
@@ -47,8 +44,10 @@ def write_docker_archive(
             tar.add_file(f'{parts.legacy_id}/VERSION', content=DATA_FORMAT_VERSION)
             add_own_layers(tar, image, parts.layer_names)
             tar.add_file(f'{parts.legacy_id}/json', content=image.metadata)
-        if image.legacy_base is not None:
-            tar.add_archive(image.legacy_base, is_kept)
+        if image.merged_names is not None:
+            _add_layers_of_layout(tar, image)
+        elif image.legacy_base is not None:
+            tar.add_archive(image.legacy_base, image.is_merged)
         layer_names = image.base_layer_names + parts.layer_names
         documents = Documents(
             manifest=[manifest_entry(image, config_name, layer_names)],
@@ -81,6 +80,19 @@ def add_own_layers(tar: TarFileWriter, image: OpenedImage, names: list[str]) -> 
             if opened.input is not None:
                 opened.input.check_unchanged()
         added.add(name)
+
+
+def _add_layers_of_layout(tar: TarFileWriter, image: OpenedImage) -> None:
+    """Adds the layers of the layout that is merged, bottom layer first, whatever its form is."""
+    if image.legacy_base is None or image.merged_image is None:
+        return
+    added: set[str] = set()
+    for name in image.merged_image.layers:
+        place = image.legacy_base.find(name)
+        if place is not None and place.name not in added:
+            tar.add_source(place.name, place.source)
+            added.add(place.name)
+    image.legacy_base.check_unchanged()
 
 
 def manifest_entry(

@@ -13,6 +13,7 @@ from image_archive.errors import FAILURES, ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import image_id_of, is_merged
 from image_archive.image.layer_file import LayerFile
+from image_archive.image.layout import is_layout
 from image_archive.image.stored import ImageArchive, StoredImage, read_image_archive
 from image_archive.system.inputs import InputFile, read_small_file
 from image_archive.system.progress import Progress
@@ -71,6 +72,9 @@ class OpenedImage:
         missing_layers: the names of the layers of the base that the new archive lacks, without
             foreign ones that no archive has.
         legacy_base: the archive that is merged; that of the base if both are one file.
+        merged_image: the image of that archive, if it is read; any archive may be merged.
+        merged_names: the names of the members of a layout that are merged, those of its layers;
+            None for another archive.
         left_out: why members of that archive are not merged, by their names.
         failures: why files could not be opened or read.
     """
@@ -86,6 +90,8 @@ class OpenedImage:
         self.base_layers: tuple[BaseLayer, ...] = ()
         self.missing_layers: tuple[str, ...] = ()
         self.legacy_base: Archive | None = None
+        self.merged_image: StoredImage | None = None
+        self.merged_names: frozenset[str] | None = None
         self.left_out: dict[str, str] = {}
         self.failures: list[Exception] = []
 
@@ -100,6 +106,12 @@ class OpenedImage:
     def merges_base(self) -> bool:
         """Whether the base is the archive that is merged."""
         return self.base is not None and self.legacy_base is self.base.archive
+
+    def is_merged(self, name: str) -> bool:
+        """Tells whether a member of the merged archive is in the new one; name is normal."""
+        if self.merged_names is not None and name not in self.merged_names:
+            return False
+        return is_merged(name) and name not in self.left_out
 
     @property
     def parent(self) -> str | None:
@@ -134,8 +146,10 @@ class OpenedImage:
                 for place in places
                 if place is not None and place.archive is self.legacy_base
             )
-        if self.legacy_base is not None:
-            size += sum(member.size for member in self.legacy_base.members)
+        merged = self.legacy_base
+        if merged is not None:
+            members = zip(merged.names, merged.members, strict=True)
+            size += sum(member.size for name, member in members if self.is_merged(name))
         return size
 
 
@@ -184,6 +198,8 @@ def open_image(
         if parts.legacy_base is not None and not is_one_file:
             with _collected(image.failures):
                 image.legacy_base = open_base(parts.legacy_base, True)
+        with _collected(image.failures):
+            _read_merged_image(image)
         with _collected(image.failures):
             _find_base_layers(image)
         _find_left_out(image)
@@ -246,6 +262,31 @@ def _set_base(image: OpenedImage, images: ImageArchive) -> None:
         image.base = base
 
 
+def _read_merged_image(image: OpenedImage) -> None:
+    """Reads the image of the archive that is merged, where that matters.
+
+    Of an OCI layout only its layers are merged, and with --oci a layer is known by its content.
+    """
+    merged = image.legacy_base
+    if merged is None:
+        return
+    merges_layers = is_layout(merged)
+    if image.merges_base:
+        image.merged_image = image.base
+    elif merges_layers or image.parts.oci:
+        try:
+            images = read_image_archive(merged, 'base image')
+            if not images.is_v1:
+                image.merged_image = images.image_for(image.parts.choice)
+        except ArchiveError:  # any archive may be merged
+            return
+        except ArgumentError:  # of another archive than the base all layers are merged
+            if merges_layers:
+                raise
+    if merges_layers and image.merged_image is not None:
+        image.merged_names = frozenset(merged.with_targets(image.merged_image.layers))
+
+
 def _find_base_layers(image: OpenedImage) -> None:
     """Sets where the layers of the base are, and which of them the new archive lacks."""
     if image.base is None:
@@ -260,7 +301,7 @@ def _find_base_layers(image: OpenedImage) -> None:
         place = None
         is_left_out = False
         if image.legacy_base is not None:
-            place = image.legacy_base.find(name, is_merged)
+            place = image.legacy_base.find(name, image.is_merged)
         if place is None:
             place = _find_elsewhere(image, name, by_diff_id.get(diff_id or '', ''))
             is_left_out = place is None and image.base.foreign_layers[index] is not None
@@ -284,12 +325,13 @@ def _find_base_layers(image: OpenedImage) -> None:
 def _find_left_out(image: OpenedImage) -> None:
     """Sets which members are not merged: clients refuse them, and the image does not need them."""
     merged = image.legacy_base
-    if merged is None or image.parts.oci:  # of an OCI layout only the layers are merged
+    # Of an OCI layout only the layers are merged, and so it is into one.
+    if merged is None or image.parts.oci or image.merged_names is not None:
         return
     members = [
         (name, member)
         for name, member in zip(merged.names, merged.members, strict=True)
-        if is_merged(name)
+        if image.is_merged(name)
     ]
     needed = set(image.base_layer_names)
     for name, reason in refused_members(members, merged.member).items():
@@ -303,15 +345,12 @@ def _names_by_diff_id(image: OpenedImage) -> dict[str, str]:
     Members of a docker archive are merged under their names, so another name is another layer
     there. In an OCI layout a layer is known by its content.
     """
-    if not image.parts.oci or image.legacy_base is None or image.merges_base:
+    merged = image.merged_image
+    if not image.parts.oci or merged is None or image.merges_base:
         return {}
     try:
-        images = read_image_archive(image.legacy_base, 'base image')
-        if images.is_v1:
-            return {}
-        merged = images.image_for(image.parts.choice)
         diff_ids = merged.diff_id_of_each_layer
-    except (ArchiveError, ArgumentError):  # any archive may be merged
+    except ArchiveError:  # any archive may be merged
         return {}
     pairs = zip(diff_ids, merged.layers, strict=True)
     return {diff_id: name for diff_id, name in pairs if diff_id is not None}
@@ -325,7 +364,7 @@ def _find_elsewhere(image: OpenedImage, name: str, merged_name: str) -> Place | 
         return image.base.archive.find(name, is_merged)
     if not image.parts.oci or image.merges_base:
         return None
-    place = image.legacy_base.find(merged_name, is_merged)
+    place = image.legacy_base.find(merged_name, image.is_merged)
     if place is None and image.base.diff_ids is not None:
         place = image.base.archive.find(name, is_merged)
     return place

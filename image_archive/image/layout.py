@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 from image_archive import digests
 from image_archive.errors import ArchiveError
 from image_archive.image.choice import Platform, platform_in
+from image_archive.image.docker_manifest import MANIFEST_NAME
 from image_archive.image.oci_index import (
     FULL_NAME,
     INDEX_NAME,
+    LAYOUT_NAME,
+    LAYOUT_NAMES,
     READ_TYPES,
     REF_NAME,
     REFERENCE_TYPE,
@@ -20,6 +23,8 @@ from image_archive.image.oci_index import (
     is_descriptor,
     walk,
 )
+from image_archive.image.strict_json import load_object
+from image_archive.tar.archive import Archive
 
 # The media types of configurations; those of other things are of artifacts.
 _CONFIG_TYPES = (
@@ -31,6 +36,8 @@ _CONFIG_TYPES = (
 _KEPT_KEYS = ('mediaType', 'digest', 'size', 'urls')
 # BuildKit and Docker give this platform to what belongs to an image, like attestations.
 _NO_PLATFORM = Platform('unknown', 'unknown')
+_VERSION = '1.0.0'
+_SHOWN = 200  # characters of a value, in messages
 _STEPS_LIMIT = 1_000_000  # from descriptors in index.json to the images below them
 
 
@@ -59,16 +66,16 @@ class IndexContent(NamedTuple):
 
     Attributes:
         images: the images, in the order in which the index leads to them.
-        roots: for each descriptor of the index, the digests of the images below it, and whether
-            artifacts are below it, too.
-        blobs: the digests of the indexes and manifests of images.
+        descriptors: the descriptors of an index of these images alone: those of the index, but
+            for one that also leads to artifacts those of its images.
+        blobs: the names of the indexes and manifests that these descriptors lead to.
         artifacts: the number of manifests that are of no image, such as attestations.
         missing: the descriptors of indexes and manifests that are not there.
         problems: what is wrong with indexes and manifests, each in words that begin with a name.
     """
 
     images: list[IndexedImage]
-    roots: list[tuple[list[str], bool]]
+    descriptors: list[JsonDescriptor]
     blobs: list[str]
     artifacts: int
     missing: list[JsonDescriptor]
@@ -119,28 +126,34 @@ class _Reader:
             self._add(blob)
         found: dict[str, JsonDescriptor] = {}
         names: dict[str, dict[str, None]] = {}
-        blobs: dict[str, None] = {}
         artifacts: set[str] = set()
-        roots = []
-        for descriptor in descriptors:
-            images: list[str] = []
+        kept: list[JsonDescriptor] = []
+        blobs: dict[str, None] = {}
+        for root in descriptors:
+            images = []
+            indexes = []
             has_artifacts = False
-            for one in self._reach(descriptor):
+            for one in self._reach(root):
                 digest = one['digest']
                 if digest in self._artifacts or _is_of_no_image(one):
                     artifacts.add(digest)
                     has_artifacts = True
                 elif digest in self._manifests:
                     found.setdefault(digest, one)
-                    names.setdefault(digest, {}).update(dict.fromkeys(_names_in(descriptor)))
-                    images.append(digest)
-                    blobs[digest] = None
+                    names.setdefault(digest, {}).update(dict.fromkeys(_names_in(root)))
+                    images.append(one)
                 elif digest in self._below:
-                    blobs[digest] = None
-            roots.append((images, has_artifacts))
+                    indexes.append(one)
+            if not has_artifacts and images:
+                kept.append(root)
+                images += indexes
+            elif images:
+                kept += [_named_like(root, image) for image in images]
+            for one in images:
+                blobs[digests.blob_name(one['digest'])] = None
         return IndexContent(
             images=[self._image(one, tuple(names[digest])) for digest, one in found.items()],
-            roots=roots,
+            descriptors=kept,
             blobs=list(blobs),
             artifacts=len(artifacts),
             missing=list(self._missing.values()),
@@ -236,6 +249,42 @@ def _names_in(descriptor: JsonDescriptor) -> Iterable[str]:
     annotations = descriptor.get('annotations') or {}
     values = [annotations.get(key) for key in (FULL_NAME, REF_NAME)]
     return [value for value in values if isinstance(value, str) and value]
+
+
+def _named_like(root: JsonDescriptor, image: JsonDescriptor) -> JsonDescriptor:
+    """Returns the descriptor of an image with the names of the one in index.json above it."""
+    annotations = dict(image.get('annotations') or {})
+    for key in (FULL_NAME, REF_NAME):
+        if key in (root.get('annotations') or {}):
+            annotations[key] = root['annotations'][key]
+    if not annotations:
+        return image
+    return {**image, 'annotations': annotations}
+
+
+def is_layout(archive: Archive) -> bool:
+    """Tells whether an archive is an OCI image layout, and nothing else."""
+    names = set(archive.names)
+    return names.issuperset(LAYOUT_NAMES) and MANIFEST_NAME not in names
+
+
+def check_version(archive: Archive) -> None:
+    """Checks that a layout has the version of the specification that there is.
+
+    Args:
+        archive: the layout.
+
+    Raises:
+        ArchiveError: it has another one.
+        OSError: it cannot be read.
+    """
+    archive.check_repeated([LAYOUT_NAME])
+    content = archive.read_file(LAYOUT_NAME)
+    value = load_object(content or b'') or {}
+    version = value.get('imageLayoutVersion')
+    if version != _VERSION:
+        text = f'{LAYOUT_NAME} has the version {str(version)[:_SHOWN]!r}, not {_VERSION!r}'
+        raise ArchiveError(f'{archive.path!r}: {text}: replace it')
 
 
 def _kept(descriptor: JsonDescriptor) -> JsonDescriptor:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from image_archive.digests import digest_of, is_sha256_digest
+from image_archive.digests import algorithm_of, digest_of
 from image_archive.image.oci_index import FULL_NAME, INDEX_TYPE, MANIFEST_TYPE, REF_NAME
 from image_archive.image.tags import Tag
 
@@ -39,7 +39,7 @@ class Descriptor(NamedTuple):
 
     Attributes:
         media_type: its media type.
-        digest: its digest, `sha256:HEX`.
+        digest: its digest.
         size: its bytes.
         urls: of a foreign layer, where clients may download it.
     """
@@ -130,13 +130,13 @@ def read_layer(descriptor: Any) -> Descriptor | None:
         return None
     digest = descriptor.get('digest')
     size = descriptor.get('size')
-    if not is_sha256_digest(digest):
+    if not isinstance(digest, str) or algorithm_of(digest) is None:
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         return None
     if not isinstance(urls, list) or not all(isinstance(url, str) for url in urls):
         return None
-    return Descriptor(media_type, str(digest), size, tuple(urls))
+    return Descriptor(media_type, digest, size, tuple(urls))
 
 
 def is_plain(layer: Descriptor) -> bool:

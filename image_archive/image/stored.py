@@ -10,14 +10,14 @@ from image_archive.image import docker_manifest, oci
 from image_archive.image.choice import Choice, ImageLabel, Platform, choose, platform_in
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import MANIFEST_NAME, Repositories, check_entry
-from image_archive.image.layout import IndexContent, IndexedImage, read_content
-from image_archive.image.oci_index import (
-    LAYOUT_NAMES,
-    JsonDescriptor,
-    read_index,
-    usable_index,
-    walk,
+from image_archive.image.layout import (
+    IndexContent,
+    IndexedImage,
+    check_version,
+    is_layout,
+    read_content,
 )
+from image_archive.image.oci_index import JsonDescriptor, read_index, usable_index, walk
 from image_archive.image.tags import parse_tag
 from image_archive.tar.archive import Archive, Place
 from image_archive.tar.names import normal_name
@@ -140,21 +140,24 @@ class ImageArchive:
 
     Attributes:
         archive: the archive, open.
-        is_v1: whether Docker 1.9 or older wrote it: it has no manifest.json.
-        image_count: the number of its images; 0 if is_v1.
+        is_layout: whether it is an OCI image layout, and has no manifest.json.
+        is_v1: whether Docker 1.9 or older wrote it: it has neither.
+        image_count: the number of images in manifest.json.
     """
 
-    def __init__(self, archive: Archive, entries: list[Any]) -> None:
+    def __init__(self, archive: Archive, entries: list[Any], is_layout: bool = False) -> None:
         self.archive = archive
-        self.is_v1 = not entries
+        self.is_layout = is_layout
+        self.is_v1 = not entries and not is_layout
         self.image_count = len(entries)
         self._entries = entries
         self._chosen: dict[Choice, StoredImage] = {}
 
     def image_for(self, choice: Choice) -> StoredImage:
-        """Returns the image that is meant: without a choice, the last one.
+        """Returns the image that is meant: without a choice, the only one or the last one.
 
-        Others need not be sound. With a choice, the images of an index count, too.
+        Of an index it is the only one, of manifest.json the last one; others there need not be
+        sound. With a choice, the images of both count.
 
         Args:
             choice: the choice.
@@ -164,16 +167,18 @@ class ImageArchive:
             ArchiveError: the image is not valid, or clients read it differently.
             OSError: the archive cannot be read.
         """
-        if not choice.is_given:
-            return self.last_image
-        if choice in self._chosen:
-            return self._chosen[choice]
+        if choice not in self._chosen:
+            self._chosen[choice] = self._choose(choice)
+        return self._chosen[choice]
+
+    def _choose(self, choice: Choice) -> StoredImage:
+        if not choice.is_given and not self.is_layout:
+            return self._read_images(self._entries[-1:])[0]
         candidates = self._candidates()
         labels = [ImageLabel(one.names, one.platform) for one in candidates]
         chosen = candidates[choose(repr(self.archive.path), labels, choice)]
         image = StoredImage(self, chosen.entry, chosen.indexed)
         self.archive.check_repeated([image.config_name, *image.layers])
-        self._chosen[choice] = image
         return image
 
     def base_for(self, choice: Choice) -> StoredImage:
@@ -192,34 +197,50 @@ class ImageArchive:
         return self.image_for(choice)
 
     @cached_property
-    def last_image(self) -> StoredImage:
-        """The last image, which others are built on; the others need not be sound.
-
-        Raises:
-            ArchiveError: it is not valid, or clients read it differently.
-            OSError: the archive cannot be read.
-        """
-        return self._read_images(self._entries[-1:])[0]
-
-    @cached_property
     def images(self) -> list[StoredImage]:
-        """All images.
+        """All images: those of manifest.json, or of the index of a layout.
 
         Raises:
             ArchiveError: one is not valid, or clients read it differently.
             OSError: the archive cannot be read.
         """
+        if self.is_layout:
+            found = self.index_content.images
+            return [StoredImage(self, _entry_for(indexed), indexed) for indexed in found]
         return self._read_images(self._entries)
 
     @cached_property
     def repositories(self) -> Repositories:
         """The names that Docker 1.9 and older use; raises what read_repositories() raises."""
+        if self.is_layout:
+            return {}
         return docker_manifest.read_repositories(self.archive)
 
     @cached_property
     def descriptors(self) -> list[JsonDescriptor] | None:
-        """The descriptors in index.json, None without it; raises what read_index() raises."""
+        """The descriptors in index.json, None without it; raises what read_index() raises.
+
+        Those of a layout lead to its images alone.
+        """
+        if self.is_layout:
+            return self.index_content.descriptors
         return read_index(self.archive)
+
+    def is_merged(self, name: str) -> bool:
+        """Tells whether a member is merged when all images are; name is its normal name.
+
+        Of a layout nothing is but what its images need.
+        """
+        if self.is_layout:
+            return name in self._names_in_layout
+        return docker_manifest.is_merged(name)
+
+    @cached_property
+    def _names_in_layout(self) -> frozenset[str]:
+        names = list(self.index_content.blobs)
+        for image in self.images:
+            names += [image.config_name, *image.layers]
+        return frozenset(self.archive.with_targets(names))
 
     @cached_property
     def foreign_layers(self) -> _ForeignLayers:
@@ -269,13 +290,16 @@ class ImageArchive:
 
     @cached_property
     def index_content(self) -> IndexContent:
-        """What the index of the archive leads to; nothing if none can be used.
+        """What the index of the archive leads to; without manifest.json it must be valid.
 
         Raises:
-            ArchiveError: it leads to too much.
+            ArchiveError: it is not valid, or leads to too much.
             OSError: the archive cannot be read.
         """
-        descriptors = usable_index(self.archive)
+        if self.is_layout:
+            descriptors = read_index(self.archive) or []
+        else:
+            descriptors = usable_index(self.archive)
         return read_content(descriptors, self.archive.read_file, repr(self.archive.path))
 
     def read_all(self) -> None:
@@ -369,12 +393,32 @@ def read_image_archive(archive: Archive, what: str) -> ImageArchive:
         ArchiveError: it holds no image, or its manifest.json comes twice with different content.
         OSError: it cannot be read.
     """
+    if is_layout(archive):
+        return _read_layout(archive, what)
     archive.check_repeated([MANIFEST_NAME])
     entries = docker_manifest.read_manifest(archive)
     if entries or (entries is None and _is_v1(archive)):
         return ImageArchive(archive, entries or [])
     state, advice = _describe(archive, entries)
     raise ArchiveError(f'{archive.path!r} is not a valid {what}: it {state}: {advice}')
+
+
+def _read_layout(archive: Archive, what: str) -> ImageArchive:
+    """Returns what a layout says of its images; raises what read_image_archive() raises."""
+    check_version(archive)
+    images = ImageArchive(archive, [], is_layout=True)
+    content = images.index_content
+    if not content.images:
+        state = 'its index.json leads to no image'
+        if content.problems:
+            state = content.problems[0]
+        elif content.missing:
+            state = f'it lacks {blob_name(content.missing[0]["digest"])!r}'
+        elif content.artifacts:
+            state = f'{state}, but to attestations or other artifacts alone'
+        text = f'is not a valid {what}: {state}'
+        raise ArchiveError(f'{archive.path!r} {text}: save the image again')
+    return images
 
 
 def lacks_layer(path: str, layer: str) -> str:
@@ -403,17 +447,6 @@ def _describe(archive: Archive, entries: list[Any] | None) -> tuple[str, str]:
         return f'has an empty {MANIFEST_NAME}', 'save it again, with an image'
     if not names:
         return 'has no members', 'give what `docker save` writes'
-    if names.issuperset(LAYOUT_NAMES):
-        import shlex  # imported late: it takes time at every start
-
-        path = archive.path
-        advice = 'convert it by'
-        if ':' in path:  # Skopeo takes what follows for a tag
-            path = 'base-oci.tar'
-            advice = f'rename it to {path}, and convert it by'
-        source = shlex.quote(f'oci-archive:{path}')
-        command = f'skopeo copy {source} docker-archive:docker.tar:name:tag'
-        return f'is an OCI image layout without {MANIFEST_NAME}', f'{advice} `{command}`'
     for name in sorted(names):
         directory, _, rest = name.rpartition('/')
         if rest == MANIFEST_NAME:

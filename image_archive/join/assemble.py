@@ -10,7 +10,7 @@ from absl import logging
 from image_archive.checks.identifiers import identifier_problems, replaced_name_problems
 from image_archive.checks.problem import report
 from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
-from image_archive.image.docker_manifest import Repositories, is_merged
+from image_archive.image.docker_manifest import Repositories
 from image_archive.image.documents import Documents, add_documents
 from image_archive.image.identifiers import check_is_name
 from image_archive.image.stored import ImageArchive, read_image_archive
@@ -152,8 +152,7 @@ def _add_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     """Adds the members that no archive before this one has, then those that get other names."""
 
     def is_new(name: str) -> bool:
-        is_kept = is_merged(name) and name not in join.left_out
-        return is_kept and join.files.is_first_in(name, archive)
+        return name not in join.left_out and join.files.is_first_in(name, archive)
 
     tar.add_archive(archive, is_new)
     for name, place in join.files.renamed_in(archive):

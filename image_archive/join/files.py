@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from image_archive.checks.archive_members import refused_members
 from image_archive.digests import digest_in_blob_name
 from image_archive.errors import ArchiveError
-from image_archive.image.docker_manifest import is_merged
 from image_archive.image.stored import ImageArchive
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place, find_file, link_target
@@ -56,7 +55,7 @@ class JoinedFiles:
         archive = images.archive
         clashing: dict[str, None] = {}
         for name, member in zip(archive.names, archive.members, strict=True):
-            if not is_merged(name):
+            if not images.is_merged(name):
                 continue
             other = self._archives.setdefault(name, archive)
             first = self._members.setdefault(name, member)

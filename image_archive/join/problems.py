@@ -34,7 +34,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
     Raises:
         OSError: an archive cannot be read.
     """
-    problems = [*_v1_problems(join), *_left_out_problems(join)]
+    problems = [*_v1_problems(join), *_artifact_problems(join), *_left_out_problems(join)]
     problems += limited('--layer', _image_problems(join, verifies))
     problems += _size_problems(join)
     problems += join.oci_index.problems
@@ -84,6 +84,15 @@ def _v1_problems(join: Join) -> Problems:
             text = f'{archive.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
             advice = 'only such a Docker can load its images'
             yield Problem(f'--layer: {text}: {advice}', is_error=False)
+
+
+def _artifact_problems(join: Join) -> Problems:
+    """Says how many manifests of OCI layouts are of no image, and are left out."""
+    for archive in join.archives:
+        if archive.is_layout and archive.index_content.artifacts:
+            count = archive.index_content.artifacts
+            text = f'{archive.archive.path!r} has {count:,} attestations or other artifacts'
+            yield Problem(f'--layer: {text}: they are left out', is_error=False)
 
 
 def _size_problems(join: Join) -> Problems:

@@ -7,7 +7,6 @@ import json
 import lzma
 import os
 import random
-import shlex
 import shutil
 import subprocess
 
@@ -41,15 +40,14 @@ from support.tars import (
 
 LOWER = BaseImage(['one.tar', 'two.tar'])
 FILES = {**LOWER.files, 'manifest.json': json.dumps([LOWER.entry]).encode()}
-LAYOUT = {'index.json': b'{}', 'oci-layout': b'{}'}
+LAYOUT = {'index.json': b'{"manifests": []}', 'oci-layout': b'{"imageLayoutVersion": "1.0.0"}'}
 SAVE = 'give what `docker save` writes'
 
 # Members of archives that are not base images, and the error.
 NO_IMAGES = {
-    'an OCI layout': (
+    'an OCI layout without images': (
         {**LAYOUT, 'blobs/sha256/a': b''},
-        'it is an OCI image layout without manifest.json: '
-        'convert it by `skopeo copy oci-archive:base.tar docker-archive:docker.tar:name:tag`',
+        'its index.json leads to no image: save the image again',
     ),
     'a container': (
         {'.dockerenv': b'', 'etc/passwd': b''},
@@ -85,23 +83,6 @@ def test_archive_without_an_image_is_an_error(parts, case, flags):
     line = fails(*parts.flags, '--base=base.tar', *flags, cwd=parts.directory)
     assert line == f"'base.tar' is not a valid base image: {text}"
     assert not parts.output.exists()
-
-
-def test_command_in_the_error_is_quoted_for_a_shell(parts):
-    files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
-    make_tar(parts.directory / "a b's.tar", files)
-    line = fails(*parts.flags, "--base=a b's.tar", cwd=parts.directory)
-    _, command, _ = line.split('`')
-    assert shlex.split(command)[2] == "oci-archive:a b's.tar"
-
-
-def test_command_in_the_error_works_for_a_path_with_a_colon(parts):
-    """Skopeo takes what follows a colon for a tag."""
-    files = dict.fromkeys(['index.json', 'oci-layout'], b'{}')
-    make_tar(parts.directory / 'base:1.tar', files)
-    line = fails(*parts.flags, '--base=base:1.tar', cwd=parts.directory)
-    advice = 'rename it to base-oci.tar, and convert it by `skopeo copy oci-archive:base-oci.tar '
-    assert advice in line
 
 
 @pytest.mark.parametrize('case', NO_IMAGES)

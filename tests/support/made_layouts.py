@@ -6,6 +6,7 @@ import json
 import pathlib
 
 from support.images import configuration
+from support.running import build
 from support.tars import member, sha256, tar_of, write_tar
 
 INDEX = 'application/vnd.oci.image.index.v1+json'
@@ -19,6 +20,9 @@ REF_NAME = 'org.opencontainers.image.ref.name'
 REFERENCE = {'vnd.docker.reference.type': 'attestation-manifest'}
 UNKNOWN = {'architecture': 'unknown', 'os': 'unknown'}
 VERSION = b'{"imageLayoutVersion": "1.0.0"}'
+FORMS = ['archive', 'compressed', 'directory']
+# The platforms of two_platforms(), and the directories in their layers.
+PLATFORMS = {'linux/amd64': ['below', 'intel'], 'linux/arm64': ['arm']}
 
 
 def platform_of(text):
@@ -104,7 +108,7 @@ class Made:
 
     def write_archive(self, path, without=(), more=()):
         """Writes the layout as an archive; returns its path."""
-        files = {name: data for name, data in self.files.items() if name not in without}
+        files = {name: data for name, data in sorted(self.files.items()) if name not in without}
         return write_tar(path, *(member(name, data) for name, data in files.items()), *more)
 
     def write_directory(self, path, without=()):
@@ -143,9 +147,62 @@ def two_platforms():
     """Returns the layout of an image for two platforms, with attestations, in BuildKit's form."""
     made = Made()
     below = []
-    for platform, layers in {'linux/amd64': ['below', 'intel'], 'linux/arm64': ['arm']}.items():
-        below.append(made.image(*layers, platform=platform, config={'os': 'linux'}))
+    for platform, layers in PLATFORMS.items():
+        below.append(made.image(*layers, platform=platform))
         below[-1]['platform'] = platform_of(platform)
     below += [made.attestation(image) for image in list(below)]
     made.roots.append(made.index(*below, annotations=tagged('docker.io/example/two:1.0')))
     return made
+
+
+def write_form(made, form, directory, name='base', **options):
+    """Writes a layout in one of the FORMS; returns its path."""
+    if form == 'directory':
+        return made.write_directory(directory / name, **options)
+    path = made.write_archive(directory / f'{name}.tar', **options)
+    if form == 'compressed':
+        path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+    return path
+
+
+class Derived:
+    """An image that the three programs build on a base.
+
+    Attributes:
+        output: The path of the archive.
+        diff_ids: The diff IDs of all its layers.
+    """
+
+    def __init__(self, directory, base, *flags, delete=None, warnings=False):
+        """Makes the layer and the configuration.
+
+        Args:
+            directory: The directory for all files.
+            base: The base.
+            *flags: --base_tag and --platform.
+            delete: A path to delete; only the base with that path can be the right one.
+            warnings: Whether the programs warn.
+        """
+        self.output = directory / 'derived.tar'
+        self._warnings = warnings
+        self._base = [f'--base={base}', *flags]
+        self._legacy_base = f'--legacy_base={base}'
+        layer, config = directory / 'new-layer.tar', directory / 'new.json'
+        identifier = directory / 'new-layer.sha256'
+        what = f'--delete={delete}' if delete else '--empty_file=srv/new'
+        options = {'program': 'build_tar', 'warnings': warnings}
+        build(*self._base, f'--output={layer}', f'--id_file={identifier}', what, **options)
+        options['program'] = 'create_image_config'
+        build(*self._base, f'--output={config}', f'--layer=@{identifier}', **options)
+        self._parts = [f'--config={config}', f'--id={sha256(config.read_bytes())}']
+        self._parts.append(f'--layer=@{identifier}={layer}')
+        self.diff_ids = json.loads(config.read_text())['rootfs']['diff_ids']
+
+    def flags(self, *more, partial=False):
+        legacy = [] if partial else [self._legacy_base]
+        return [f'--output={self.output}', *self._parts, *self._base, *legacy, *more]
+
+    def write(self, *more, partial=False):
+        """Writes the archive; returns its path."""
+        build(*self.flags(*more, partial=partial), warnings=self._warnings)
+        return self.output
