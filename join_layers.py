@@ -31,7 +31,7 @@ from image_archive.image.identifiers import normal_identifier, read_identifier
 from image_archive.join.assemble import JoinParts, write_join
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
-from image_archive.system.flag_values import all_given, given_text
+from image_archive.system.flag_values import all_given, given, given_text
 from image_archive.system.python_values import PathName, optional_text_of, path_of, paths_of
 
 _FLAGS = flag_values.new_flags()
@@ -40,6 +40,18 @@ _OUTPUT = flags.DEFINE_string(
 )
 _LAYER = flags.DEFINE_multi_string(
     'layer', [], 'required: an image archive; a base before what is built on it', flag_values=_FLAGS
+)
+_OCI = flags.DEFINE_boolean(
+    'oci',
+    False,
+    'write an OCI image layout as well, the same whichever program saved the images',
+    flag_values=_FLAGS,
+)
+_DIGEST_FILE = flags.DEFINE_string(
+    'digest_file',
+    None,
+    'with --oci: where to write the digest of the image, if there is only one',
+    flag_values=_FLAGS,
 )
 _ID = flags.DEFINE_string(
     'id',
@@ -105,6 +117,8 @@ def main(run: Run) -> None:
     flag_values.check_given(_OUTPUT)
     parts = JoinParts(
         layers=tuple(all_given(_LAYER.value)),
+        oci=_OCI.value,
+        digest_file=given(_DIGEST_FILE.value),
         name=given_text(_NAME.value),
         repository=given_text(_REPOSITORY.value),
     )

@@ -7,17 +7,12 @@ Those of a plain layer are known without reading it. A compressed layer is read 
 from typing import Any, NamedTuple
 
 from image_archive.create.opened import BaseLayer, OpenedImage
-from image_archive.digests import (
-    algorithm_of,
-    all_digests_of,
-    digest_in_blob_name,
-    is_sha256_digest,
-)
+from image_archive.digests import all_digests_of, digest_in_blob_name, is_sha256_digest
 from image_archive.errors import ArchiveError
 from image_archive.image import oci
-from image_archive.image.layer_file import LayerFile
+from image_archive.image.layer_file import describe_file
 from image_archive.image.oci import Descriptor
-from image_archive.image.oci_index import is_descriptor, usable_index, walk
+from image_archive.image.oci_index import usable_index, walk
 from image_archive.image.stored import StoredImage
 from image_archive.system.progress import Progress
 
@@ -52,29 +47,10 @@ def find_layout(image: OpenedImage, progress: Progress) -> Layout:
     if image.base is not None:
         base_layers = _describe_base(image, image.base, progress)
     own_layers = [
-        _describe(image.layers[layer.path].file, f'sha256:{layer.identifier}', progress)
+        describe_file(image.layers[layer.path].file, f'sha256:{layer.identifier}', progress)
         for layer in image.parts.layers
     ]
     return Layout(oci.describe_config(image.checked_config.content), base_layers, own_layers)
-
-
-def _describe(
-    layer: LayerFile, diff_id: str, progress: Progress, like: str | None = None
-) -> Descriptor:
-    """Returns the descriptor of a layer, whose diff ID is the digest if it is plain.
-
-    Args:
-        layer: the layer.
-        diff_id: its diff ID.
-        progress: advanced by the bytes that are read.
-        like: the digest that it should have, by whose algorithm it is described.
-    """
-    digest = diff_id
-    if like is not None and algorithm_of(like) != algorithm_of(diff_id):
-        digest = layer.stored_digest(like, progress)
-    elif layer.compression is not None:
-        digest = f'sha256:{layer.stored_sha256(progress)}'
-    return oci.describe_layer(layer.compression, digest, layer.source.size)
 
 
 # The base.
@@ -94,8 +70,8 @@ def _describe_base(image: OpenedImage, base: StoredImage, progress: Progress) ->
             continue
         expected = digest_in_blob_name(layer.name)
         if from_manifest is not None:
-            expected = _digest_in(from_manifest)
-        descriptor = _describe(layer.file, diff_ids[index], progress, expected)
+            expected = oci.digest_in(from_manifest)
+        descriptor = describe_file(layer.file, diff_ids[index], progress, expected)
         if layer.place.archive is base.archive and expected not in (None, descriptor.digest):
             text = f'layer {layer.name!r} of {base.archive.path!r} is {descriptor.digest}'
             raise ArchiveError(f'--base: {text}, not {expected}: replace the base')
@@ -145,10 +121,10 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
     contradictions = []
     label = repr(base.archive.path)
     for blob in walk(usable_index(base.archive), base.archive.read_file, label):
-        if not blob.is_manifest or _digest_in(blob.value['config']) not in config_digests:
+        if not blob.is_manifest or oci.digest_in(blob.value['config']) not in config_digests:
             continue
         layers = blob.value.get('layers') or []
-        contradiction = _contradiction(base, layers, diff_ids)
+        contradiction = oci.contradiction(layers, base.layers, diff_ids)
         if contradiction is None:
             return list(layers)
         contradictions.append(contradiction)
@@ -156,27 +132,3 @@ def _find_described_layers(base: StoredImage, diff_ids: tuple[str, ...]) -> list
         text = f'{base.archive.path!r} has an OCI manifest with {contradictions[0]}'
         raise ArchiveError(f'--base: {text}: replace it')
     return None
-
-
-def _contradiction(base: StoredImage, layers: Any, diff_ids: tuple[str, ...]) -> str | None:
-    """Returns what the layers of an OCI manifest contradict; None if they contradict nothing."""
-    if not isinstance(layers, list):
-        return 'no list of layers'
-    if len(layers) != len(base.layers):
-        return f'{len(layers)} layers, but {len(base.layers)} in manifest.json'
-    for name, diff_id, layer in zip(base.layers, diff_ids, layers, strict=True):
-        digest = _digest_in(layer)
-        if digest_in_blob_name(name) not in (None, digest):
-            return f'the layer {digest}, but {name!r} in manifest.json'
-        descriptor = oci.read_layer(layer)
-        is_plain = descriptor is not None and oci.is_plain(descriptor)
-        if is_plain and is_sha256_digest(digest) and digest != diff_id:
-            return f'the plain layer {digest}, but the diff ID {diff_id} in the configuration'
-    return None
-
-
-def _digest_in(descriptor: Any) -> str | None:
-    """Returns the digest in a descriptor from JSON; None if it is not one."""
-    if not is_descriptor(descriptor):
-        return None
-    return str(descriptor['digest'])

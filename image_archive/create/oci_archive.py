@@ -10,7 +10,7 @@ from image_archive.digests import blob_name
 from image_archive.image import oci
 from image_archive.image.documents import Documents, add_documents
 from image_archive.image.oci import Descriptor
-from image_archive.image.tags import parse_tag
+from image_archive.image.tags import Tag, parse_tag
 from image_archive.system.command_line import Run
 from image_archive.system.outputs import optional_output
 from image_archive.tar.writer import TarFileWriter
@@ -84,7 +84,10 @@ def _add_base_layers(tar: TarFileWriter, image: OpenedImage, layout: Layout) -> 
 
 def _index(image: OpenedImage, descriptor: Descriptor) -> bytes:
     """Returns the content of index.json, from the descriptor of the OCI manifest."""
+    config = image.checked_config
+    value = oci.json_descriptor(descriptor, oci.platform(config.keys))
     tags = [parse_tag(tag) for tag in image.parts.tags]
-    platform = oci.platform(image.checked_config.keys)
-    named = [tag for tag in tags if tag is not None]
-    return oci.index(descriptor, named, platform, dict(image.parts.annotations))
+    names: list[Tag | None] = [tag for tag in dict.fromkeys(tags) if tag is not None]
+    annotations = dict(image.parts.annotations)
+    # Without a tag there is one descriptor without a name.
+    return oci.index([oci.named_descriptor(value, tag, annotations) for tag in names or [None]])

@@ -4,7 +4,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from image_archive.digests import new_hash
+from image_archive.digests import algorithm_of, new_hash
+from image_archive.image import oci
+from image_archive.image.oci import Descriptor
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
 from image_archive.tar.content import Source, SourceStream
@@ -132,6 +134,28 @@ class LayerFile:
         if algorithm == 'sha256':
             return f'sha256:{self.stored_sha256(progress)}'
         return f'{algorithm}:{self.source.hash_with(algorithm, progress)}'
+
+
+def describe_file(
+    layer: LayerFile, diff_id: str, progress: Progress, like: str | None = None
+) -> Descriptor:
+    """Returns the descriptor of a layer; of a plain one the diff ID is the digest.
+
+    Args:
+        layer: the layer, with a compression for which oci.is_layer_compression() is true.
+        diff_id: its diff ID, `sha256:HEX`.
+        progress: advanced by the bytes that are read.
+        like: the digest that it should have, by whose algorithm it is described.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = diff_id
+    if like is not None and algorithm_of(like) != algorithm_of(diff_id):
+        digest = layer.stored_digest(like, progress)
+    elif layer.compression is not None:
+        digest = f'sha256:{layer.stored_sha256(progress)}'
+    return oci.describe_layer(layer.compression, digest, layer.source.size)
 
 
 class _BlockFile:

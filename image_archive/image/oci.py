@@ -2,11 +2,17 @@
 """The JSON of an OCI image layout (OCI image specification 1.1), from digests and sizes."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from image_archive.digests import algorithm_of, digest_of
-from image_archive.image.oci_index import FULL_NAME, INDEX_TYPE, MANIFEST_TYPE, REF_NAME
+from image_archive.digests import algorithm_of, digest_in_blob_name, digest_of, is_sha256_digest
+from image_archive.image.oci_index import (
+    FULL_NAME,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    REF_NAME,
+    is_descriptor,
+)
 from image_archive.image.tags import Tag
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
@@ -32,6 +38,8 @@ _FOREIGN_TYPES = {
     'zstd': 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
 }
 _SCHEMA_VERSION = 2
+# The variants that containerd takes for no variant (platforms/database.go).
+_USUAL_VARIANTS = {'amd64': 'v1', 'arm': 'v7', 'arm64': 'v8'}
 
 
 class Descriptor(NamedTuple):
@@ -57,7 +65,12 @@ def is_layer_compression(compression: str | None) -> bool:
 
 def describe_config(content: bytes) -> Descriptor:
     """Returns the descriptor of a configuration with these bytes."""
-    return Descriptor(_CONFIG_TYPE, digest_of(content), len(content))
+    return describe_config_of(digest_of(content), len(content))
+
+
+def describe_config_of(digest: str, size: int) -> Descriptor:
+    """Returns the descriptor of a configuration with this digest, and this number of bytes."""
+    return Descriptor(_CONFIG_TYPE, digest, size)
 
 
 def describe_manifest(content: bytes) -> Descriptor:
@@ -139,6 +152,36 @@ def read_layer(descriptor: Any) -> Descriptor | None:
     return Descriptor(media_type, digest, size, tuple(urls))
 
 
+def contradiction(layers: Any, names: Sequence[str], diff_ids: Sequence[str | None]) -> str | None:
+    """Returns what the layers of an OCI manifest contradict; None if they contradict nothing.
+
+    Args:
+        layers: the value of `layers` in the manifest.
+        names: the names of the layers in manifest.json.
+        diff_ids: the diff IDs of the layers in the configuration; as many as names.
+    """
+    if not isinstance(layers, list):
+        return 'no list of layers'
+    if len(layers) != len(names):
+        return f'{len(layers)} layers, but {len(names)} in manifest.json'
+    for name, diff_id, layer in zip(names, diff_ids, layers, strict=True):
+        digest = digest_in(layer)
+        if digest_in_blob_name(name) not in (None, digest):
+            return f'the layer {digest}, but {name!r} in manifest.json'
+        descriptor = read_layer(layer)
+        is_plain_layer = descriptor is not None and is_plain(descriptor)
+        if is_plain_layer and is_sha256_digest(digest) and digest != diff_id:
+            return f'the plain layer {digest}, but the diff ID {diff_id} in the configuration'
+    return None
+
+
+def digest_in(descriptor: Any) -> str | None:
+    """Returns the digest in a descriptor from JSON; None if it is not one."""
+    if not is_descriptor(descriptor):
+        return None
+    return str(descriptor['digest'])
+
+
 def is_plain(layer: Descriptor) -> bool:
     """Tells whether a layer is not compressed: then its digest is its diff ID."""
     return layer.media_type.endswith('.tar')
@@ -187,34 +230,64 @@ def platform(config: dict[str, Any]) -> dict[str, Any] | None:
     return {**strings, 'os.features': features}
 
 
-def index(
-    image: Descriptor,
-    tags: Iterable[Tag],
-    image_platform: dict[str, Any] | None,
-    annotations: Mapping[str, str] | None = None,
-) -> bytes:
-    """Returns the content of index.json: a descriptor for each tag of the image.
+def platform_key(value: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    """Returns what distinguishes a platform from others; None if it is not known.
 
     Args:
-        image: the descriptor of the manifest.
-        tags: the tags; without any there is one descriptor without a name.
-        image_platform: what platform() returned.
+        value: what platform() returned, or a platform from JSON.
+    """
+    system, architecture = value.get('os'), value.get('architecture')
+    if not isinstance(system, str) or not isinstance(architecture, str):
+        return None
+    variant = value.get('variant')
+    if not isinstance(variant, str) or _USUAL_VARIANTS.get(architecture) == variant:
+        variant = ''
+    return system, architecture, variant
+
+
+def named_descriptor(
+    descriptor: dict[str, Any], tag: Tag | None, annotations: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Returns a descriptor for index.json.
+
+    Args:
+        descriptor: what json_descriptor() returned.
+        tag: the name; None for a descriptor without one.
         annotations: the annotations of the manifest.
     """
-    descriptor = _descriptor(image)
-    if image_platform is not None:
-        descriptor['platform'] = image_platform
-    if annotations:
-        descriptor['annotations'] = dict(annotations)
-    named = []
-    for tag in dict.fromkeys(tags):
+    names = {}
+    if tag is not None:
+        # containerd and Docker name the image by the first, Skopeo and umoci by the second.
         names = {FULL_NAME: tag.full_name, REF_NAME: tag.tag}
-        named.append({**descriptor, 'annotations': {**(annotations or {}), **names}})
-    value = {
-        'schemaVersion': _SCHEMA_VERSION,
-        'mediaType': INDEX_TYPE,
-        'manifests': named or [descriptor],
-    }
+    if not names and not annotations:
+        return descriptor
+    return {**descriptor, 'annotations': {**(annotations or {}), **names}}
+
+
+def json_descriptor(
+    descriptor: Descriptor, image_platform: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Returns a descriptor as it is in JSON.
+
+    Args:
+        descriptor: the descriptor.
+        image_platform: what platform() returned, if it is that of a manifest.
+    """
+    value = _descriptor(descriptor)
+    if image_platform is not None:
+        value['platform'] = image_platform
+    return value
+
+
+def index(descriptors: list[dict[str, Any]]) -> bytes:
+    """Returns an index: the content of index.json, or of a blob for an image of several platforms.
+
+    The digest of such a blob is a name of the image in registries, so these bytes never change.
+
+    Args:
+        descriptors: its descriptors, as they are in JSON.
+    """
+    value = {'schemaVersion': _SCHEMA_VERSION, 'mediaType': INDEX_TYPE, 'manifests': descriptors}
     return _to_json(value)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from absl import logging
 
 from image_archive.checks.identifiers import identifier_problems, replaced_name_problems
-from image_archive.checks.problem import report
+from image_archive.checks.problem import Problem, report
 from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
 from image_archive.image.docker_manifest import Repositories
 from image_archive.image.documents import Documents, add_documents
@@ -20,7 +20,7 @@ from image_archive.join.plan import Join, plan_join
 from image_archive.join.problems import find_problems
 from image_archive.join.tags import merge_repositories
 from image_archive.system.command_line import Run, describe
-from image_archive.system.outputs import check_output
+from image_archive.system.outputs import check_output, check_outputs_differ
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.writer import TarFileWriter
@@ -31,6 +31,9 @@ class JoinParts(NamedTuple):
 
     Attributes:
         layers: the paths of the archives.
+        bases: the paths of archives whose layers are left out of an OCI image layout.
+        oci: whether the new archive is an OCI image layout as well.
+        digest_file: the path of the file for the digest of the one image in the layout.
         identifier: the v1 identifier of the top layer.
         name: the tag to name in `repositories`.
         repository: the repository to name in `repositories`.
@@ -39,6 +42,9 @@ class JoinParts(NamedTuple):
     """
 
     layers: tuple[str, ...]
+    bases: tuple[str, ...] = ()
+    oci: bool = False
+    digest_file: str | None = None
     identifier: str | None = None
     name: str | None = None
     repository: str | None = None
@@ -69,11 +75,12 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
         ArchiveError: an archive is unsound or not of images, or two do not go together.
     """
     _check_parts(output, parts)
+    if parts.oci:
+        _write_oci(output, parts, run, verifies)
+        return
     with _open_archives(parts.layers, output, verifies, run.progress) as archives:
         join = plan_join(archives, run.progress)
-        problems = find_problems(join, verifies, run.progress)
-        if parts.identifier is not None:
-            problems = [*identifier_problems('--id', parts.identifier, parts.id_origin), *problems]
+        problems = _identifier_problems(parts) + find_problems(join, verifies, run.progress)
         for archive in archives:
             names = archive.repositories
             problems += replaced_name_problems(parts.repositories, names, archive.archive.path)
@@ -83,6 +90,26 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
             for archive in archives:
                 _add_members(tar, archive.archive, join)
             add_documents(tar, _documents(join, parts))
+
+
+def _write_oci(output: str, parts: JoinParts, run: Run, verifies: bool) -> None:
+    """Writes the archive of all images as an OCI image layout; raises what write_join() raises."""
+    # Imported late: it takes time at every start.
+    from image_archive.join.oci_archive import plan_oci_join, write_oci_join
+    from image_archive.join.oci_problems import find_oci_problems
+
+    with _open_archives(parts.layers, output, verifies, run.progress) as archives:
+        join = plan_oci_join(archives, run.progress)
+        problems = _identifier_problems(parts)
+        report([*problems, *find_oci_problems(join, verifies, run.progress)], verifies)
+        top, repositories = parts.identifier, parts.repositories
+        write_oci_join(output, join, run, parts.digest_file, top, repositories)
+
+
+def _identifier_problems(parts: JoinParts) -> list[Problem]:
+    if parts.identifier is None:
+        return []
+    return list(identifier_problems('--id', parts.identifier, parts.id_origin))
 
 
 def _check_parts(output: str, parts: JoinParts) -> None:
@@ -95,10 +122,17 @@ def _check_parts(output: str, parts: JoinParts) -> None:
         raise ArgumentError('--repository: give --name with it')
     if parts.repository is not None and parts.identifier is None:
         logging.warning('--repository and --name are ignored without --id: give --id with them')
+    if parts.bases and not parts.oci:
+        raise ArgumentError('--base: only an OCI layout can be partial: give --oci')
+    if parts.digest_file is not None and not parts.oci:
+        raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
     inputs = {'--layer': list(parts.layers)}
     if parts.id_file is not None:
         inputs['--id'] = [parts.id_file]
     check_output('--output', output, inputs)
+    if parts.digest_file is not None:
+        check_outputs_differ('--digest_file', parts.digest_file, '--output', output)
+        check_output('--digest_file', parts.digest_file, inputs)
 
 
 @contextlib.contextmanager

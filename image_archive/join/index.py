@@ -93,7 +93,8 @@ def merge_indexes(
         _check_is_whole(found, blobs, images, table, files)
         _check_leads_to_all(found, images, files)
     except _IndexError as error:
-        problem = Problem(f'{INDEX_NAME} is left out, as {error}', is_error=False)
+        text = f'{INDEX_NAME} is left out, as {error}, or give --oci'
+        problem = Problem(text, is_error=False)
         return MergedIndex(None, [], [problem, *_losses(archives, images, None, files)])
     digests = {blob.digest for blob in found}
     return MergedIndex(descriptors, blobs, list(_losses(archives, images, digests, files)))
@@ -121,7 +122,7 @@ def _merge(archives: list[ImageArchive], files: JoinedFiles) -> list[JsonDescrip
         if archive.descriptors is None:
             raise _IndexError(f'{path!r} has none: join only archives that have one')
         for descriptor in archive.descriptors:
-            key = _key_of(descriptor)
+            key = key_of(descriptor)
             first = merged.setdefault(key, descriptor)
             if first['digest'] == descriptor['digest']:
                 continue
@@ -135,7 +136,7 @@ def _merge(archives: list[ImageArchive], files: JoinedFiles) -> list[JsonDescrip
     return list(merged.values())
 
 
-def _key_of(descriptor: JsonDescriptor) -> tuple[str, str]:
+def key_of(descriptor: JsonDescriptor) -> tuple[str, str]:
     """Returns what distinguishes a descriptor from others.
 
     It is the full name of the image, else the annotation for a name, else the digest, each after
@@ -256,7 +257,7 @@ def _losses(
     image_ids = {f'sha256:{image.id}' for image in images}
     told = set(kept or ())
     for archive in archives:
-        names = {one['digest']: _key_of(one) for one in archive.descriptors or ()}
+        names = {one['digest']: key_of(one) for one in archive.descriptors or ()}
         for blob in walk(archive.descriptors or (), files.read, repr(archive.archive.path)):
             is_there = files.find(blob_name(blob.digest)) is not None
             is_image = blob.is_manifest and not image_ids.isdisjoint(_config_digests([blob]))
@@ -269,7 +270,10 @@ def _losses(
             kind, name = names.get(blob.digest, ('digest', ''))
             if kept is not None and kind != 'digest':
                 text = f'{text}, as its name {name!r} is taken'
-            yield Problem(f'{text}: load this archive by itself', is_error=False)
+            advice = 'give --oci, which keeps it'
+            if is_image:  # of which there is another manifest
+                advice = 'load this archive by itself'
+            yield Problem(f'{text}: {advice}', is_error=False)
 
 
 def _describe(blob: FoundBlob, is_image: bool) -> str:
