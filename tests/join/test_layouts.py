@@ -57,7 +57,8 @@ def test_layout_and_docker_archive_have_no_index(tmp_path, form):
     base = write_form(one_image(), form, tmp_path)
     other = write_base(tmp_path / 'other.tar', image_of('a', tag='a:1'))
     flags = flags_for(tmp_path, [base, other])
-    text = f'index.json is left out, as {str(other)!r} has none: join only archives that have one'
+    reason = f'as {str(other)!r} has none: join only archives that have one, or give --oci'
+    text = f'index.json is left out, {reason}'
     assert warns(*flags, **PROGRAM) == [text]
     assert len(entries_of(tmp_path / 'out.tar')) == 2
 
