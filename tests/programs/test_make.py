@@ -126,10 +126,8 @@ def test_layer_of_the_example_has_fixed_bytes(checkout):
     """The README has its digest; GNU tar 1.34 and 1.35 write the same bytes."""
     checkout.makes('image')
     (layer,) = manifest(checkout.image)['Layers']
-    assert (
-        sha256(content(checkout.image, layer))
-        == '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
-    )
+    digest = '6e613563f629536af1a8a3b5f1636a67418bcdfd3992f38f18bcc4b0d867d839'
+    assert sha256(content(checkout.image, layer)) == digest
 
 
 @pytest.mark.slow
