@@ -228,6 +228,7 @@ def image_of_open_files(
         _set_base(image, base)
         if parts.legacy_base is not None:
             image.legacy_base = base.archive
+        _read_merged_image(image)
         _find_base_layers(image)
         _find_left_out(image)
     return image

@@ -7,6 +7,7 @@ import pytest
 
 from support.composed import build_image, run, three_programs
 from support.images import MODERN
+from support.made_layouts import one_image, two_platforms, write_form
 from support.project import DATA, FIXTURES
 from support.running import messages
 from support.tars import make_tar, member, sha256, tar_of
@@ -145,3 +146,28 @@ def test_warning_about_the_base_comes_once(tmp_path):
     done = run(f'--output={output}', f'--base={FIXTURES}/docker-20.10.tar', '--remove_env=NONE')
     (warning,) = messages(done.stderr, 'build_image')[0]
     assert warning == "--remove_env: the base has no 'NONE': leave it out"
+
+
+@pytest.mark.parametrize('more', [[], ['--oci'], ['--verify']])
+@pytest.mark.parametrize('partial', [False, True])
+@pytest.mark.parametrize('form', ['archive', 'compressed'])
+@pytest.mark.parametrize('compressed', [False, True])
+def test_files_on_a_layout(tmp_path, form, compressed, partial, more):
+    base = write_form(one_image(compressed), form, tmp_path)
+    if partial and more == ['--verify']:
+        more = ['--oci', '--verify']
+    archive = [*ARCHIVE, *more]
+    found, wanted, _ = both(tmp_path, base, ['--empty_file=below/x'], (), archive, partial)
+    assert found == wanted
+
+
+@pytest.mark.parametrize('form', ['archive', 'compressed'])
+def test_files_on_an_image_of_a_layout_for_two_platforms(tmp_path, form):
+    base = write_form(two_platforms(), form, tmp_path)
+    choice = ['--platform=linux/arm64']
+    (tmp_path / 'three').mkdir()
+    wanted = three_programs(
+        tmp_path / 'three', base, [*choice, '--empty_dir=x'], (), choice, choice
+    )
+    output = tmp_path / 'image.tar'
+    assert build_image(output, f'--base={base}', *choice, '--empty_dir=x') == wanted.read_bytes()
