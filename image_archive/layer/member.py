@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+from image_archive.system.flag_values import path_of_text
 from image_archive.system.inputs import errors_about
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import Source
@@ -29,17 +30,44 @@ class Content(Protocol):
         """Opens the content; raises OSError if that fails, or if it was changed."""
 
 
+class Root(NamedTuple):
+    """A file or directory that the user names, with all that is in it.
+
+    Attributes:
+        path: its path.
+        name: its name in the layer; empty for a directory whose content goes to the top.
+    """
+
+    path: str
+    name: str
+
+    def path_of(self, name: str) -> str:
+        """Returns the path of the file that has a name in the layer."""
+        if name == self.name:
+            return self.path
+        inside = name[len(self.name) :].removeprefix('/')
+        return f'{self.path}/{path_of_text(inside)}'
+
+
 class FileContent:
-    """The content of a file of the file system."""
+    """The content of a file of the file system. Its path is not kept, because many take memory."""
 
-    __slots__ = ('_identity', '_path')
+    __slots__ = ('_identity', '_name', '_root')
 
-    def __init__(self, path: str, status: os.stat_result) -> None:
-        self._path = path
+    def __init__(self, root: Root, name: str, status: os.stat_result) -> None:
+        """Notes the file as it is now.
+
+        Args:
+            root: what it is in.
+            name: its name in the layer.
+            status: what os.stat() returned for it.
+        """
+        self._root = root
+        self._name = name
         self._identity = _identity(status)
 
     def open(self) -> '_OpenedFile':
-        return _OpenedFile(self._path, self._identity)
+        return _OpenedFile(self._root.path_of(self._name), self._identity)
 
 
 class _OpenedFile:

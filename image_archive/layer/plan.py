@@ -313,7 +313,7 @@ class Plan:
 
     def _add_parents(self, member: PlannedMember) -> None:
         """Adds the directories that a member is in, as far as they are not there."""
-        parent = posixpath.dirname(member.name)
+        parent = member.name.rpartition('/')[0]
         if not parent:
             return
         found = self._members.get(parent)

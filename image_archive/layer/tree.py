@@ -14,6 +14,7 @@ from image_archive.layer.member import (
     LINK_MODE,
     FileContent,
     PlannedMember,
+    Root,
 )
 from image_archive.system.flag_values import text_of_argument
 from image_archive.system.inputs import errors_about
@@ -114,6 +115,7 @@ def tree_members(source: str, name: str, options: TreeOptions) -> Iterator[Plann
         OSError: a file cannot be read.
         ArgumentError: a file cannot be stored.
     """
+    root = Root(source, name)
     first_links: dict[tuple[int, int], PlannedMember] = {}
     pending = [_Pending(source, name, True, ())]
     while pending:
@@ -125,7 +127,7 @@ def tree_members(source: str, name: str, options: TreeOptions) -> Iterator[Plann
                 status = os.stat(file.path)
         if not file.is_source and options.outputs.has_status(status):
             continue
-        member = _member(file, status, options)
+        member = _member(root, file, status, options)
         # What two links lead to need not be one file on the next machine.
         if status.st_nlink > 1 and not member.is_directory and not is_followed:
             first = first_links.setdefault(_identity(status), member)
@@ -164,7 +166,9 @@ def _entries(file: _Pending, status: os.stat_result, options: TreeOptions) -> li
     return entries
 
 
-def _member(file: _Pending, status: os.stat_result, options: TreeOptions) -> PlannedMember:
+def _member(
+    root: Root, file: _Pending, status: os.stat_result, options: TreeOptions
+) -> PlannedMember:
     """Returns the member of a file; that of a directory alone."""
     mode = status.st_mode
     if stat.S_ISDIR(mode):
@@ -190,5 +194,5 @@ def _member(file: _Pending, status: os.stat_result, options: TreeOptions) -> Pla
             member.target = text_of_argument(os.readlink(file.path))
     if kind == tarfile.REGTYPE and status.st_size:
         member.size = status.st_size
-        member.content = FileContent(file.path, status)
+        member.content = FileContent(root, file.name, status)
     return member
