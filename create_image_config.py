@@ -44,6 +44,7 @@ from image_archive.errors import ArgumentError
 from image_archive.image.choice import Choice, Platform, check_choice, choice_of
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.identifiers import read_identifier
+from image_archive.image.layout import files_of
 from image_archive.system import command_line, flag_values
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import all_given, given, path_of_text
@@ -373,7 +374,7 @@ def main(run: Run) -> None:
     base = judge_configuration({})
     base_path = given(_BASE.value)
     if base_path is not None:
-        inputs['--base'] = [base_path]
+        inputs['--base'] = files_of(base_path)
     check_choice(choice._replace(platform=None), [base_path])
     check_output('--output', output, inputs)
     if base_path is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 _HEX_DIGITS = '0123456789abcdef'
 _HEX_LENGTHS = {'sha256': 64, 'sha512': 128}
+ALGORITHMS = tuple(_HEX_LENGTHS)
 _BLOBS = 'blobs/'
 
 
@@ -38,7 +39,7 @@ def digest_of(data: bytes) -> str:
 def all_digests_of(data: bytes) -> set[str]:
     """Returns the digests of bytes with each algorithm."""
     found = set()
-    for algorithm in _HEX_LENGTHS:
+    for algorithm in ALGORITHMS:
         digest = new_hash(algorithm)
         digest.update(data)
         found.add(f'{algorithm}:{digest.hexdigest()}')

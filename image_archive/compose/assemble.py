@@ -21,6 +21,7 @@ from image_archive.digests import sha256
 from image_archive.errors import ArgumentError
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.layer_file import LayerFile
+from image_archive.image.layout import files_of_bases, open_image_archive
 from image_archive.image.stored import ImageArchive, read_image_archive
 from image_archive.layer.arguments import check_options
 from image_archive.layer.assemble import LayerBuilder
@@ -29,7 +30,6 @@ from image_archive.layer.base_files import BaseFiles
 from image_archive.system.command_line import Run
 from image_archive.system.inputs import InputFile
 from image_archive.system.outputs import UnnamedFile, check_outputs
-from image_archive.tar.archive import open_archive
 from image_archive.tar.content import Source, have_same_content
 
 _UNKNOWN = 64 * '0'  # in place of a diff ID
@@ -110,11 +110,9 @@ def _check_outputs(output: str, parts: ComposedParts, builder: LayerBuilder | No
     inputs['--layer'] = parts.layers
     if builder is not None:
         inputs.update(builder.inputs)
-    bases: dict[str, list[str]] = {}
-    if parts.base is not None:
-        bases['--base'] = [parts.base]
     others = {'--digest_file': parts.digest_file, '--id_file': parts.id_file}
-    check_outputs(output, others, inputs, bases)
+    kept, replaceable = files_of_bases({'--base': parts.base})
+    check_outputs(output, others, {**inputs, **kept}, replaceable)
 
 
 def _open_base(
@@ -124,7 +122,8 @@ def _open_base(
     if parts.base is None:
         return None
     reads_layers = parts.has_new_layer or verifies or parts.archive.oci
-    opening = open_archive(parts.base, reads_layers or not parts.is_partial, output, run.progress)
+    keep_all = reads_layers or not parts.is_partial
+    opening = open_image_archive(parts.base, keep_all, output, run.progress)
     return read_image_archive(stack.enter_context(opening), 'base image')
 
 

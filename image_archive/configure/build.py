@@ -21,6 +21,7 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.choice import Choice
 from image_archive.image.configuration import Configuration, judge_configuration
 from image_archive.image.identifiers import normal_identifier
+from image_archive.image.layout import open_image_archive
 from image_archive.image.stored import ImageArchive, read_image_archive
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import split_pair
@@ -32,7 +33,6 @@ from image_archive.system.python_values import (
     paths_of,
     texts_of,
 )
-from image_archive.tar.archive import open_archive
 
 _DEFAULT_ARCHITECTURE = 'amd64'
 _DEFAULT_OS = 'linux'
@@ -434,8 +434,10 @@ def read_base_configuration(path: str, choice: Choice, output: str, run: Run) ->
         OSError: the archive cannot be read.
         ArchiveError: it holds no image, or no image can be built on its configuration.
     """
-    with open_archive(path, keep_all=False, beside=output, progress=run.progress) as archive:
-        return base_configuration(read_image_archive(archive, 'base image'), choice)
+    with open_image_archive(path, keep_all=False, beside=output, progress=run.progress) as archive:
+        config = base_configuration(read_image_archive(archive, 'base image'), choice)
+        archive.check_unchanged()
+        return config
 
 
 def base_configuration(images: ImageArchive, choice: Choice) -> Configuration:

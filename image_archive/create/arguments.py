@@ -7,6 +7,7 @@ from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image.choice import check_choice
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
+from image_archive.image.layout import files_of_bases
 from image_archive.image.oci_index import NAME_ANNOTATIONS
 from image_archive.image.stored import lacks_layer
 from image_archive.system.outputs import check_outputs
@@ -72,12 +73,9 @@ def _check_outputs(output: str, parts: ImageParts, digest_file: str | None) -> N
         inputs.setdefault('--layer', []).append(layer.path)
     if parts.metadata is not None:
         inputs['--metadata'] = [parts.metadata]
-    bases: dict[str, list[str]] = {}
-    if parts.base is not None:
-        bases['--base'] = [parts.base]
-    if parts.legacy_base is not None:
-        bases['--legacy_base'] = [parts.legacy_base]
-    check_outputs(output, {'--digest_file': digest_file}, inputs, bases)
+    others = {'--digest_file': digest_file}
+    kept, replaceable = files_of_bases({'--base': parts.base, '--legacy_base': parts.legacy_base})
+    check_outputs(output, others, {**inputs, **kept}, replaceable)
 
 
 def check_opened(image: OpenedImage) -> None:

@@ -64,6 +64,8 @@ def write_opened_image(
     found = find_problems(image, verifies, run.progress)
     report(failures + found.problems, verifies)
     arguments.check_base_is_whole(image)
+    if image.base is not None:
+        image.base.archive.check_unchanged()
     if found.layout is None:
         write_docker_archive(output, image, run, id_file)
     else:

@@ -13,11 +13,11 @@ from image_archive.errors import FAILURES, ArchiveError, ArgumentError
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.docker_manifest import image_id_of, is_merged
 from image_archive.image.layer_file import LayerFile
-from image_archive.image.layout import is_layout
+from image_archive.image.layout import is_layout, open_image_archive
 from image_archive.image.stored import ImageArchive, StoredImage, read_image_archive
 from image_archive.system.inputs import InputFile, read_small_file
 from image_archive.system.progress import Progress
-from image_archive.tar.archive import Archive, Place, open_archive
+from image_archive.tar.archive import Archive, Place
 from image_archive.tar.content import Source
 
 
@@ -172,7 +172,7 @@ def open_image(
     with contextlib.ExitStack() as stack:
 
         def open_base(path: str, keep_all: bool) -> Archive:
-            return stack.enter_context(open_archive(path, keep_all, beside, progress))
+            return stack.enter_context(open_image_archive(path, keep_all, beside, progress))
 
         with _collected(image.failures):
             image.config = read_configuration(read_small_file(parts.config))

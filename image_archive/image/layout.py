@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images of an OCI image layout: those that its index leads to."""
+"""OCI image layouts: archives or directories, and the images that their index leads to."""
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from image_archive import digests
@@ -24,7 +28,11 @@ from image_archive.image.oci_index import (
     walk,
 )
 from image_archive.image.strict_json import load_object
-from image_archive.tar.archive import Archive
+from image_archive.system.inputs import InputDirectory, errors_about
+from image_archive.system.progress import Progress
+from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.content import Source
+from image_archive.tar.reader import Member
 
 # The media types of configurations; those of other things are of artifacts.
 _CONFIG_TYPES = (
@@ -38,6 +46,7 @@ _KEPT_KEYS = ('mediaType', 'digest', 'size', 'urls')
 _NO_PLATFORM = Platform('unknown', 'unknown')
 _VERSION = '1.0.0'
 _SHOWN = 200  # characters of a value, in messages
+_FILES_LIMIT = 300_000  # of a directory; as many as members of an archive
 _STEPS_LIMIT = 1_000_000  # from descriptors in index.json to the images below them
 
 
@@ -260,6 +269,129 @@ def _named_like(root: JsonDescriptor, image: JsonDescriptor) -> JsonDescriptor:
     if not annotations:
         return image
     return {**image, 'annotations': annotations}
+
+
+# The files.
+
+
+class _LayoutDirectory(Archive):
+    """A layout in a directory, as an archive with its files as members."""
+
+    def __init__(self, directory: InputDirectory, members: list[Member]) -> None:
+        super().__init__(directory, io.BytesIO(), members, True, None, {})
+        self._directory = directory
+
+    def source(self, member: Member) -> Source:
+        path = self._directory.path_of(member.name)
+        return Source(path, self._directory.open(member.name), 0, member.size)
+
+
+@contextlib.contextmanager
+def open_image_archive(
+    path: str, keep_all: bool = True, beside: str = '-', progress: Progress | None = None
+) -> Iterator[Archive]:
+    """Opens an archive of images, which may be a layout in a directory.
+
+    Args:
+        path: the path of a regular file or a directory.
+        keep_all, beside, progress: as open_archive() takes them.
+
+    Yields:
+        The archive, which is open as long as the context lasts.
+
+    Raises:
+        OSError: as open_archive(); a file of the directory cannot be read.
+        ArchiveError: it is not a sound archive, or the directory is no layout.
+    """
+    if not os.path.isdir(path):
+        with open_archive(path, keep_all, beside, progress) as archive:
+            yield archive
+        return
+    directory = InputDirectory(path)
+    with contextlib.closing(directory):
+        members = []
+        for name in _names_in_directory(path):
+            size = directory.add(name)
+            if size is not None:
+                members.append(_member(name, size))
+        opened = _LayoutDirectory(directory, members)
+        if not is_layout(opened):
+            text = 'is a directory, but not an OCI image layout'
+            advice = 'give an archive of an image, or the directory with index.json and oci-layout'
+            raise ArchiveError(f'{path!r} {text}: {advice}')
+        yield opened
+
+
+def files_of(path: str) -> list[str]:
+    """Returns the paths of all files that an archive of images is: of a directory those in it.
+
+    Args:
+        path: the path of a file or a directory.
+
+    Raises:
+        ArchiveError: the directory has too many files.
+        OSError: it cannot be read.
+    """
+    if not os.path.isdir(path):
+        return [path]
+    return [os.path.join(path, name) for name in _names_in_directory(path)]
+
+
+def files_of_bases(
+    bases: Mapping[str, str | None],
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Returns the files of bases: those that no output replaces, and those that one may.
+
+    A file is replaced as a whole, while it is open; a directory is not.
+
+    Args:
+        bases: the paths of bases by their flags; None for one that is not given.
+
+    Raises:
+        ArchiveError, OSError: as files_of().
+    """
+    kept: dict[str, list[str]] = {}
+    replaceable: dict[str, list[str]] = {}
+    for flag, path in bases.items():
+        if path is None:
+            continue
+        found = kept if os.path.isdir(path) else replaceable
+        found[flag] = files_of(path)
+    return kept, replaceable
+
+
+def _names_in_directory(path: str) -> list[str]:
+    """Returns the names that files of a layout have in a directory, sorted."""
+    names = list(LAYOUT_NAMES)
+    for algorithm in digests.ALGORITHMS:
+        blobs = os.path.join(path, digests.blob_name(algorithm))
+        try:
+            with errors_about(blobs), os.scandir(blobs) as entries:
+                for entry in entries:
+                    if digests.algorithm_of(f'{algorithm}:{entry.name}') is not None:
+                        names.append(digests.blob_name(f'{algorithm}:{entry.name}'))
+                    if len(names) > _FILES_LIMIT:
+                        text = f'has over {_FILES_LIMIT:,} blobs'
+                        raise ArchiveError(f'{path!r} {text}: give a smaller one')
+        except FileNotFoundError:
+            continue
+    return sorted(names)
+
+
+def _member(name: str, size: int) -> Member:
+    return Member(
+        name=name,
+        kind=tarfile.REGTYPE,
+        mode=0o644,
+        uid=0,
+        gid=0,
+        uname='',
+        gname='',
+        target='',
+        size=size,
+        offset=0,
+        pieces=None,
+    )
 
 
 def is_layout(archive: Archive) -> bool:

@@ -13,6 +13,7 @@ from image_archive.errors import ArchiveError, ArgumentError, ProblemsError
 from image_archive.image.docker_manifest import Repositories
 from image_archive.image.documents import Documents, add_documents
 from image_archive.image.identifiers import check_is_name
+from image_archive.image.layout import files_of, open_image_archive
 from image_archive.image.stored import ImageArchive, read_image_archive
 from image_archive.join.images import manifest_entries
 from image_archive.join.index import index_content
@@ -22,7 +23,7 @@ from image_archive.join.tags import merge_repositories
 from image_archive.system.command_line import Run, describe
 from image_archive.system.outputs import check_output, check_outputs_differ
 from image_archive.system.progress import Progress
-from image_archive.tar.archive import Archive, open_archive
+from image_archive.tar.archive import Archive
 from image_archive.tar.writer import TarFileWriter
 
 
@@ -126,7 +127,7 @@ def _check_parts(output: str, parts: JoinParts) -> None:
         raise ArgumentError('--base: only an OCI layout can be partial: give --oci')
     if parts.digest_file is not None and not parts.oci:
         raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
-    inputs = {'--layer': list(parts.layers)}
+    inputs = {'--layer': [file for path in parts.layers for file in files_of(path)]}
     if parts.id_file is not None:
         inputs['--id'] = [parts.id_file]
     check_output('--output', output, inputs)
@@ -159,7 +160,7 @@ def _open_archives(
     archives = []
     with contextlib.ExitStack() as stack:
         for path in dict.fromkeys(paths):
-            opening = open_archive(path, beside=beside, progress=progress)
+            opening = open_image_archive(path, beside=beside, progress=progress)
             try:
                 archives.append(_read_archive(stack.enter_context(opening)))
             except (OSError, ArchiveError) as error:

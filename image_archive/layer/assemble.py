@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 
+from image_archive.image.layout import files_of_bases
 from image_archive.layer.arguments import check_mode, check_options
 from image_archive.layer.base import read_base
 from image_archive.layer.base_files import BaseFiles
@@ -221,7 +222,6 @@ class LayerBuilder:
 
     def _check_outputs(self) -> None:
         """Checks that no output is an input that is known by now."""
-        bases: dict[str, list[str]] = {}
-        if self._options.base is not None:
-            bases['--base'] = [self._options.base]
-        check_outputs(self._output, {'--id_file': self._options.id_file}, self._inputs, bases)
+        others = {'--id_file': self._options.id_file}
+        kept, replaceable = files_of_bases({'--base': self._options.base})
+        check_outputs(self._output, others, {**self._inputs, **kept}, replaceable)

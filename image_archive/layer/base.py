@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from image_archive.errors import ArchiveError
 from image_archive.image.choice import Choice
 from image_archive.image.layer_file import LayerFile
+from image_archive.image.layout import open_image_archive
 from image_archive.image.stored import StoredImage, lacks_layer, read_image_archive
 from image_archive.layer.base_files import BaseFiles
 from image_archive.system.inputs import InputFile
 from image_archive.system.progress import Progress
-from image_archive.tar.archive import open_archive
 from image_archive.tar.content import Source
 
 
@@ -33,7 +33,7 @@ def read_base(
         OSError: a file cannot be read.
     """
     files = BaseFiles()
-    with open_archive(base, beside=beside, progress=progress) as archive:
+    with open_image_archive(base, beside=beside, progress=progress) as archive:
         images = read_image_archive(archive, 'base image')
         add_image(files, images.base_for(choice), progress)
         archive.check_unchanged()

@@ -5,10 +5,14 @@ import errno
 import os
 import stat
 from types import TracebackType
+from typing import IO
 
 from image_archive.errors import ArgumentError
 
 _SMALL_LIMIT = 64 << 20  # bytes of a configuration, metadata or identifier file
+_OPEN_LIMIT = 150  # files of directories; a process may have 256 descriptors, or 1024
+_KEPT_SIZE = 64 << 10  # bytes; smaller files are read at once
+_CHANGED = 'it changed while it was read'
 
 
 class errors_about:
@@ -65,6 +69,7 @@ class InputFile:
         path: the path as the user gave it.
         file: the file, open for reading.
         size: its size in bytes.
+        identity: what tells it, as it was when it was opened, from any other file.
     """
 
     def __init__(self, path: str) -> None:
@@ -85,19 +90,137 @@ class InputFile:
             if not stat.S_ISREG(mode):
                 raise OSError(errno.ESPIPE, 'Not a regular file')
             self.file = open(path, 'rb')
-            self._status = os.fstat(self.file.fileno())
-        self.size = self._status.st_size
+            status = os.fstat(self.file.fileno())
+        self.identity = _identity(status)
+        self.size = status.st_size
 
     def check_unchanged(self) -> None:
         """Raises OSError if the file, or the file at its path, is not the one that was opened."""
         with errors_about(self.path):
             for now in (os.fstat(self.file.fileno()), os.stat(self.path)):
-                if _identity(now) != _identity(self._status):
-                    raise OSError(errno.ESTALE, 'it changed while it was read')
+                if _identity(now) != self.identity:
+                    raise OSError(errno.ESTALE, _CHANGED)
 
     def close(self) -> None:
         """Closes the file."""
         self.file.close()
+
+
+class InputDirectory:
+    """A directory of which some files are read. They are opened when they are needed.
+
+    Attributes:
+        path: the path as the user gave it.
+    """
+
+    _all_opened = 0  # files that are kept open, of all directories
+
+    def __init__(self, path: str) -> None:
+        """Begins without files.
+
+        Args:
+            path: the path of the directory.
+        """
+        self.path = path
+        self._identities: dict[str, tuple[int, int, int, int]] = {}
+        self._opened: dict[str, InputFile] = {}
+        self._read: set[str] = set()
+
+    def path_of(self, name: str) -> str:
+        """Returns the path of a file; name is its path in the directory."""
+        return os.path.join(self.path, name)
+
+    def add(self, name: str) -> int | None:
+        """Adds a file, through links, and returns its size; None if it is not a regular file.
+
+        Args:
+            name: its path in the directory.
+
+        Raises:
+            OSError: it cannot be looked up.
+        """
+        path = self.path_of(name)
+        try:
+            with errors_about(path):
+                status = os.stat(path)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        self._identities[name] = _identity(status)
+        return status.st_size
+
+    def open(self, name: str) -> 'IO[bytes] | _FileOnDemand':
+        """Returns a file that was added, open for reading, or opened each time that it is read.
+
+        Small files are not kept open, and neither are others when many are.
+
+        Args:
+            name: its path in the directory.
+
+        Raises:
+            OSError: it cannot be opened, or was changed since it was added.
+        """
+        self._read.add(name)
+        path = self.path_of(name)
+        identity = self._identities[name]
+        if name not in self._opened:
+            is_small = identity[2] < _KEPT_SIZE
+            if is_small or InputDirectory._all_opened >= _OPEN_LIMIT:
+                return _FileOnDemand(path, identity)
+            opened = InputFile(path)
+            self._opened[name] = opened
+            InputDirectory._all_opened += 1
+            if opened.identity != identity:
+                raise _changed(path)
+        return self._opened[name].file
+
+    def check_unchanged(self) -> None:
+        """Raises OSError if a file that was read, or the file at its path, is another one now."""
+        for name in sorted(self._read):
+            if name in self._opened:
+                self._opened[name].check_unchanged()
+            path = self.path_of(name)
+            with errors_about(path):
+                if _identity(os.stat(path)) != self._identities[name]:
+                    raise _changed(path)
+
+    def close(self) -> None:
+        """Closes all files."""
+        for opened in self._opened.values():
+            opened.close()
+        InputDirectory._all_opened -= len(self._opened)
+        self._opened.clear()
+
+
+class _FileOnDemand:
+    """A regular file that is opened each time that it is read."""
+
+    def __init__(self, path: str, identity: tuple[int, int, int, int]) -> None:
+        self._path = path
+        self._identity = identity
+        self._offset = 0
+
+    def seek(self, offset: int, /) -> None:
+        self._offset = offset
+
+    def read(self, size: int, /) -> bytes:
+        # Opening a FIFO, which may have taken the place of the file, would wait for its writer.
+        with open(self._path, 'rb', buffering=0, opener=_open_at_once) as file:
+            if _identity(os.fstat(file.fileno())) != self._identity:
+                raise _changed(self._path)
+            file.seek(self._offset)
+            data = file.read(size)
+        self._offset += len(data)
+        return data
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _changed(path: str) -> OSError:
+    return OSError(errno.ESTALE, _CHANGED, path)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:

@@ -20,7 +20,7 @@ from absl import logging
 
 from image_archive.digests import new_hash
 from image_archive.errors import AdvisedError, ArchiveError
-from image_archive.system.inputs import InputFile, errors_about
+from image_archive.system.inputs import InputDirectory, InputFile, errors_about
 from image_archive.system.outputs import directory_for_temporary
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate, is_tar
@@ -50,7 +50,7 @@ class Archive:
 
     def __init__(
         self,
-        opened: InputFile,
+        opened: InputFile | InputDirectory,
         data: RandomAccess,
         members: list[Member],
         has_end: bool,

@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 from support.images import configuration
+from support.made_layouts import CONFIG, MANIFEST, PLAIN, Made, compact
 from support.measuring import measure
 from support.needs import missing, require
 from support.running import build
@@ -199,6 +200,30 @@ def test_joined_archive_shares_the_blocks_of_its_parts(directory):
     assert used(directory) - before < SLACK
     assert_holds(output, one.layer_name, layer)
     assert_holds(output, other.layer_name, other_layer)
+
+
+@pytest.mark.parametrize('oci', [False, True])
+def test_archive_shares_the_blocks_of_a_layout_directory(directory, oci):
+    made = Made()
+    diff_id = f'sha256:{sha256(b"below")}'
+    layer = {'mediaType': PLAIN, 'digest': diff_id, 'size': 64 * MIB}
+    below = made.add(compact(configuration([diff_id])), CONFIG)
+    value = {'schemaVersion': 2, 'config': below, 'layers': [layer]}
+    made.roots.append(made.add(compact(value), MANIFEST))
+    base = made.write_directory(directory / 'base')
+    name = f'blobs/sha256/{sha256(b"below")}'
+    blob = large_file(base / name, 64 * MIB)
+    config = directory / 'above.json'
+    config.write_bytes(compact(configuration([diff_id])))
+    before = used(directory)
+    output = directory / 'output.tar'
+    flags = [f'--id={sha256(config.read_bytes())}', f'--config={config}', f'--output={output}']
+    build(*flags, f'--base={base}', f'--legacy_base={base}', *(['--oci'] if oci else []))
+    assert_holds(output, name, blob)
+    joined = directory / 'joined.tar'
+    build(f'--layer={base}', f'--output={joined}', program='join_layers')
+    assert_holds(joined, name, blob)
+    assert used(directory) - before < SLACK
 
 
 def test_unaligned_base_is_copied(directory):

@@ -106,7 +106,7 @@ BAD_FLAGS = [
     (['--remove_ports=x'], "--remove_ports: 'x' is not a port"),
     (['--remove_env="a'], "--remove_env: '\"a' has a misplaced quote"),
     (['--base=missing'], "'missing': No such file"),
-    (['--base=.'], "'.': Is a directory"),
+    (['--base=.'], "'.' is a directory, but not an OCI image layout"),
     (['--unknown'], 'see --help'),
     (['positional'], "'positional' is not a flag"),
 ]

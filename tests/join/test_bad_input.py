@@ -159,7 +159,8 @@ def test_missing_archive_is_an_error(tmp_path):
 def test_directory_or_pipe_instead_of_an_archive_is_an_error(tmp_path):
     (tmp_path / 'directory').mkdir()
     os.mkfifo(tmp_path / 'pipe')
-    assert f"'{tmp_path}/directory': Is a directory" in refuses(tmp_path, tmp_path / 'directory')
+    text = 'is a directory, but not an OCI image layout'
+    assert f"'{tmp_path}/directory' {text}" in refuses(tmp_path, tmp_path / 'directory')
     assert f"'{tmp_path}/pipe': Not a regular file" in refuses(tmp_path, tmp_path / 'pipe')
 
 

@@ -22,7 +22,7 @@ from support.running import problems, warns
 from support.tars import names, sha256
 
 
-@pytest.fixture(params=[form for form in FORMS if form != 'directory'])
+@pytest.fixture(params=FORMS)
 def form(request):
     return request.param
 
