@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from image_archive.checks.layouts import warn_of_base
 from image_archive.configure import values
 from image_archive.configure.healthcheck import healthcheck_of
 from image_archive.configure.values import (
@@ -435,8 +436,10 @@ def read_base_configuration(path: str, choice: Choice, output: str, run: Run) ->
         ArchiveError: it holds no image, or no image can be built on its configuration.
     """
     with open_image_archive(path, keep_all=False, beside=output, progress=run.progress) as archive:
-        config = base_configuration(read_image_archive(archive, 'base image'), choice)
+        images = read_image_archive(archive, 'base image')
+        config = base_configuration(images, choice)
         archive.check_unchanged()
+        warn_of_base(images.base_for(choice))
         return config
 
 

@@ -316,7 +316,8 @@ def _find_base_layers(image: OpenedImage) -> None:
             label = f'layer {name!r} of {place.archive.path!r}'
             named_digest = None
             if not image.parts.oci:  # otherwise blobs.py compares it
-                named_digest = digest_in_blob_name(place.name)
+                is_indexed = image.base.indexed is not None
+                named_digest = digest_in_blob_name(name if is_indexed else place.name)
             files[key] = LayerFile(label, place.source, diff_id, named_digest)
         layers.append(BaseLayer(name, diff_id, place, files[key], is_left_out))
     image.base_layers = tuple(layers)

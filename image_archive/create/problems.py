@@ -15,6 +15,7 @@ from image_archive.checks.identifiers import (
     replaced_name_problems,
     tag_problems,
 )
+from image_archive.checks.layouts import image_problems, index_problems
 from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import (
@@ -72,6 +73,7 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     own_files = [image.layers[path].file for path in _own_paths(image)]
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
+    problems += _layout_problems(image, verifies)
     problems += _fatal_with_oci(image, _base_diff_id_problems(image))
     problems += _foreign_layer_problems(image)
     problems += _base_layer_name_problems(image)
@@ -211,6 +213,17 @@ def _base_problems(image: OpenedImage) -> Problems:
         if base.archive.find(name) is None and name not in left_out:
             yield Problem(f'--base: {lacks_layer(base.archive.path, name)}')
             return
+
+
+def _layout_problems(image: OpenedImage, verifies: bool) -> Problems:
+    """Checks the base, and what is merged, as far as an index describes them."""
+    checked = {'--base': image.base}
+    if not image.merges_base:
+        checked['--legacy_base'] = image.merged_image
+    for flag, stored in checked.items():
+        if stored is not None:
+            yield from limited(flag, index_problems(flag, stored.images))
+            yield from image_problems(flag, stored, verifies)
 
 
 def _base_diff_id_problems(image: OpenedImage) -> Problems:

@@ -37,6 +37,10 @@ _FOREIGN_TYPES = {
     'gzip': 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip',
     'zstd': 'application/vnd.oci.image.layer.nondistributable.v1.tar+zstd',
 }
+_FOREIGN_TYPES_OF_DOCKER = {
+    'application/vnd.docker.image.rootfs.foreign.diff.tar': None,
+    'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip': 'gzip',
+}
 _SCHEMA_VERSION = 2
 # The variants that containerd takes for no variant (platforms/database.go).
 _USUAL_VARIANTS = {'amd64': 'v1', 'arm': 'v7', 'arm64': 'v8'}
@@ -61,6 +65,24 @@ class Descriptor(NamedTuple):
 def is_layer_compression(compression: str | None) -> bool:
     """Tells whether a layer may have a compression that detect_compression() returned."""
     return compression in _LAYER_TYPES
+
+
+def is_layer_type(media_type: str) -> bool:
+    """Tells whether a media type is that of a layer that clients unpack."""
+    return media_type in _compressions()
+
+
+def compression_in_type(media_type: str) -> str | None:
+    """Returns the compression, as detect_compression() names it, in the media type of a layer."""
+    return _compressions()[media_type]
+
+
+def _compressions() -> dict[str, str | None]:
+    """Returns the compression that each media type of layers says."""
+    found: dict[str, str | None] = {**_LAYER_TYPES_OF_DOCKER, **_FOREIGN_TYPES_OF_DOCKER}
+    for types in (_LAYER_TYPES, _FOREIGN_TYPES):
+        found.update({media_type: compression for compression, media_type in types.items()})
+    return found
 
 
 def describe_config(content: bytes) -> Descriptor:

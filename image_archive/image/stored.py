@@ -34,6 +34,7 @@ class StoredImage:
     """An image in an archive.
 
     Attributes:
+        images: the archive and what it says of its images.
         archive: the archive, open.
         entry: the entry of the image in manifest.json; what it would be for an image of an index.
         indexed: the image as an index has it; None for an image of manifest.json.
@@ -48,7 +49,7 @@ class StoredImage:
         self.archive = images.archive
         self.entry = entry
         self.indexed = indexed
-        self._images = images
+        self.images = images
         self.config_name = normal_name(entry['Config'])
         self.layers = docker_manifest.layers_of(entry)
 
@@ -111,7 +112,7 @@ class StoredImage:
         found: list[JsonDescriptor | None] = [None] * len(self.layers)
         if self.config is None:
             return tuple(found)
-        described = list(self._images.foreign_layers.get(digest_of(self.config.content), []))
+        described = list(self.images.foreign_layers.get(digest_of(self.config.content), []))
         sources = self.foreign_sources
         described.append([sources.get(one or '') for one in self.diff_id_of_each_layer])
         for layers in described:

@@ -5,6 +5,7 @@ from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
+from image_archive.checks.layouts import image_problems, index_problems
 from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
@@ -35,6 +36,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         OSError: an archive cannot be read.
     """
     problems = [*_v1_problems(join), *_artifact_problems(join), *_left_out_problems(join)]
+    problems += limited('--layer', _layout_problems(join))
     problems += limited('--layer', _image_problems(join, verifies))
     problems += _size_problems(join)
     problems += join.oci_index.problems
@@ -93,6 +95,15 @@ def _artifact_problems(join: Join) -> Problems:
             count = archive.index_content.artifacts
             text = f'{archive.archive.path!r} has {count:,} attestations or other artifacts'
             yield Problem(f'--layer: {text}: they are left out', is_error=False)
+
+
+def _layout_problems(join: Join) -> Problems:
+    """Checks the images of OCI layouts, as far as an index describes them."""
+    for archive in join.archives:
+        yield from index_problems('--layer', archive)
+    for image in join.images:
+        for stored in image.stored:
+            yield from image_problems('--layer', stored)
 
 
 def _size_problems(join: Join) -> Problems:
@@ -187,13 +198,15 @@ def _blob_problems(join: Join, files: dict[str, LayerFile], progress: Progress) 
     checked = set(files)
     for image in join.images:
         checked.update(stored.config_name for stored in image.stored)
+    layouts = {archive.archive for archive in join.archives if archive.is_layout}
     digests: dict[tuple[str, str], str] = {}  # of files, which many links may lead to
     for blob in join.oci_index.blobs:
         place = join.files.find(blob.name)
         if place is None:
             continue
         label = f'blob {blob.name!r} of {place.archive.path!r}'
-        if blob.size is not None and blob.size != place.member.size:
+        is_checked = place.archive in layouts  # by _layout_problems()
+        if not is_checked and blob.size is not None and blob.size != place.member.size:
             text = f'{label} has {place.member.size} bytes, not {blob.size}'
             yield Problem(f'{text}: {_ADVICE}')
         if blob.name == place.name and place.name in checked:

@@ -4,6 +4,7 @@
 import contextlib
 from collections.abc import Sequence
 
+from image_archive.checks.layouts import warn_of_base
 from image_archive.errors import ArchiveError
 from image_archive.image.choice import Choice
 from image_archive.image.layer_file import LayerFile
@@ -34,8 +35,9 @@ def read_base(
     """
     files = BaseFiles()
     with open_image_archive(base, beside=beside, progress=progress) as archive:
-        images = read_image_archive(archive, 'base image')
-        add_image(files, images.base_for(choice), progress)
+        image = read_image_archive(archive, 'base image').base_for(choice)
+        warn_of_base(image)
+        add_image(files, image, progress)
         archive.check_unchanged()
     add_lower(files, lower, progress)
     return files
