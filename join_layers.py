@@ -47,6 +47,12 @@ _OCI = flags.DEFINE_boolean(
     'write an OCI image layout as well, the same whichever program saved the images',
     flag_values=_FLAGS,
 )
+_BASE = flags.DEFINE_multi_string(
+    'base',
+    [],
+    'with --oci: an image archive; what images have in common with it is left out',
+    flag_values=_FLAGS,
+)
 _DIGEST_FILE = flags.DEFINE_string(
     'digest_file',
     None,
@@ -117,6 +123,7 @@ def main(run: Run) -> None:
     flag_values.check_given(_OUTPUT)
     parts = JoinParts(
         layers=tuple(all_given(_LAYER.value)),
+        bases=tuple(all_given(_BASE.value)),
         oci=_OCI.value,
         digest_file=given(_DIGEST_FILE.value),
         name=given_text(_NAME.value),

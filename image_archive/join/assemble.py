@@ -97,11 +97,19 @@ def _write_oci(output: str, parts: JoinParts, run: Run, verifies: bool) -> None:
     """Writes the archive of all images as an OCI image layout; raises what write_join() raises."""
     # Imported late: it takes time at every start.
     from image_archive.join.oci_archive import plan_oci_join, write_oci_join
+    from image_archive.join.oci_difference import find_difference
+    from image_archive.join.oci_images import OciImages
     from image_archive.join.oci_problems import find_oci_problems
 
-    with _open_archives(parts.layers, output, verifies, run.progress) as archives:
+    with contextlib.ExitStack() as stack:
+        archives = stack.enter_context(_open_archives(parts.layers, output, verifies, run.progress))
         join = plan_oci_join(archives, run.progress)
         problems = _identifier_problems(parts)
+        if parts.bases:
+            bases = stack.enter_context(_open_archives(parts.bases, output, verifies, run.progress))
+            difference = find_difference(join, OciImages(bases, run.progress), output)
+            problems += difference.problems
+            join = join._replace(left_out=difference.left_out)
         report([*problems, *find_oci_problems(join, verifies, run.progress)], verifies)
         top, repositories = parts.identifier, parts.repositories
         write_oci_join(output, join, run, parts.digest_file, top, repositories)
@@ -127,7 +135,10 @@ def _check_parts(output: str, parts: JoinParts) -> None:
         raise ArgumentError('--base: only an OCI layout can be partial: give --oci')
     if parts.digest_file is not None and not parts.oci:
         raise ArgumentError('--digest_file: only an OCI layout has that digest: give --oci')
-    inputs = {'--layer': [file for path in parts.layers for file in files_of(path)]}
+    inputs = {
+        '--layer': [file for path in parts.layers for file in files_of(path)],
+        '--base': [file for path in parts.bases for file in files_of(path)],
+    }
     if parts.id_file is not None:
         inputs['--id'] = [parts.id_file]
     check_output('--output', output, inputs)

@@ -160,14 +160,15 @@ def write_oci_join(
     if digest_file is not None and len(digests) != 1:
         text = f'the output has {len(digests)} images'
         raise ArgumentError(f'--digest_file: {text}: leave it out')
-    run.progress.begin('writing', sum(_size(blob) for blob in join.blobs))
+    blobs = [blob for blob in join.blobs if blob.digest not in join.left_out]
+    size = sum(blob.source.size for blob in blobs if blob.source is not None)
+    run.progress.begin('writing', size)
     with (
         TarFileWriter(output, run.partial_files, run.progress) as tar,
         optional_output(digest_file, run.partial_files) as digest_output,
     ):
-        for blob in join.blobs:
-            if blob.digest not in join.left_out:
-                _add_blob(tar, blob)
+        for blob in blobs:
+            _add_blob(tar, blob)
         for images in join.archives:
             images.archive.check_unchanged()
         documents = Documents(
@@ -182,10 +183,6 @@ def write_oci_join(
             digest_output.write(f'{digests[0]}\n'.encode())
             others.append(digest_output)
         tar.close(others)
-
-
-def _size(blob: OciBlob) -> int:
-    return 0 if blob.source is None else blob.source.size
 
 
 def _add_blob(tar: TarFileWriter, blob: OciBlob) -> None:

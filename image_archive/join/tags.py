@@ -4,6 +4,7 @@
 from collections.abc import Iterable
 
 from image_archive.errors import ArchiveError
+from image_archive.image import oci
 from image_archive.image.docker_manifest import Repositories
 from image_archive.image.stored import ImageArchive
 from image_archive.image.tags import parse_tag
@@ -35,8 +36,9 @@ def check_tags(images: list[JoinedImage], archives: Iterable[ImageArchive]) -> N
 
     Raises:
         ArchiveError: a tag does.
+        OSError: an archive cannot be read.
     """
-    claims = _Claims()
+    claims = _Claims(images)
     for image in images:
         for stored in image.stored:
             for tag in stored.tags:
@@ -56,7 +58,8 @@ def check_tags(images: list[JoinedImage], archives: Iterable[ImageArchive]) -> N
 class _Claims:
     """Which image has each tag, and in which archive."""
 
-    def __init__(self) -> None:
+    def __init__(self, images: list[JoinedImage]) -> None:
+        self._by_id = {image.id: image for image in images}
         self._images: dict[str, tuple[str, Archive]] = {}
 
     def add(self, tag: str, image_id: str, archive: Archive) -> None:
@@ -68,8 +71,22 @@ class _Claims:
             both = f'{other.path!r} and {archive.path!r} have'
             if other is archive:
                 both = f'{archive.path!r} has'
-            text = f'{both} two images with the tag {tag!r}: give one another tag'
-            raise ArchiveError(text)
+            text = f'{both} two images with the tag {tag!r}'
+            advice = 'give one another tag'
+            if self._have_different_platforms(image_id, other_id):
+                advice = f'{advice}, or --oci to have both platforms'
+            raise ArchiveError(f'{text}: {advice}')
+
+    def _have_different_platforms(self, one: str, other: str) -> bool:
+        """Tells whether two images, by their IDs, are for different platforms."""
+        platforms = set()
+        for image_id in (one, other):
+            image = self._by_id.get(image_id)
+            config = None if image is None else image.read_config()
+            if config is None:
+                return False
+            platforms.add(oci.platform_key(config.keys))
+        return len(platforms) == 2 and None not in platforms
 
 
 def _ids_by_archive(images: list[JoinedImage]) -> dict[Archive, dict[str, str]]:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives of join_layers --oci in real clients."""
 
+import json
+import subprocess
+
 import pytest
 
-from support.clients import Containerd, Docker, call, files_of_tar
+from support.clients import Containerd, Docker, call, files_of_tar, registry
 from support.joins import join
 from support.layouts import Layout
 from support.needs import require
+from support.platforms import TAG as APP_TAG
+from support.platforms import several
 from support.project import DATA, FIXTURES
 from support.tars import sha256
 
@@ -84,3 +89,88 @@ def test_docker_archive_becomes_an_oci_archive_and_back(tmp_path):
     assert f'sha256:{sha256(raw.encode())}' == Layout.read(path).index['manifests'][0]['digest']
     config = call('skopeo', 'inspect', '--config', '--raw', f'docker-archive:{path}')
     assert call('skopeo', 'inspect', '--config', '--raw', f'oci-archive:{path}') == config
+
+
+# Several platforms under one tag.
+
+# The architecture of these tests' machine is the second one, so no client takes the first only.
+PLATFORMS = ['linux/arm64', 'linux/amd64', 'linux/s390x']
+
+
+def join_platforms(directory):
+    """Returns the archive of an image for several platforms, the images, and the digest."""
+    images = several(directory, PLATFORMS)
+    flags = [f'--digest_file={directory}/digest']
+    path = join_oci(directory, *(image.path for image in images), flags=flags)
+    return path, images, (directory / 'digest').read_text().strip()
+
+
+def files_for(docker, tag, platform):
+    """Returns the files of an image for a platform, without running anything."""
+    container = docker('create', f'--platform={platform}', tag, '/none')
+    path = docker.directory / 'files.tar'
+    docker('export', '--output', path, container)
+    docker('rm', container)
+    return files_of_tar(path)
+
+
+def test_stores_load_an_image_of_several_platforms(store, tmp_path):
+    """Docker's older store has the first; Podman the one of the machine."""
+    path, images, digest = join_platforms(tmp_path)
+    store.load(path)
+    assert store.tags() == {APP_TAG}
+    if isinstance(store, Containerd):
+        assert store.digest(APP_TAG) == digest
+        (line,) = store('images', 'ls', f'name==docker.io/{APP_TAG}').splitlines()[1:]
+        assert all(platform in line for platform in PLATFORMS)
+        assert images[1].files.items() <= store.files(APP_TAG).items()
+    elif isinstance(store, Docker) and store.store == 'containerd':
+        assert store.id(APP_TAG) == digest
+        for image, platform in zip(images, PLATFORMS, strict=True):
+            files = files_for(store, APP_TAG, platform)
+            assert image.files.items() <= files.items()
+    else:
+        own = images[0] if isinstance(store, Docker) else images[1]
+        assert store.config_digest(APP_TAG) == own.id
+        assert own.files.items() <= store.files(APP_TAG).items()
+
+
+def test_docker_archive_readers_read_the_first_platform(tmp_path):
+    require('skopeo')
+    path, images, _ = join_platforms(tmp_path)
+    for source in (f'docker-archive:{path}', f'docker-archive:{path}:docker.io/{APP_TAG}'):
+        config = call('skopeo', 'inspect', '--config', '--raw', source)
+        assert sha256(config.encode()) == images[0].id
+
+
+def raw_digest(source):
+    """Returns the digest of what Skopeo reads from a source, and that as JSON."""
+    command = ['skopeo', 'inspect', '--tls-verify=false', '--raw', source]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    return f'sha256:{sha256(raw)}', json.loads(raw)
+
+
+def test_index_keeps_its_digest_in_a_registry_and_back(tmp_path):
+    require('skopeo')
+    path, images, digest = join_platforms(tmp_path)
+    assert raw_digest(f'oci-archive:{path}')[0] == digest
+    copy = ['skopeo', 'copy', '--quiet', '--all', '--preserve-digests']
+    with registry(tmp_path / 'registry') as address:
+        remote = f'docker://{address}/app:1.0'
+        call(*copy, '--dest-tls-verify=false', f'oci-archive:{path}', remote)
+        found, index = raw_digest(remote)
+        assert found == digest
+        assert [one['platform']['architecture'] for one in index['manifests']] == [
+            image.platform['architecture'] for image in images
+        ]
+        back = f'oci-archive:{tmp_path}/back.tar:docker.io/{APP_TAG}'
+        call(*copy, '--src-tls-verify=false', remote, back)
+        assert raw_digest(f'oci-archive:{tmp_path}/back.tar')[0] == digest
+
+
+def test_platform_added_to_an_index_is_loaded(containerd, tmp_path):
+    images = several(tmp_path, PLATFORMS)
+    first = join_oci(tmp_path, images[0].path, images[1].path).rename(tmp_path / 'first.tar')
+    containerd.load(join_oci(tmp_path, first, images[2].path))
+    (line,) = containerd('images', 'ls', f'name==docker.io/{APP_TAG}').splitlines()[1:]
+    assert all(platform in line for platform in PLATFORMS)

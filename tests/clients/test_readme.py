@@ -12,6 +12,7 @@ from support.needs import require
 from support.pages import Checkout, blocks, section, steps
 from support.project import ROOT
 from support.running import build
+from support.tars import sha256
 
 pytestmark = pytest.mark.client
 
@@ -46,6 +47,24 @@ def test_scripts_push_to_a_registry(checkout, tmp_path):
     digest = (checkout.directory / 'digest.txt').read_text().strip()
     assert shipped == digest
     assert pushed != digest
+
+
+def test_script_pushes_all_platforms_to_a_registry(checkout, tmp_path):
+    require('docker-registry', 'skopeo', 'tar')
+    text = section('## Several platforms under one tag', ROOT / 'docs' / 'joins.md')
+    checkout.succeeds('make --silent image > output.txt')
+    for block in blocks('console', text):
+        for command, _ in steps(block):
+            checkout.succeeds(command)
+    (push,) = blocks('sh', text)
+    with registry(tmp_path / 'registry') as address:
+        script = push.replace('registry.example.com', address)
+        checkout.succeeds(script.replace(' copy ', ' copy --dest-tls-verify=false '))
+        inspect = ['skopeo', 'inspect', '--tls-verify=false', '--raw']
+        raw = call(*inspect, f'docker://{address}/hello:1.0')
+    assert (
+        f'sha256:{sha256(raw.encode())}' == (checkout.directory / 'digest.txt').read_text().strip()
+    )
 
 
 # Messages of the clients.

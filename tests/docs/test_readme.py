@@ -134,6 +134,7 @@ def test_number_of_scripts_on_each_page():
         'README.md': 3,
         'CONTRIBUTING.md': 1,
         'docs/bazel.md': 1,
+        'docs/joins.md': 1,
         'docs/registries.md': 2,
     }
 
