@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives of join_layers --oci in real clients."""
 
+import itertools
 import json
 import subprocess
 
 import pytest
 
 from support.clients import Containerd, Docker, call, files_of_tar, registry
+from support.images import Parts
 from support.joins import join
 from support.layouts import Layout
 from support.needs import require
 from support.platforms import TAG as APP_TAG
 from support.platforms import several
 from support.project import DATA, FIXTURES
+from support.running import build
 from support.tars import sha256
 
 pytestmark = pytest.mark.client
@@ -174,3 +177,85 @@ def test_platform_added_to_an_index_is_loaded(containerd, tmp_path):
     containerd.load(join_oci(tmp_path, first, images[2].path))
     (line,) = containerd('images', 'ls', f'name==docker.io/{APP_TAG}').splitlines()[1:]
     assert all(platform in line for platform in PLATFORMS)
+
+
+# Only the difference.
+
+
+def write_versions(directory, count=2):
+    """Returns successive versions of an image, each with one tag and one more layer."""
+    versions = []
+    for number in range(1, count + 1):
+        own = directory / f'version{number}'
+        own.mkdir()
+        files = [{'srv/shared': b'shared' * 20000}]
+        files += [{f'srv/{layer}': b'%d' % layer * 1000} for layer in range(number)]
+        parts = Parts(own, files)
+        build(*parts.flags, f'--tag=example/app:{number}')
+        path = join_oci(own, parts.output)
+        versions.append((path, parts, {name: data for one in files for name, data in one.items()}))
+    return versions
+
+
+def test_difference_loads_where_the_old_version_is(store, tmp_path):
+    (old, _, _), (new, parts, files) = write_versions(tmp_path)
+    path = join_oci(tmp_path, new, flags=[f'--base={old}'])
+    assert path.stat().st_size < new.stat().st_size / 4
+    store.load(old)
+    store.load(path)
+    assert store.tags() == {'example/app:1', 'example/app:2'}
+    assert store.config_digest('example/app:2') == parts.id
+    assert files.items() <= store.files('example/app:2').items()
+
+
+def load_fails(store, path):
+    """Loads a partial archive without its base; returns the client's message."""
+    if isinstance(store, Docker) and store.store == 'containerd':
+        words = store.load(path)  # exits with status 0 all the same
+        assert 'Error unpacking image' in words
+        return words
+    return store.load(path, fails=True)
+
+
+def test_difference_is_refused_or_useless_without_the_old_version(store, tmp_path):
+    (old, _, _), (new, _, files) = write_versions(tmp_path)
+    path = join_oci(tmp_path, new, flags=[f'--base={old}'])
+    words = load_fails(store, path)
+    missing = Layout.read(path).manifest['layers'][0]['digest'].partition(':')[2]
+    assert missing in words
+    store.load(old)
+    store.load(path)
+    assert files.items() <= store.files('example/app:2').items()
+
+
+def test_differences_follow_each_other(store, tmp_path):
+    versions = write_versions(tmp_path, 4)
+    store.load(versions[0][0])
+    for (old, _, _), (new, parts, files) in itertools.pairwise(versions):
+        store.load(join_oci(tmp_path, new, flags=[f'--base={old}']))
+        tag = f'example/app:{len(files) - 1}'
+        assert store.config_digest(tag) == parts.id
+        assert files.items() <= store.files(tag).items()
+
+
+def test_podman_pulls_one_of_several_tags(podman, tmp_path):
+    """It does not load the archive, as the warning says."""
+    (old, _, _), (new, parts, _), (newer, _, _) = write_versions(tmp_path, 3)
+    path = join_oci(tmp_path, new, newer, flags=[f'--base={old}'], warnings=True)
+    podman.load(old)
+    podman.load(path, fails=True)
+    podman('pull', '--quiet', f'oci-archive:{path}:2')
+    ids = podman('images', '--no-trunc', '--quiet').split()
+    assert f'sha256:{parts.id}' in ids
+
+
+def test_difference_of_several_platforms_loads(store, tmp_path):
+    (tmp_path / 'new').mkdir()
+    old, _, _ = join_platforms(tmp_path)
+    old = old.rename(tmp_path / 'old.tar')
+    news = several(tmp_path / 'new', PLATFORMS, tag='example/app:2.0', word='new')
+    path = join_oci(tmp_path, *(one.path for one in news), flags=[f'--base={old}'])
+    store.load(old)
+    store.load(path)
+    own = news[0] if getattr(store, 'store', '') == 'graphdriver' else news[1]
+    assert own.files.items() <= store.files('example/app:2.0').items()

@@ -29,10 +29,10 @@ class PlatformImage:
             name: a word that makes the image another one; by default the platform.
         """
         name = name or platform or 'none'
+        directory /= name.replace('/', '-')
         parts_of_name = platform.split('/') if platform else []
         keys = dict(zip(['os', 'architecture', 'variant'], parts_of_name, strict=False))
         self.platform = keys
-        directory /= name.replace('/', '-')
         directory.mkdir()
         self.files = {'srv/shared': b'shared' * 20000, 'srv/name': name.encode()}
         layers = [{key: value} for key, value in self.files.items()]
@@ -47,6 +47,9 @@ class PlatformImage:
         self.id = parts.id
 
 
-def several(directory, platforms=PLATFORMS, **options):
-    """Returns an image for each platform."""
-    return [PlatformImage(directory, platform, **options) for platform in platforms]
+def several(directory, platforms=PLATFORMS, word='', **options):
+    """Returns an image for each platform; a word makes all of them other images."""
+    return [
+        PlatformImage(directory, platform, name=f'{word}{platform}', **options)
+        for platform in platforms
+    ]
