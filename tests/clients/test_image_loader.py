@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from support.clients import DOCKERS, Docker, files_of_tar
+from support.images import base_diff_ids
 from support.loader import BASE, load, write_archives
 from support.project import DATA
 
@@ -18,14 +19,28 @@ BELOW = {**files_of_tar(DATA / 'base-layer-1.tar'), **files_of_tar(DATA / 'base-
 BASES = [BASE, 'docker-20.10.tar', 'docker-29-pulled.tar', 'podman-4.3.tar']
 
 
+def write_client(path, store, before=''):
+    """Writes a program that is the client of a store, without further arguments.
+
+    Args:
+        path: The path of the program.
+        store: The store.
+        before: What it does first, in the language of the shell.
+    """
+    # Today's Podman warns of a kernel with version 1 of control groups.
+    quiet = 'export PODMAN_IGNORE_CGROUPSV1_WARNING=1'
+    path.write_text(
+        f'#!/bin/sh\n{quiet}\n{before}\nexec {shlex.join(map(str, store.command))} "$@"\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture(params=[*DOCKERS, 'podman'])
 def loading(request, running_store, tmp_path):
-    """A store, and the path of a program that is its client without further arguments."""
+    """A store, and the path of its client."""
     store = running_store(request.param)
-    client = tmp_path / 'client'
-    client.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, store.command))} "$@"\n')
-    client.chmod(0o755)
-    return store, client
+    return store, write_client(tmp_path / 'client', store)
 
 
 def is_of_containerd(store):
@@ -105,18 +120,27 @@ def test_whole_image_is_sent_after_everything_was_removed(loading, tmp_path):
     check(store, {'srv/new': b'new\n'})
 
 
+def test_whole_image_is_sent_where_the_others_make_none_that_runs(loading, tmp_path):
+    """Docker's store of containerd then ends with status 0. The client claims to have the base."""
+    store, _ = loading
+    image, arguments = write_archives(tmp_path / 'image')
+    layers = shlex.join(base_diff_ids())
+    says = f"if [ $1 = image ]; then printf '%s\\n' {layers} && exit; fi"
+    done = load(write_client(tmp_path / 'liar', store, says), *arguments)
+    assert f'sending the others, {arguments[2].stat().st_size} bytes' in done.stdout
+    assert ('Error unpacking image' in done.stdout) == is_of_containerd(store)
+    assert 'cannot complete the others' in done.stdout
+    sends_all(done, arguments)
+    assert store.config_digest(TAG) == image.id
+    check(store, {'srv/new': b'new\n'})
+
+
 def test_whole_image_is_sent_after_one_that_cannot_run(loading, tmp_path):
-    """The image of a partial archive without its base, which Docker may keep, has no layers."""
+    """As it is there after a partial archive was loaded without its base."""
     store, client = loading
     _, arguments = write_archives(tmp_path / 'image')
-    if is_of_containerd(store):
-        assert 'Error unpacking image' in store.load(arguments[2])
-    else:
-        store.load(arguments[2], fails=True)
-    done = load(client, *arguments)
-    sends_all(done, arguments)
-    if is_of_containerd(store):
-        assert 'cannot complete' in done.stdout
+    store.load(arguments[2], fails=not is_of_containerd(store))
+    sends_all(load(client, *arguments), arguments)
     check(store, {'srv/new': b'new\n'})
 
 

@@ -164,6 +164,7 @@ def test_python_example(checkout):
 # Blocks that are also in other files.
 
 PLACES = [
+    'examples/bazel/BUILD',
     'examples/hello/BUILD',
     'tests/bazel/BUILD',
     'tests/bazel/MODULE.bazel',

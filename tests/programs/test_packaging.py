@@ -160,6 +160,7 @@ def test_sdist_has_the_tests_and_the_files_that_they_need(sdist):
         'BUILD',
         'Makefile',
         'docs/bazel-rules.md',
+        'examples/bazel/MODULE.bazel',
         'examples/ci/build.sh',
         'examples/hello/build.sh',
         'requirements-test.txt',
