@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that build images: docker_build an image, docker_bundle an archive of several."""
 
+load("//tools:tags.bzl", "is_tag")
+
 DockerImageInfo = provider(
     doc = "An image that docker_build makes.",
     fields = {
@@ -133,6 +135,10 @@ def _file_sources(ctx):
         sources.append("{}={}".format(file.path, destination))
     return sources
 
+def _packages(ctx):
+    """Returns the Debian packages; rules that build one may have more files beside it."""
+    return [file for file in ctx.files.debs if file.extension in ["deb", "udeb"]]
+
 def _links(symlinks):
     for path in symlinks:
         if ":" in path:
@@ -146,7 +152,7 @@ def _content_flags(ctx):
         _flags("empty_dir", "empty_dirs", ctx.attr.empty_dirs) +
         _flags("empty_file", "empty_files", ctx.attr.empty_files) +
         _file_flags("tar", ctx.files.tars) +
-        _file_flags("deb", ctx.files.debs) +
+        _file_flags("deb", _packages(ctx)) +
         _flags("link", "symlinks", _links(ctx.attr.symlinks)) +
         _flags("delete", "delete", ctx.attr.delete)
     )
@@ -179,7 +185,7 @@ def _build_layer(ctx, base, base_flags, lower):
         _text_flag("mtime", ctx.attr.mtime) +
         (["--follow_links"] if ctx.attr.follow_links else [])
     )
-    inputs = ctx.files.files + ctx.files.tars + ctx.files.debs
+    inputs = ctx.files.files + ctx.files.tars + _packages(ctx)
     if knows_base:
         flags += base_flags + _file_flags("lower", lower)
         inputs = inputs + [base] + lower
@@ -231,42 +237,7 @@ def _write_config(ctx, output, base, base_flags, layers):
     inputs = [layer.id for layer in layers] + ctx.files.label_files + ([base] if base else [])
     _run(ctx, "create_image_config", "Configuring image", flags, inputs, [output])
 
-# Tags.
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_DIGITS = "0123456789"
-
-def _is_repository_component(text):
-    """Tells whether Docker takes a text between two slashes of a repository."""
-    separator = ""
-    for character in text.elems():
-        if character not in _LETTERS + _DIGITS:
-            separator += character
-            continue
-        if separator.strip("-") not in ["", ".", "_", "__"] or separator in ["-.", ".-"]:
-            return False
-        separator = ""
-    return text != "" and not separator and text[0] in _LETTERS + _DIGITS
-
-def _is_tag(repository, tag):
-    """Tells whether Docker takes a repository and a tag."""
-    components = repository.split("/")
-    host = components[0]
-    if len(components) > 1 and ("." in host or ":" in host or host != host.lower()):
-        components = components[1:]
-        letters = _LETTERS + _DIGITS + ".:-[]"
-        if not all([character in letters for character in host.lower().elems()]):
-            return False
-    if not all([_is_repository_component(component) for component in components]):
-        return False
-    allowed = _LETTERS + _LETTERS.upper() + _DIGITS + "_.-"
-    return (
-        len("/".join(components)) <= 255 - len("library/") and
-        repository != "sha256" and
-        0 < len(tag) and len(tag) <= 128 and
-        tag[0] not in ".-" and
-        all([character in allowed for character in tag.elems()])
-    )
+# The archives.
 
 def _tag_flags(ctx):
     """Returns the flags of the image's tags: `repo_tags`, or else one by its label."""
@@ -275,11 +246,9 @@ def _tag_flags(ctx):
     repository = ctx.attr.repository
     if ctx.label.package:
         repository += "/" + ctx.label.package.replace("/", "_")
-    if not _is_tag(repository, ctx.label.name):
+    if not is_tag(repository, ctx.label.name):
         return []
     return _flags("tag", "repository", ["{}:{}".format(repository, ctx.label.name)])
-
-# The archives.
 
 def _write_archive(ctx, output, image, tag_flags, partial = False, digest = None):
     """Writes the archive of an image.
@@ -607,8 +576,8 @@ def docker_build(name, cmd = None, entrypoint = None, labels = None, **kwargs):
     if type(labels) == "dict":
         label_files = _label_files(labels)
         labels = {
-            name: value
-            for name, value in labels.items()
+            label: value
+            for label, value in labels.items()
             if not value.startswith("@") or value.startswith("@@")
         }
     _docker_build(

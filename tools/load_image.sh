@@ -8,7 +8,7 @@
 # NAME is for messages, WHOLE and PARTIAL are archives of the image, and BASE is what
 # describe_base.py wrote. The last two are empty for an image without a base. TAG is one more tag
 # for the image. The variable DOCKER names the client; it is docker by default.
-set -eu
+set -euf
 name=$1
 whole=$2
 partial=$3
@@ -75,7 +75,7 @@ fi
 tag=${1:-}
 case $tag in
     -*) fail "'$tag' is no tag: give repository:tag" ;;
-    *[!A-Za-z0-9._:/@-]*) fail "'$tag' is no tag: give repository:tag" ;;
+    *[!A-Za-z0-9._:/-]*) fail "'$tag' is no tag: give repository:tag" ;;
 esac
 command -v "$client" >/dev/null || fail "there is no '$client': set DOCKER to docker or podman"
 

@@ -46,7 +46,7 @@ BELOW = """
 d 0755 0.0 0 files
 - 0555 0.0 0 files/a.txt one
 - 0555 0.0 0 b.txt two
-- 0555 0.0 0 é.txt four
+- 0555 0.0 0 made.txt four
 d 0755 0.0 0 rules
 - 0555 0.0 0 rules/hello.sh
 """
@@ -55,7 +55,7 @@ d 0755 0.0 0 files
 - 0555 0.0 0 files/a.txt one
 d 0755 0.0 0 files/sub
 - 0555 0.0 0 files/sub/b.txt two
-- 0555 0.0 0 files/sub/é.txt four
+- 0555 0.0 0 files/sub/made.txt four
 d 0755 0.0 0 rules
 - 0555 0.0 0 rules/hello.sh
 """
@@ -66,7 +66,7 @@ MEMBERS = {
 - 0555 0.0 0 a.txt one
 d 0755 0.0 0 sub
 - 0555 0.0 0 sub/b.txt two
-- 0555 0.0 0 sub/é.txt four
+- 0555 0.0 0 sub/made.txt four
 d 0755 0.0 0 rules
 - 0555 0.0 0 rules/hello.sh
 """,
@@ -75,7 +75,7 @@ d 0755 0.0 0 rules
     'files/data_path_unset': """
 - 0555 0.0 0 a.txt one
 - 0555 0.0 0 b.txt two
-- 0555 0.0 0 é.txt four
+- 0555 0.0 0 made.txt four
 - 0555 0.0 0 hello.sh
 """,
     'files/repository': """

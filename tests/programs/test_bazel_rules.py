@@ -13,6 +13,7 @@ import sys
 import pytest
 
 import utils
+from image_archive.image.tags import parse_tag
 from support.images import MODERN, BaseImage, Parts, base_diff_ids, write_base
 from support.loader import describe_base, load, write_archives
 from support.project import DATA, FIXTURES, ROOT
@@ -79,6 +80,16 @@ def test_every_error_of_the_rules_has_a_target_that_fails():
     names = [re.search('name = "(.*)"', rule)[1] for rule in rules]
     listed = [line.partition(':')[0] for line in (wrong / 'messages.txt').read_text().splitlines()]
     assert sorted(listed) == sorted(names)
+
+
+def test_tags_that_ci_checks_are_those_of_the_programs():
+    text = (ROOT / 'tests' / 'bazel' / 'files' / 'tags.bzl').read_text()
+    found = {}
+    for name in ('TAKEN', 'REFUSED'):
+        (literal,) = re.findall(rf'^{name} = (\[.*?^\])', text, re.MULTILINE | re.DOTALL)
+        found[name] = [f'{repository}:{tag}' for repository, tag in eval(literal)]
+    assert [tag for tag in found['TAKEN'] if parse_tag(tag) is None] == []
+    assert [tag for tag in found['REFUSED'] if parse_tag(tag) is not None] == []
 
 
 # tools/load_image.sh, which `bazel run` runs, with a client that only says what it is told.
