@@ -11,6 +11,7 @@ from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
 from image_archive.join.oci_archive import OciJoin, manifest_entries
 from image_archive.join.oci_images import OciManifest
+from image_archive.join.problems import layout_problems
 from image_archive.system.progress import Progress
 
 _ADVICE = 'replace the archive'
@@ -28,6 +29,7 @@ def find_oci_problems(join: OciJoin, verifies: bool, progress: Progress) -> list
         OSError: an archive cannot be read.
     """
     problems = list(join.problems)
+    problems += limited('--layer', layout_problems(join.archives))
     problems += limited('--layer', _image_problems(join))
     problems += manifest_size_problems('--layer', len(manifest_content(manifest_entries(join))))
     problems += descriptor_count_problems('--layer', len(join.roots) + len(join.artifacts))

@@ -5,7 +5,7 @@ from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
-from image_archive.checks.layouts import image_problems, index_problems
+from image_archive.checks.layouts import archive_problems
 from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
@@ -13,7 +13,7 @@ from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
 from image_archive.image.documents import manifest_content
 from image_archive.image.layer_file import LayerFile
-from image_archive.image.stored import WRITTEN_BY_OLD_DOCKER
+from image_archive.image.stored import WRITTEN_BY_OLD_DOCKER, ImageArchive
 from image_archive.join.images import JoinedImage, manifest_entries
 from image_archive.join.plan import Join
 from image_archive.system.progress import Progress
@@ -36,7 +36,7 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         OSError: an archive cannot be read.
     """
     problems = [*_v1_problems(join), *_artifact_problems(join), *_left_out_problems(join)]
-    problems += limited('--layer', _layout_problems(join))
+    problems += limited('--layer', layout_problems(join.archives))
     problems += limited('--layer', _image_problems(join, verifies))
     problems += _size_problems(join)
     problems += join.oci_index.problems
@@ -49,6 +49,19 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
         problems += limited('--layer', _content_problems(files, progress))
         problems += _blob_problems(join, files, progress)
     return problems
+
+
+def layout_problems(archives: list[ImageArchive]) -> Problems:
+    """Checks the images of OCI layouts, as far as an index describes them.
+
+    Args:
+        archives: the archives that are joined.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    for archive in archives:
+        yield from archive_problems('--layer', archive)
 
 
 def _left_out_problems(join: Join) -> Problems:
@@ -95,15 +108,6 @@ def _artifact_problems(join: Join) -> Problems:
             count = archive.index_content.artifacts
             text = f'{archive.archive.path!r} has {count:,} attestations or other artifacts'
             yield Problem(f'--layer: {text}: they are left out', is_error=False)
-
-
-def _layout_problems(join: Join) -> Problems:
-    """Checks the images of OCI layouts, as far as an index describes them."""
-    for archive in join.archives:
-        yield from index_problems('--layer', archive)
-    for image in join.images:
-        for stored in image.stored:
-            yield from image_problems('--layer', stored)
 
 
 def _size_problems(join: Join) -> Problems:
