@@ -6,6 +6,7 @@ load("//tools:tags.bzl", "is_tag")
 DockerImageInfo = provider(
     doc = "An image that docker_build makes.",
     fields = {
+        "annotations": "List of the flags of its annotations.",
         "archive": "File: the whole image, as `docker load` reads it.",
         "base": "File: the archive of the image below; None without one.",
         "base_flags": "List of the flags that choose the image below; empty without one.",
@@ -230,10 +231,17 @@ def _write_config(ctx, output, base, base_flags, layers):
         _list_flag("labels", _label_pairs(ctx)) +
         _list_flag("ports", ctx.attr.ports) +
         _list_flag("volumes", ctx.attr.volumes) +
+        _list_flag("remove_env", ctx.attr.remove_env) +
+        _list_flag("remove_labels", ctx.attr.remove_labels) +
+        _list_flag("remove_ports", ctx.attr.remove_ports) +
+        _list_flag("remove_volumes", ctx.attr.remove_volumes) +
+        _text_flag("healthcheck", ctx.attr.healthcheck) +
         _text_flag("user", ctx.attr.user) +
         _text_flag("workdir", ctx.attr.workdir) +
         _text_flag("architecture", ctx.attr.architecture)
     )
+    if not base:
+        flags += _text_flag("platform", ctx.attr.platform)
     inputs = [layer.id for layer in layers] + ctx.files.label_files + ([base] if base else [])
     _run(ctx, "create_image_config", "Configuring image", flags, inputs, [output])
 
@@ -279,7 +287,7 @@ def _write_archive(ctx, output, image, tag_flags, partial = False, digest = None
         if not partial:
             flags += _file_flags("legacy_base", [image.base])
     if image.oci or (image.base and partial):
-        flags.append("--oci")
+        flags += ["--oci"] + image.annotations
     if digest:
         outputs.append(digest)
         flags += _file_flags("digest_file", [digest])
@@ -355,6 +363,24 @@ def _base_archive(ctx):
         return ctx.attr.base[DockerImageInfo].archive
     return ctx.file.base
 
+def _base_flags(ctx, base):
+    """Returns the flags that choose the image below."""
+    if base:
+        return (
+            _file_flags("base", [base]) +
+            _text_flag("base_tag", ctx.attr.base_tag) +
+            _text_flag("platform", ctx.attr.platform)
+        )
+    if ctx.attr.base_tag:
+        fail("base_tag: only an image of a base is chosen: give a base")
+    return []
+
+def _annotations(ctx):
+    """Returns the flags of the annotations."""
+    if ctx.attr.annotations and not ctx.attr.oci:
+        fail("annotations: only an OCI image layout has them: give oci = True")
+    return _list_flag("annotations", _pairs("annotations", ctx.attr.annotations))
+
 def _docker_build_impl(ctx):
     name = ctx.label.name
     base = _base_archive(ctx)
@@ -362,11 +388,12 @@ def _docker_build_impl(ctx):
         fail("partial: without a base every image is whole: give a base")
     if "=" in ctx.outputs.archive.path:  # which the flag --layer has behind the identifier
         fail("name: %r has a = in its path: leave it out" % name)
-    base_flags = _file_flags("base", [base]) if base else []
+    base_flags = _base_flags(ctx, base)
     ready_made = _hashed_layers(ctx)
     lower = [layer.file for layer in ready_made]
     files_layer = _build_layer(ctx, base, base_flags, lower)
     image = DockerImageInfo(
+        annotations = _annotations(ctx),
         archive = ctx.outputs.archive,
         base = base,
         base_flags = base_flags,
@@ -407,6 +434,9 @@ _docker_build = rule(
     implementation = _docker_build_impl,
     attrs = dict(
         _CREATE_IMAGE,
+        annotations = attr.string_dict(
+            doc = "With `oci`, annotations of the OCI manifest by name.",
+        ),
         architecture = attr.string(
             doc = "The architecture, as Go calls it; the base's by default, else amd64.",
         ),
@@ -418,6 +448,9 @@ _docker_build = rule(
             allow_single_file = True,
             doc = "The image below: a docker_build, or an image archive as `docker save` and " +
                   "others write it.",
+        ),
+        base_tag = attr.string(
+            doc = "The tag of the image in `base`, where there are several.",
         ),
         cmd = attr.string_list(
             doc = "The arguments of the entrypoint, or the command where there is none.",
@@ -455,6 +488,9 @@ _docker_build = rule(
         follow_links = attr.bool(
             default = True,
             doc = "Store links in directories of `files` as what they lead to.",
+        ),
+        healthcheck = attr.string(
+            doc = "The health check, a JSON object; [] removes the base's.",
         ),
         keep_base_directories = attr.bool(
             default = True,
@@ -497,8 +533,23 @@ _docker_build = rule(
             doc = "NAME-layer.tar, which the macro gives.",
             mandatory = True,
         ),
+        platform = attr.string(
+            doc = "The platform, like linux/arm64, and with `base` the image of that platform.",
+        ),
         ports = attr.string_list(
             doc = "Ports that a container listens on, like `80`, `80/tcp` or `53/udp`.",
+        ),
+        remove_env = attr.string_list(
+            doc = "Variables of the base to remove; * removes all.",
+        ),
+        remove_labels = attr.string_list(
+            doc = "Labels of the base to remove; * removes all.",
+        ),
+        remove_ports = attr.string_list(
+            doc = "Ports of the base to remove; * removes all.",
+        ),
+        remove_volumes = attr.string_list(
+            doc = "Volumes of the base to remove; * removes all.",
         ),
         repo_tags = attr.string_list(
             doc = "The tags of the image, repository:tag.",
@@ -560,7 +611,17 @@ def _command(value):
         return value
     return ["/bin/sh", "-c", value] if value else []
 
-def docker_build(name, cmd = None, entrypoint = None, labels = None, **kwargs):
+def _healthcheck(value):
+    """Returns a health check as JSON."""
+    return json.encode(value) if type(value) in ["dict", "list"] else value
+
+def docker_build(
+        name,
+        cmd = None,
+        entrypoint = None,
+        healthcheck = None,
+        labels = None,
+        **kwargs):
     """Builds an image from files and layers, which `bazel run` loads.
 
     Args:
@@ -569,6 +630,7 @@ def docker_build(name, cmd = None, entrypoint = None, labels = None, **kwargs):
       cmd: the arguments of the entrypoint, or the command where there is none; a list, or a text
         for /bin/sh.
       entrypoint: the program that a container runs; a list, or a text for /bin/sh.
+      healthcheck: the health check; a dictionary, or the same as JSON. [] removes the base's.
       labels: labels by name. `@target` is the text of that target's file, `@@` a plain `@`.
       **kwargs: the other attributes, which docs/bazel-rules.md lists.
     """
@@ -585,6 +647,7 @@ def docker_build(name, cmd = None, entrypoint = None, labels = None, **kwargs):
         archive = name + ".tar",
         cmd = _command(cmd),
         entrypoint = _command(entrypoint),
+        healthcheck = _healthcheck(healthcheck),
         label_files = label_files,
         labels = labels,
         partial_archive = name + "-layer.tar",

@@ -152,6 +152,7 @@ IMAGES = {
     'rules/app': (['example/app:1.0'], 1),
     'rules/debug': (['example/app:debug', 'example/app:latest'], 0),
     'rules/site': (['bazel/rules:site'], 2),
+    'rules/chosen': (['example/chosen:1.0'], 0),
     'in_the_top': (['bazel:in_the_top'], 0),
 }
 
@@ -322,6 +323,31 @@ class Check:
         self.compare('bundle.tar')
 
 
+    def check_chosen(self) -> None:
+        flags = [f'--base={self.path("bundle.tar")}', '--base_tag=example/bundle:latest']
+        flags.append('--platform=linux/arm64')
+        self.config(
+            'chosen',
+            *flags,
+            '--healthcheck={"Test": ["CMD", "/srv/hello.sh"], "Interval": "30s"}',
+            '--remove_env=HOME,LINES',
+            '--remove_labels=*',
+            '--remove_ports=8080',
+            '--remove_volumes=["/srv/a,b"]',
+        )
+        config = json.loads((self._rules / 'chosen.json').read_text())['config']
+        names = [variable.partition('=')[0] for variable in config['Env']]
+        if names != ['PATH', 'AT', 'DOLLARS', 'VARIABLES']:
+            sys.exit(f'chosen.json has the variables {names}')
+        gone = {'Labels', 'ExposedPorts', 'Volumes'}
+        if any(config.get(name) for name in gone) or 'Healthcheck' not in config:
+            sys.exit(f'chosen.json has {config}')
+        flags += ['--oci', '--annotations=["org.opencontainers.image.source=a,b"]']
+        flags.append('--tag=example/chosen:1.0')
+        self.archive('chosen-layer.tar', 'chosen', *flags)
+        self.archive('chosen.tar', 'chosen', *flags, f'--legacy_base={self.path("bundle.tar")}')
+
+
 def main() -> None:
     built = pathlib.Path(sys.argv[1])
     check_members(built)
@@ -332,6 +358,7 @@ def main() -> None:
         check.check_debug()
         site = check.check_site()
         check.check_bundle(app, site)
+        check.check_chosen()
 
 
 main()
