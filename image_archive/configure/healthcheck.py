@@ -3,7 +3,6 @@
 
 import re
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 from image_archive.errors import ArgumentError
@@ -114,6 +113,8 @@ def _parse_duration(text: str) -> int | None:
     if len(text) > _LENGTH_LIMIT or re.fullmatch(f'({_PART})+', text) is None:
         return None
     parts = re.findall(_PART, text)
+    from fractions import Fraction  # imported late: it takes time at every start
+
     return sum(int(Fraction(number) * _NANOSECONDS[unit]) for number, unit in parts)
 
 

@@ -209,6 +209,7 @@ def start_up(directory, targets):
         'create_image_config': program('create_image_config', f'--output={out}/config.json'),
         'join_layers': join(out / 'all.tar', [archive]),
         'build_tar': program('build_tar', f'--output={out}/layer.tar'),
+        'build_image': program('build_image', f'--output={out}/image.tar'),
     }
     files = {**make_dist.read_project(), **make_dist.read_absl()}
     applications = []
@@ -221,7 +222,7 @@ def start_up(directory, targets):
     importing, *results = measure(directory, all_commands, runs=30, settles=False)
     from_checkout = dict(zip(commands, results[: len(commands)], strict=True))
     from_dist = dict(zip(commands, results[len(commands) :], strict=True))
-    for name, target in zip(commands, (1.2, 1.3, 1.3, 1.2), strict=True):
+    for name, target in zip(commands, (1.2, 1.3, 1.3, 1.2, 1.2), strict=True):
         figure = ratio(from_checkout[name], importing)
         title = f'start-up of {name} / import of absl.app and flags'
         targets.add(title, figure, target, from_checkout[name])
@@ -231,22 +232,88 @@ def start_up(directory, targets):
     return {name: seconds(runs) for name, runs in from_checkout.items()}
 
 
+def gnu_tar(directory):
+    """Returns the command that packs the directory `files` as build_tar does, into `out`."""
+    command = ['tar', '--format=gnu', '--sort=name', '--mtime=@0', '--numeric-owner']
+    return [*command, '-C', directory, '-cf', directory / 'out' / 'layer.tar', 'files']
+
+
+def whole_images(directory, targets, start_ups, name, target):
+    """Images of 1 GiB of files, the whole way, beside GNU tar alone.
+
+    Args:
+        directory: a directory on the file system to measure on.
+        targets: gets the figure.
+        start_ups: what start_up() returned.
+        name: the name of the file system.
+        target: what the ratio may be at most.
+    """
+    files = directory / 'files'
+    bench_images.make_files(files, 1, 1024 * MIB)
+    output = directory / 'out' / 'image.tar'
+    tool = program('build_image', f'--output={output}', f'--file={files}=files', '--tag=bench/i:1')
+    runs, packing = measure(directory, [tool, gnu_tar(directory)])
+    title = f'build_image, 1 GiB of files on {name}, beyond start-up / GNU tar'
+    targets.add(title, ratio(runs, packing, start_ups['build_image']), target, runs)
+    shutil.rmtree(files)
+
+
+# Commands for a shell in the directory with `files` and `out`; each makes out/image.tar of them.
+BUILDERS = {
+    'buildah': """
+        buildah() { command buildah --root "$PWD/out/root" --runroot "$PWD/out/run" "$@"; }
+        container=$(buildah from scratch) && buildah copy --quiet "$container" files /files &&
+        buildah commit --quiet "$container" docker-archive:out/image.tar:bench/i:1 &&
+        buildah rm "$container"
+    """,
+    'crane': """
+        tar --format=gnu --sort=name -cf out/layer.tar files &&
+        crane append --new_layer=out/layer.tar --new_tag=bench/i:1 --output=out/image.tar
+    """,
+    'umoci': """
+        umoci init --layout=out/layout && umoci new --image=out/layout:i &&
+        umoci insert --image=out/layout:i files /files &&
+        skopeo copy --quiet oci:out/layout:i docker-archive:out/image.tar:bench/i:1
+    """,
+}
+
+
+def builders(directory):
+    """Prints how long other builders take for an archive that loads, of 1 GiB in 1,000 files."""
+    files = directory / 'files'
+    bench_images.make_files(files, 1000, MIB)
+    output = directory / 'out' / 'image.tar'
+    tool = program('build_image', f'--output={output}', f'--file={files}=files', '--tag=bench/i:1')
+    print('\nFrom 1 GiB in 1,000 files to an archive that loads\n')
+    head('', 'seconds', '/ build_image', 'peak memory')
+    for name, script in BUILDERS.items():
+        if not shutil.which(name):
+            row(name, 'not installed', '', '')
+            continue
+        quiet = f'cd "$0" && {{ {script.strip()}; }} > out/log 2>&1'
+        builder = ['sh', '-c', quiet, directory]
+        theirs, ours = measure(directory, [builder, tool], runs=3)
+        figures = f'{seconds(theirs):.2f} s', f'{ratio(theirs, ours):.1f}'
+        row(name, *figures, f'{memory(theirs):.0f} MiB')
+        row('build_image beside it', f'{seconds(ours):.2f} s', '1', f'{memory(ours):.0f} MiB')
+    shutil.rmtree(files)
+
+
 def made_layers(directory, targets, start_ups):
     """Layers of files, beside GNU tar, and on a base of 1 GiB with 50,000 files."""
     out = directory / 'out'
     files = directory / 'files'
-    gnu_tar = ['tar', '--format=gnu', '--sort=name', '--mtime=@0', '--numeric-owner']
-    gnu_tar += ['-C', directory, '-cf', out / 'layer.tar']
+    packing = gnu_tar(directory)
     for count, size, target in ((1, 1024 * MIB, 1), (100_000, 15_000, 4)):
         bench_images.make_files(files, count, size)
         tool = program('build_tar', f'--output={out}/layer.tar', f'--file={files}=files')
         title = f'build_tar, {count} files of {size} bytes'
-        runs, others = compare(title, directory, tool, {'GNU tar': [*gnu_tar, 'files']})
+        runs, others = compare(title, directory, tool, {'GNU tar': packing})
         figure = ratio(runs, others, start_ups['build_tar'])
         targets.add(f'{title}, beyond start-up / GNU tar', figure, target, runs)
         shutil.rmtree(files)
     bench_images.make_files(files, 50_000, 21_000)
-    sh(*gnu_tar[:-1], directory / 'layer.tar', 'files')
+    sh(*packing[:-2], directory / 'layer.tar', 'files')
     layer = bench_images.layer_at(directory / 'layer.tar')
     base = Image(directory, 'many_files', [layer]).save()
     tool = program('build_tar', f'--output={out}/layer.tar', '--empty_file=files/x')
@@ -463,18 +530,21 @@ def main():
         print('On the ordinary file system: seconds, and times those of other programs\n')
         head('', 'seconds', '/ cp', '/ GNU tar', '/ bsdtar', '/ Skopeo', 'peak memory')
         made_layers(directory, targets, start_ups)
+        whole_images(directory, targets, start_ups, 'the ordinary file system', 1.6)
         image = layers(directory, targets, start_ups)
         bases(directory, targets, image)
         members(directory)
         long_history(directory, targets)
         joins(directory, targets, start_ups)
         compressed_base(directory, targets)
+        builders(directory)
         for kind, title in FILE_SYSTEMS.items():
             print(f'\nOn {title}\n')
             if os.geteuid() == 0 and shutil.which(f'mkfs.{kind}'):
                 head('', 'seconds', 'new disk', 'peak memory')
                 with mounted(directory, kind) as mount:
                     sharing(mount, title, targets)
+                    whole_images(mount, targets, start_ups, title, 1.1)
             else:
                 print(f'not measured: it takes root and mkfs.{kind}')
     print('\nTargets\n')
