@@ -157,6 +157,10 @@ IMAGES = {
 }
 
 
+# The files of :app and :debug, then those of output groups of :debug.
+FILES = ['app.tar', 'debug-layer.tar', 'debug.tar', 'debug.json', 'debug.digest', 'debug.sha256']
+
+
 def run(program: str, *flags: str) -> None:
     subprocess.run([sys.executable, ROOT / f'{program}.py', *flags], check=True)
 
@@ -352,6 +356,8 @@ def main() -> None:
     built = pathlib.Path(sys.argv[1])
     check_members(built)
     check_images(built)
+    if (built / 'files.txt').read_text().split() != FILES:
+        sys.exit(f'files.txt does not have {FILES}')
     with tempfile.TemporaryDirectory() as directory:
         check = Check(built, pathlib.Path(directory))
         app = check.check_app()
