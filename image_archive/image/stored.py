@@ -109,6 +109,8 @@ class StoredImage:
             ArchiveError: a file is too large, or LayerSources are not valid.
             OSError: the archive cannot be read.
         """
+        if self.indexed is not None:
+            return tuple(layer if oci.is_foreign(layer) else None for layer in self.indexed.layers)
         found: list[JsonDescriptor | None] = [None] * len(self.layers)
         if self.config is None:
             return tuple(found)

@@ -19,7 +19,7 @@ import pytest
 import archive
 import join_layers
 from support.amounts import ALL_TESTS, amount
-from support.hostile import MEMORY, SECONDS, mutant
+from support.hostile import MEMORY, SECONDS, mutant, with_another_value
 from support.images import BASES, write_base
 from support.joins import PROGRAM, flags_for, image_of
 from support.measuring import measure
@@ -29,41 +29,6 @@ from support.tars import BLOCK, LINK, headers, member, tar_of, uncompressed
 
 MUTANTS = amount('JOIN_MUTANTS', every_day=280, all_tests=2000)
 JSON_FILES = ('manifest.json', 'repositories', 'index.json')
-HEX = 'e' * 64
-# Values that replace a value in one of these files.
-VALUES = [
-    None,
-    True,
-    0,
-    -1,
-    1.5,
-    '',
-    'a',
-    '..',
-    '/',
-    './manifest.json',
-    'x\0y',
-    [],
-    {},
-    ['a'],
-    [[]],
-]
-VALUES += [{'a': 1}, {'a': {'b': 'c'}}, HEX, f'sha256:{HEX}', f'blobs/sha256/{HEX}', 'a:1']
-VALUES += ['example/base:1.0', 'docker.io/example/base:1.0', '\ue000', 'n' * 5000, 1 << 80]
-
-
-def with_another_value(value, chance):
-    """Returns a JSON value with one value, at any depth, replaced."""
-    if chance.random() < 0.2 or not value or not isinstance(value, dict | list):
-        return chance.choice([*VALUES, value, [value], [value, value], {'a': value}])
-    if isinstance(value, list):
-        place = chance.randrange(len(value))
-        return [*value[:place], with_another_value(value[place], chance), *value[place + 1 :]]
-    key = chance.choice(list(value))
-    changed = {**value, key: with_another_value(value[key], chance)}
-    if chance.random() < 0.1:
-        del changed[key]
-    return changed
 
 
 def with_another_json(base, chance):

@@ -99,6 +99,43 @@ def mutant(base, number):
     return mutated(data, chance), data != plain
 
 
+HEX = 'e' * 64
+# Values that replace a value in a JSON file.
+VALUES = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    '',
+    'a',
+    '..',
+    '/',
+    './manifest.json',
+    'x\0y',
+    [],
+    {},
+    ['a'],
+    [[]],
+]
+VALUES += [{'a': 1}, {'a': {'b': 'c'}}, HEX, f'sha256:{HEX}', f'blobs/sha256/{HEX}', 'a:1']
+VALUES += ['example/base:1.0', 'docker.io/example/base:1.0', '\ue000', 'n' * 5000, 1 << 80]
+
+
+def with_another_value(value, chance):
+    """Returns a JSON value with one value, at any depth, replaced."""
+    if chance.random() < 0.2 or not value or not isinstance(value, dict | list):
+        return chance.choice([*VALUES, value, [value], [value, value], {'a': value}])
+    if isinstance(value, list):
+        place = chance.randrange(len(value))
+        return [*value[:place], with_another_value(value[place], chance), *value[place + 1 :]]
+    key = chance.choice(list(value))
+    changed = {**value, key: with_another_value(value[key], chance)}
+    if chance.random() < 0.1:
+        del changed[key]
+    return changed
+
+
 def check_archive(path):
     """Checks that an output is a valid archive with every file that its manifest lists."""
     found = {}
