@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from image_archive.checks.problem import Problem
 from image_archive.digests import blob_name
-from image_archive.errors import ArgumentError
+from image_archive.errors import ArchiveError, ArgumentError
 from image_archive.image import oci
 from image_archive.image.docker_manifest import Repositories
 from image_archive.image.documents import Documents, add_documents
-from image_archive.image.oci_index import walk
+from image_archive.image.oci_index import descriptors_in
 from image_archive.image.stored import ImageArchive
 from image_archive.join.oci_images import OciImages, OciManifest, blobs_of_artifact
 from image_archive.join.oci_names import Root, Target, name_images
@@ -19,8 +19,6 @@ from image_archive.system.outputs import optional_output
 from image_archive.system.progress import Progress
 from image_archive.tar.content import Source
 from image_archive.tar.writer import TarFileWriter
-
-_LABEL = '--layer'  # of all archives, in messages
 
 
 class OciBlob(NamedTuple):
@@ -82,6 +80,7 @@ def plan_oci_join(archives: list[ImageArchive], progress: Progress) -> OciJoin:
     blobs: dict[str, OciBlob] = {}
     for blob in _all_blobs(targets, names.artifacts, images):
         blobs.setdefault(blob.digest, blob)
+    _check_files(blobs.values())
     return OciJoin(
         archives=archives,
         roots=names.roots,
@@ -97,18 +96,19 @@ def _all_blobs(
     targets: Iterable[Target], artifacts: list[dict[str, Any]], images: OciImages
 ) -> Iterator[OciBlob]:
     """Yields the blobs of an archive, some of them again and again."""
+    seen: set[str] = set()
     for target in targets:
         for member in target.members:
             if member.manifest is not None:
                 yield from _blobs_of_image(member.manifest)
             else:
-                yield from _blobs_below(member.descriptor, images)
+                yield from _blobs_below(member.descriptor, images, seen)
         if target.new_content is not None:
             yield OciBlob(target.digest, None, content=target.new_content)
         elif target.is_index:
-            yield from _blobs_below(target.descriptor, images)
+            yield from _blobs_below(target.descriptor, images, seen)
     for descriptor in artifacts:
-        yield from _blobs_below(descriptor, images)
+        yield from _blobs_below(descriptor, images, seen)
 
 
 def _blobs_of_image(manifest: OciManifest) -> Iterator[OciBlob]:
@@ -123,15 +123,46 @@ def _blobs_of_image(manifest: OciManifest) -> Iterator[OciBlob]:
         yield OciBlob(manifest.digest, manifest.place.source)
 
 
-def _blobs_below(descriptor: dict[str, Any], images: OciImages) -> Iterator[OciBlob]:
-    """Yields what a descriptor leads to, as far as it is there and no image."""
-    for blob in walk([descriptor], images.blobs.read, _LABEL):
-        if blob.digest in images.manifests:
+def _blobs_below(
+    descriptor: dict[str, Any], images: OciImages, seen: set[str]
+) -> Iterator[OciBlob]:
+    """Yields what a descriptor leads to, as far as it is there and no image; each blob once.
+
+    Args:
+        descriptor: the descriptor.
+        images: the images of the archives.
+        seen: the digests of what was yielded before; it is changed.
+    """
+    pending = [descriptor]
+    while pending:
+        digest = pending.pop()['digest']
+        blob = images.found.get(digest)
+        if digest in seen or digest in images.manifests or blob is None:
             continue
-        for digest in blobs_of_artifact(blob):
-            place = images.blobs.find(digest)
+        seen.add(digest)
+        pending += descriptors_in(blob.value, 'manifests')[::-1]
+        for one in blobs_of_artifact(blob):
+            place = images.blobs.find(one)
             if place is not None:
-                yield OciBlob(digest, place.source, is_hashed=True)
+                yield OciBlob(one, place.source, is_hashed=True)
+
+
+def _check_files(blobs: Iterable[OciBlob]) -> None:
+    """Checks that no file is several blobs: links could lead to it from any number of names.
+
+    Raises:
+        ArchiveError: one is.
+    """
+    digests: dict[tuple[int, int, str], str] = {}
+    for blob in blobs:
+        source = blob.source
+        if source is None or source.size == 0:
+            continue
+        key = id(source.file), source.file_offset, blob.digest.partition(':')[0]
+        first = digests.setdefault(key, blob.digest)
+        if first != blob.digest:
+            text = f'{source.name!r} has one file as the blobs {first} and {blob.digest}'
+            raise ArchiveError(f'{text}: replace the archive')
 
 
 def write_oci_join(

@@ -222,6 +222,8 @@ class StoredBlobs:
         self._archives = [images.archive for images in archives]
         self._files: dict[tuple[Archive, str], LayerFile] = {}
         self._by_diff_id: dict[str, list[LayerFile]] = {}
+        # The files of a diff ID by their digests, by the diff ID and an algorithm.
+        self._by_digest: dict[tuple[str, str], dict[str, LayerFile]] = {}
 
     def find(self, digest: str) -> Place | None:
         """Returns where the blob of a digest is, in the first archive that has it."""
@@ -285,13 +287,15 @@ class StoredBlobs:
         place = self.find(digest)
         if place is not None:
             return self.add_layer(place, diff_id)
-        for file in self._by_diff_id.get(diff_id, []):
-            stored = diff_id
-            if file.compression is not None or not is_sha256_digest(digest):
-                stored = file.stored_digest(digest, progress)
-            if stored == digest:
-                return file
-        return None
+        key = diff_id, digest.partition(':')[0]
+        if key not in self._by_digest:
+            self._by_digest[key] = {}
+            for file in self._by_diff_id.get(diff_id, []):
+                stored = diff_id
+                if file.compression is not None or not is_sha256_digest(digest):
+                    stored = file.stored_digest(digest, progress)
+                self._by_digest[key].setdefault(stored, file)
+        return self._by_digest[key].get(digest)
 
     def find_content(self, diff_id: str) -> LayerFile | None:
         """Returns the first file of a layer, however it is compressed; None if there is none."""
@@ -308,7 +312,7 @@ class OciImages:
         blobs: the files of the archives.
         by_id: the images by their IDs, in their order.
         manifests: the manifests that archives have, by their digests.
-        found: what the index of each archive leads to, by the digests.
+        found: what the indexes of all archives lead to, by the digests.
     """
 
     def __init__(self, archives: list[ImageArchive], progress: Progress) -> None:
@@ -326,8 +330,9 @@ class OciImages:
         self.blobs = StoredBlobs(archives)
         self.by_id: dict[str, OciImage] = {}
         self.manifests: dict[str, OciManifest] = {}
-        self.found: list[dict[str, FoundBlob]] = []
-        self._by_config: dict[tuple[Archive, str], OciImage] = {}
+        self.found: dict[str, FoundBlob] = {}
+        self._by_config: dict[tuple[Archive, str], OciImage] = {}  # by the names in manifest.json
+        self._by_place: dict[tuple[Archive, str], OciImage] = {}  # by the names behind links
         for archive in archives:
             if archive.is_v1:
                 text = f'{archive.archive.path!r} {WRITTEN_BY_OLD_DOCKER}'
@@ -369,18 +374,20 @@ class OciImages:
 
     def _image_at(self, place: Place, label: str) -> OciImage:
         """Returns the image of a configuration, which is added if it is new."""
-        image = OciImage(place, place.read(), label)
-        return self.by_id.setdefault(image.id, image)
+        key = place.archive, place.name
+        if key not in self._by_place:
+            image = OciImage(place, place.read(), label)
+            self._by_place[key] = self.by_id.setdefault(image.id, image)
+        return self._by_place[key]
 
     def _read_index(self, archive: ImageArchive) -> None:
         """Adds the manifests that the index of an archive leads to, and their images."""
         label = repr(archive.archive.path)
-        found: dict[str, FoundBlob] = {}
         for blob in walk(archive.descriptors or (), archive.archive.read_file, label):
-            found[blob.digest] = blob
+            if blob.value or blob.digest not in self.found:
+                self.found[blob.digest] = blob
             if blob.digest not in self.manifests and is_image_manifest(blob):
                 self._add_manifest(archive.archive, blob)
-        self.found.append(found)
 
     def _add_manifest(self, archive: Archive, blob: FoundBlob) -> None:
         """Adds a manifest, if its configuration is there."""

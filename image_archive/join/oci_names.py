@@ -32,7 +32,7 @@ from image_archive.tar.archive import Place
 
 # The digest of what an attestation is about, beside REFERENCE_TYPE.
 _REFERENCE_DIGEST = 'vnd.docker.reference.digest'
-_STEPS_LIMIT = 1_000_000  # from descriptors to those below them
+_STEPS_LIMIT = 200_000  # from descriptors to those below them
 _PLATFORMS_LIMIT = 1000  # of one tag, in all archives together
 
 
@@ -191,24 +191,24 @@ class _Namer:
         self._steps = 0
 
     def name(self, archives: list[ImageArchive]) -> Names:
-        for archive, found in zip(archives, self._images.found, strict=True):
-            self._add_index(archive, found)
+        for archive in archives:
+            self._add_index(archive)
             self._add_stored(archive)
         return Names(self._ordered(), list(self._artifacts.values()), self._problems)
 
-    def _add_index(self, archive: ImageArchive, found: dict[str, FoundBlob]) -> None:
+    def _add_index(self, archive: ImageArchive) -> None:
         """Adds what index.json of an archive leads to."""
         path = archive.archive.path
         for descriptor in archive.descriptors or ():
             place = archive.archive.find(blob_name(descriptor['digest']))
             if place is None:
                 continue
-            blob = found[descriptor['digest']]
+            blob = self._images.found[descriptor['digest']]
             if blob.descriptor.get('mediaType') in READ_TYPES and not blob.value:
                 text = f'{path!r}: {place.name!r} is no JSON object with the digest in its name'
                 self._problems.append(Problem(f'{text}: replace the archive'))
                 continue
-            target = self._target_of(blob, place, found, path)
+            target = self._target_of(blob, place, path)
             if target is None:
                 self._artifacts.setdefault(blob.digest, descriptor)
                 continue
@@ -233,9 +233,7 @@ class _Namer:
             for tag in tags or [None]:
                 self._add(tag, target, path)
 
-    def _target_of(
-        self, blob: FoundBlob, place: Place, found: dict[str, FoundBlob], path: str
-    ) -> Target | None:
+    def _target_of(self, blob: FoundBlob, place: Place, path: str) -> Target | None:
         """Returns what a descriptor of index.json leads to; None if that is no image."""
         manifest = self._images.manifests.get(blob.digest)
         if manifest is not None:
@@ -244,7 +242,7 @@ class _Namer:
         if not isinstance(blob.value.get('manifests'), list):
             return None
         if blob.digest not in self._indexes:
-            members = self._members_of(blob, found, path)
+            members = self._members_of(blob, path)
             media_type = blob.value.get('mediaType') or blob.descriptor.get('mediaType')
             kept = place, blob.digest, str(media_type or INDEX_TYPE)
             self._indexes[blob.digest] = Target(members, True, kept)
@@ -263,9 +261,7 @@ class _Namer:
             Problem(f'{text}, {reason}: join this archive by itself', is_error=False)
         )
 
-    def _members_of(
-        self, index: FoundBlob, found: dict[str, FoundBlob], path: str
-    ) -> tuple[Member, ...]:
+    def _members_of(self, index: FoundBlob, path: str) -> tuple[Member, ...]:
         """Returns what an index leads to, also through other indexes; each blob once."""
         members: dict[str, Member] = {}
         seen = {index.digest}
@@ -280,7 +276,7 @@ class _Namer:
             if digest in seen:
                 continue
             seen.add(digest)
-            below = found.get(digest)
+            below = self._images.found.get(digest)
             if below is not None and isinstance(below.value.get('manifests'), list):
                 pending += descriptors_in(below.value, 'manifests')[::-1]
                 continue

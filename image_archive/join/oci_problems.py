@@ -28,7 +28,7 @@ def find_oci_problems(join: OciJoin, verifies: bool, progress: Progress) -> list
     Raises:
         OSError: an archive cannot be read.
     """
-    problems = list(join.problems)
+    problems = list(limited('--layer', iter(join.problems)))
     problems += limited('--layer', layout_problems(join.archives))
     problems += limited('--layer', _image_problems(join))
     problems += manifest_size_problems('--layer', len(manifest_content(manifest_entries(join))))

@@ -14,6 +14,7 @@ from support.running import messages
 from support.tars import HARD, LINK, member, sha256, tar_of, write_tar
 
 MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
+INDEX_TYPE = 'application/vnd.oci.image.index.v1+json'
 MIB = 1 << 20
 
 
@@ -115,6 +116,63 @@ def test_blob_that_many_links_lead_to_is_read_once(tmp_path):
     _, errors, bytes_read = run(tmp_path, [archive], '--verify')
     assert len(errors) == 200
     assert bytes_read < 40 * MIB
+
+
+def test_file_that_is_several_blobs_is_an_error_with_oci(tmp_path):
+    """Links would multiply it in the new archive."""
+    file = member('file', bytes(4 * MIB))
+    digests = [f'{number:064x}' for number in range(200)]
+    links = [member(f'blobs/sha256/{hex}', kind=LINK, link='../../file') for hex in digests]
+    descriptors = [
+        {'mediaType': 'application/x', 'digest': f'sha256:{hex}', 'size': 4 * MIB}
+        for hex in digests
+    ]
+    archive = layout(tmp_path / 'layout.tar', descriptors, file, *links)
+    _, (error,), bytes_read = run(tmp_path, [archive], '--oci')
+    assert f'has one file as the blobs sha256:{digests[0]} and sha256:{digests[1]}' in error
+    assert bytes_read < MIB
+
+
+def test_configuration_that_many_links_lead_to_is_read_once_with_oci(tmp_path):
+    name, data = image('one', author='a' * (3 * MIB))
+    links = [member(f'{number}.json', kind=LINK, link=name) for number in range(300)]
+    entries = [{'Config': f'{number}.json', 'Layers': []} for number in range(300)]
+    archive = write_tar(tmp_path / 'a.tar', member(name, data), *links, manifest_of(*entries))
+    _, errors, bytes_read = run(tmp_path, [archive], '--oci', '--verify')
+    assert errors == []
+    assert bytes_read < 40 * MIB
+    assert len(entries_of(tmp_path / 'out.tar')) == 1
+
+
+def test_index_that_many_indexes_lead_to_is_read_once_with_oci(tmp_path):
+    shared = json.dumps({'manifests': [], 'annotations': {'x': 'x' * 3 * MIB}}).encode()
+    indexes = [
+        json.dumps({'manifests': [described(INDEX_TYPE, shared)], 'x': number}).encode()
+        for number in range(300)
+    ]
+    descriptors = [described(INDEX_TYPE, one) for one in indexes]
+    blobs = [member(f'blobs/sha256/{sha256(one)}', one) for one in [shared, *indexes]]
+    archive = layout(tmp_path / 'layout.tar', descriptors, *blobs)
+    _, errors, bytes_read = run(tmp_path, [archive], '--oci', '--verify')
+    assert errors == []
+    assert bytes_read < 40 * MIB
+
+
+def test_indexes_in_indexes_are_followed_within_a_limit_with_oci(tmp_path):
+    level = [
+        {'mediaType': 'application/x', 'digest': f'sha256:{number:064x}', 'size': 1}
+        for number in range(2000)
+    ]
+    shared = json.dumps({'manifests': level}).encode()
+    indexes = [
+        json.dumps({'manifests': [described(INDEX_TYPE, shared)], 'x': number}).encode()
+        for number in range(600)
+    ]
+    blobs = [member(f'blobs/sha256/{sha256(one)}', one) for one in [shared, *indexes]]
+    descriptors = [described(INDEX_TYPE, one) for one in indexes]
+    archive = layout(tmp_path / 'layout.tar', descriptors, *blobs)
+    _, (error,), _ = run(tmp_path, [archive], '--oci')
+    assert error.endswith('leads to its images in over 200,000 steps: leave some out')
 
 
 def test_manifests_of_over_16_mib_are_an_error(tmp_path):

@@ -24,7 +24,7 @@ from support.images import BASES, write_base
 from support.joins import PROGRAM, flags_for, image_of
 from support.measuring import measure
 from support.project import FIXTURES
-from support.running import messages
+from support.running import build, messages
 from support.tars import BLOCK, LINK, headers, member, tar_of, uncompressed
 
 MUTANTS = amount('JOIN_MUTANTS', every_day=280, all_tests=2000)
@@ -134,6 +134,16 @@ class Target:
         assert sorted(os.listdir(self.directory)) == self.files
         return errors
 
+    def check_form(self, errors):
+        """Checks that an output of --oci gives the same bytes again."""
+        if errors:
+            return
+        first = self.directory / 'first.tar'
+        self.output.rename(first)
+        build(*flags_for(self.directory, [first], '--oci'), warnings=True, **PROGRAM)
+        assert self.output.read_bytes() == first.read_bytes()
+        first.unlink()
+
 
 @pytest.fixture
 def target(tmp_path, request, time_limit):
@@ -171,3 +181,4 @@ def test_mutants_on_the_command_line(target, base):
         errors = target.run(data)
         assert len(errors) <= 1
         target.run(data, '--verify')
+        target.check_form(target.run(data, '--oci'))
