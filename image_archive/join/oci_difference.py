@@ -56,7 +56,8 @@ def find_difference(join: OciJoin, old: OciImages, output: str) -> Difference:
         problems.append(Problem(f'{text}: give an older version of an image', is_error=False))
     elif len(join.roots) > 1:
         text = '--base: Podman does not load what has several images or tags and lacks layers'
-        advice = f'pull each by `podman pull oci-archive:{output}:TAG`'
+        name = 'FILE' if output == '-' else output
+        advice = f'pull each by `podman pull oci-archive:{name}:TAG`'
         problems.append(Problem(f'{text}: {advice}', is_error=False))
     return Difference(left_out, problems)
 

@@ -18,6 +18,7 @@ from image_archive.image.layer_file import LayerFile, describe_file
 from image_archive.image.oci import Descriptor
 from image_archive.image.oci_index import (
     MANIFEST_TYPE,
+    NAME_ANNOTATIONS,
     FoundBlob,
     JsonDescriptor,
     descriptors_in,
@@ -500,11 +501,19 @@ def _missing_layer(image: OciImage, index: int, foreign: JsonDescriptor | None) 
 
 
 def _annotations_of(value: dict[str, Any]) -> dict[str, str]:
-    """Returns the annotations of a manifest or an index that are valid."""
+    """Returns the annotations of a manifest that its descriptor can have, too.
+
+    In a descriptor some mean a name, or that it is of an attestation.
+    """
     annotations = value.get('annotations')
     if not isinstance(annotations, dict):
         return {}
-    return {name: text for name, text in annotations.items() if isinstance(text, str)}
+    reserved = (*NAME_ANNOTATIONS, REFERENCE_TYPE)
+    return {
+        name: text
+        for name, text in annotations.items()
+        if isinstance(text, str) and name not in reserved
+    }
 
 
 def blobs_of_artifact(blob: FoundBlob) -> Iterator[str]:

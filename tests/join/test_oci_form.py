@@ -473,14 +473,29 @@ def test_verify_compares_blobs_with_their_digests(tmp_path):
     ]
 
 
-def test_size_in_a_descriptor_is_compared(tmp_path):
-    layout = Layout('a', tag='a:1')
-    text = json.loads(layout.manifest)
-    text['layers'][0]['size'] = 5
+def with_manifest(layout, **keys):
+    """Replaces keys in the manifest of a layout."""
     del layout.blobs[blob(layout.manifest)]
-    layout.manifest = json.dumps(text).encode()
+    layout.manifest = json.dumps({**json.loads(layout.manifest), **keys}).encode()
     layout.blobs[blob(layout.manifest)] = layout.manifest
     layout.descriptor |= described(layout.manifest, MANIFEST_TYPE)
+    return layout
+
+
+def test_annotations_of_a_manifest_give_no_name(tmp_path):
+    """Its descriptor has the others."""
+    annotations = {NAME: 'a:1', TAG: '1', 'vnd.docker.reference.type': 'x', 'y': 'z'}
+    layout = with_manifest(Layout('a'), annotations=annotations)
+    path = join_oci(tmp_path, layout.write(tmp_path / '1.tar'), flags=['--verify'])
+    assert index_of(path)[0]['annotations'] == {'y': 'z'}
+    path = path.rename(tmp_path / 'first.tar')
+    assert join_oci(tmp_path, path).read_bytes() == path.read_bytes()
+
+
+def test_size_in_a_descriptor_is_compared(tmp_path):
+    layout = Layout('a', tag='a:1')
+    (layer,) = json.loads(layout.manifest)['layers']
+    with_manifest(layout, layers=[{**layer, 'size': 5}])
     path = layout.write(tmp_path / '1.tar')
     message = f"layer '{layout.layers[0]}' of '{path}' has 10240 bytes, not 5: replace the archive"
     assert warns(*flags_for(tmp_path, [path], '--oci'), **PROGRAM) == [message]
