@@ -12,7 +12,7 @@ from collections.abc import Callable
 from image_archive.checks.problem import Problem, Problems
 from image_archive.image.layer_file import AUFS_PREFIX, OPAQUE, WHITEOUT
 from image_archive.tar.headers import xattr_value
-from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, normal_name
+from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_short, normal_name
 from image_archive.tar.reader import Member
 
 # Paths of a layer, and files of the layers below it, that are remembered. Together they take less
@@ -363,7 +363,8 @@ class MemberChecks:
             (member.is_file or member.is_directory)
             and member.type in _COMMON_TYPES
             and not member.xattrs
-            and 0 < len(path) * 4 <= COMPONENT_LIMIT
+            and path != ''
+            and is_short(path)
             and '..' not in path
             and WHITEOUT not in path
             and not self._paths.has_whiteouts()

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of a layer: everything that a check or a descriptor needs of it."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from image_archive.digests import algorithm_of, new_hash
 from image_archive.image import oci
 from image_archive.image.oci import Descriptor
+from image_archive.system.beside import read_ahead
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
 from image_archive.tar.content import Source, SourceStream
@@ -73,14 +75,17 @@ class LayerFile:
         """
         content_hash = new_hash()
         stored_hash = content_hash
-        blocks = self.source.blocks(progress)
-        if self.compression is not None:
-            stored_hash = new_hash()
-            stored = _BlockFile(_hashed(blocks, stored_hash))
-            blocks = inflate(stored, self.compression, self.leniences)
-        reader = TarReader(BlockStream(_hashed(blocks, content_hash)), self.label)
-        for member in reader:
-            visit(member)
+        with contextlib.ExitStack() as threads:
+            blocks = self.source.blocks(progress)
+            if self.compression is not None:
+                stored_hash = new_hash()
+                stored = _BlockFile(_hashed(blocks, stored_hash))
+                inflated = inflate(stored, self.compression, self.leniences)
+                blocks = threads.enter_context(read_ahead(inflated))
+            hashed = threads.enter_context(read_ahead(_hashed(blocks, content_hash)))
+            reader = TarReader(BlockStream(hashed), self.label)
+            for member in reader:
+                visit(member)
         self.has_more = reader.has_more
         self.has_label = reader.has_label
         self.leniences += reader.leniences
@@ -99,13 +104,15 @@ class LayerFile:
             OSError: it cannot be read.
         """
         stream: Stream = SourceStream(self.source)
-        if self.compression is not None:
-            stored = _BlockFile(self.source.blocks(progress))
-            stream = BlockStream(inflate(stored, self.compression))
-        elif self.source.sparse_map is not None:
-            stream = BlockStream(self.source.blocks(progress))
-        for member in TarReader(stream, self.label):
-            visit(member)
+        with contextlib.ExitStack() as threads:
+            if self.compression is not None:
+                stored = _BlockFile(self.source.blocks(progress))
+                inflated = inflate(stored, self.compression)
+                stream = BlockStream(threads.enter_context(read_ahead(inflated)))
+            elif self.source.sparse_map is not None:
+                stream = BlockStream(self.source.blocks(progress))
+            for member in TarReader(stream, self.label):
+                visit(member)
 
     def stored_sha256(self, progress: Progress) -> str:
         """Returns the SHA-256 of the file as it is stored, 64 hex digits.

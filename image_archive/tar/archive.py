@@ -20,6 +20,7 @@ from absl import logging
 
 from image_archive.digests import new_hash
 from image_archive.errors import AdvisedError, ArchiveError
+from image_archive.system.beside import read_ahead
 from image_archive.system.inputs import InputDirectory, InputFile, errors_about
 from image_archive.system.outputs import directory_for_temporary
 from image_archive.system.progress import Progress
@@ -288,9 +289,10 @@ def open_archive(
         data: RandomAccess = opened.file
         stream: Stream = SourceStream(Source(path, opened.file, offset, size))
         digests: dict[int, str] = {}
+        threads = stack.enter_context(contextlib.ExitStack())
         if compression is not None:
             counted = _CountedFile(opened, size, progress or Progress())
-            blocks = inflate(counted, compression)
+            blocks = threads.enter_context(read_ahead(inflate(counted, compression)))
             if keep_all:
                 data = stack.enter_context(_temporary_file(beside))
                 stream = BlockStream(_copied(blocks, data, beside))
@@ -299,6 +301,7 @@ def open_archive(
                 stream = _SmallFilesStream(blocks, data, digests, path)
         reader = TarReader(stream, repr(path))
         members = _list_members(reader, path)
+        threads.close()
         yield Archive(opened, data, members, reader.has_end, compression, digests)
 
 

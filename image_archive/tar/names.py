@@ -35,9 +35,17 @@ def is_usable_name(name: str) -> bool:
     return len(parts) <= _DEPTH_LIMIT and len(name) <= _NAME_LIMIT
 
 
+def is_short(name: str) -> bool:
+    """Tells at once, of most names, that no part of it is longer than file systems take."""
+    length = len(name)
+    if not name.isascii():
+        length *= 4  # a character has at most four bytes
+    return length <= COMPONENT_LIMIT
+
+
 def has_long_component(name: str) -> bool:
     """Tells whether a part of a name between slashes is longer than file systems take."""
-    if len(name) * 4 <= COMPONENT_LIMIT:  # a character has at most four bytes
+    if is_short(name):
         return False
     parts = name.encode('utf-8', 'surrogateescape').split(b'/')
     return max(len(part) for part in parts) > COMPONENT_LIMIT
