@@ -7,7 +7,7 @@ import pytest
 
 from support.composed import build_image, run, three_programs
 from support.images import MODERN
-from support.made_layouts import one_image, two_platforms, write_form
+from support.made_layouts import FORMS, one_image, two_platforms, write_form
 from support.project import DATA, FIXTURES
 from support.running import messages
 from support.tars import make_tar, member, sha256, tar_of
@@ -150,7 +150,7 @@ def test_warning_about_the_base_comes_once(tmp_path):
 
 @pytest.mark.parametrize('more', [[], ['--oci'], ['--verify']])
 @pytest.mark.parametrize('partial', [False, True])
-@pytest.mark.parametrize('form', ['archive', 'compressed'])
+@pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('compressed', [False, True])
 def test_files_on_a_layout(tmp_path, form, compressed, partial, more):
     base = write_form(one_image(compressed), form, tmp_path)
@@ -161,7 +161,7 @@ def test_files_on_a_layout(tmp_path, form, compressed, partial, more):
     assert found == wanted
 
 
-@pytest.mark.parametrize('form', ['archive', 'compressed'])
+@pytest.mark.parametrize('form', FORMS)
 def test_files_on_an_image_of_a_layout_for_two_platforms(tmp_path, form):
     base = write_form(two_platforms(), form, tmp_path)
     choice = ['--platform=linux/arm64']
