@@ -188,6 +188,22 @@ def test_oci_layout_shares_the_blocks_of_its_layers_and_its_base(directory):
     assert_holds(output, f'blobs/sha256/{layer_id}', upper)
 
 
+def test_image_of_files_needs_the_room_of_its_layer_once(directory, tmp_path):
+    """The layer is in a file without a name while the image gets its blocks."""
+    large = large_file(tmp_path / 'large', 512 * MIB)
+    stat = os.statvfs(directory)
+    filling = stat.f_bavail * stat.f_frsize - 768 * MIB
+    shell('fallocate', f'--length={filling}', directory / 'filling')
+    output = directory / 'image.tar'
+    build(f'--output={output}', f'--file={large}=large', program='build_image')
+    with tarfile.open(output) as tar:
+        (name,) = [name for name in tar.getnames() if name.endswith('.tar')]
+        layer = tar.extractfile(name)
+        with tarfile.open(fileobj=layer) as inner:
+            assert inner.getmember('large').size == 512 * MIB
+    assert used(directory) > filling
+
+
 def test_joined_archive_shares_the_blocks_of_its_parts(directory):
     layer = large_file(directory / 'layer.tar', 64 * MIB)
     other_layer = large_file(directory / 'other_layer.tar', 65 * MIB)

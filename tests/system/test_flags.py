@@ -133,7 +133,9 @@ def test_flagfile_without_a_path_is_an_error(parts):
     assert line == '--flagfile: it names no file: give --flagfile=FILE'
 
 
-@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+@pytest.mark.parametrize(
+    'program', ['build_image', 'create_image', 'create_image_config', 'join_layers']
+)
 def test_output_must_not_be_a_flagfile(tmp_path, program):
     (tmp_path / 'flags').write_text('--output=./flags\n')
     (tmp_path / 'outer').write_text('--flagfile=flags\n')

@@ -150,11 +150,12 @@ def test_eight_runs_with_one_output_at_once(parts):
 NO_FILES = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))}
 
 
-@pytest.mark.parametrize('program', ['build_tar', 'create_image', 'join_layers'])
+@pytest.mark.parametrize('program', ['build_image', 'build_tar', 'create_image', 'join_layers'])
 def test_error_names_tmpdir_if_no_temporary_file_can_be_written(tmp_path, program):
     """With --output=-, a compressed base is inflated in the directory for temporary files."""
     image = on_fixture(tmp_path, 'docker-20.10.tar.gz')
     flags = {
+        'build_image': [f'--base={image.base}'],
         'build_tar': [f'--base={image.base}'],
         'create_image': image.without('output'),
         'join_layers': [f'--layer={image.base}'],

@@ -153,7 +153,9 @@ sys.meta_path.insert(0, Finder)
 """
 
 
-@pytest.mark.parametrize('program', ['create_image', 'create_image_config', 'join_layers'])
+@pytest.mark.parametrize(
+    'program', ['build_image', 'create_image', 'create_image_config', 'join_layers']
+)
 def test_sigint_at_the_first_import_prints_no_traceback(tmp_path, program):
     """A sitecustomize module sends the signal; Python imports it before it runs a program."""
     (tmp_path / 'sitecustomize.py').write_text(STRUCK_AT_AN_IMPORT)
