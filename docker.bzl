@@ -6,8 +6,8 @@ load("//tools:tags.bzl", "is_tag")
 DockerImageInfo = provider(
     doc = "An image that docker_build makes.",
     fields = {
-        "annotations": "List of the flags of its annotations.",
         "archive": "File: the whole image, as `docker load` reads it.",
+        "archive_flags": "List of the flags that each archive of the image is written with.",
         "base": "File: the archive of the image below; None without one.",
         "base_flags": "List of the flags that choose the image below; empty without one.",
         "config": "File: the configuration.",
@@ -277,7 +277,8 @@ def _write_archive(ctx, output, image, tag_flags, partial = False, digest = None
         _file_flags("config", [image.config]) +
         ["--id=@" + image.id.path] +
         tag_flags +
-        image.base_flags
+        image.base_flags +
+        image.archive_flags
     )
     for layer in image.layers:
         inputs += [layer.id, layer.file]
@@ -286,8 +287,8 @@ def _write_archive(ctx, output, image, tag_flags, partial = False, digest = None
         inputs.append(image.base)
         if not partial:
             flags += _file_flags("legacy_base", [image.base])
-    if image.oci or (image.base and partial):
-        flags += ["--oci"] + image.annotations
+    if image.base and partial and not image.oci:
+        flags.append("--oci")
     if digest:
         outputs.append(digest)
         flags += _file_flags("digest_file", [digest])
@@ -375,11 +376,13 @@ def _base_flags(ctx, base):
         fail("base_tag: only an image of a base is chosen: give a base")
     return []
 
-def _annotations(ctx):
-    """Returns the flags of the annotations."""
-    if ctx.attr.annotations and not ctx.attr.oci:
+def _archive_flags(ctx):
+    """Returns the flags of an OCI image layout."""
+    if ctx.attr.oci:
+        return ["--oci"] + _list_flag("annotations", _pairs("annotations", ctx.attr.annotations))
+    if ctx.attr.annotations:
         fail("annotations: only an OCI image layout has them: give oci = True")
-    return _list_flag("annotations", _pairs("annotations", ctx.attr.annotations))
+    return []
 
 def _docker_build_impl(ctx):
     name = ctx.label.name
@@ -393,8 +396,8 @@ def _docker_build_impl(ctx):
     lower = [layer.file for layer in ready_made]
     files_layer = _build_layer(ctx, base, base_flags, lower)
     image = DockerImageInfo(
-        annotations = _annotations(ctx),
         archive = ctx.outputs.archive,
+        archive_flags = _archive_flags(ctx),
         base = base,
         base_flags = base_flags,
         config = ctx.actions.declare_file(name + ".json"),
