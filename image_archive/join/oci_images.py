@@ -19,6 +19,7 @@ from image_archive.image.oci import Descriptor
 from image_archive.image.oci_index import (
     MANIFEST_TYPE,
     NAME_ANNOTATIONS,
+    READ_TYPES,
     FoundBlob,
     JsonDescriptor,
     descriptors_in,
@@ -411,9 +412,7 @@ class OciImages:
             raise ArchiveError(f'{label} with {problem}: replace the archive')
         manifest = OciManifest(
             image=image,
-            media_type=str(
-                blob.value.get('mediaType') or blob.descriptor.get('mediaType') or MANIFEST_TYPE
-            ),
+            media_type=media_type_of(blob, MANIFEST_TYPE),
             config_digest=config_digest,
             layers=[
                 _described_layer(layer, diff_id)
@@ -472,6 +471,19 @@ def is_image_manifest(blob: FoundBlob) -> bool:
     if value.get('artifactType') or descriptor.get('artifactType'):
         return False
     return isinstance(config, dict) and config.get('mediaType') in _CONFIG_TYPES
+
+
+def media_type_of(blob: FoundBlob, default: str) -> str:
+    """Returns the media type of an index or a manifest.
+
+    Args:
+        blob: what an index leads to.
+        default: the media type if nothing says it.
+    """
+    for value in (blob.value.get('mediaType'), blob.descriptor.get('mediaType')):
+        if value is not None and value in READ_TYPES:
+            return str(value)
+    return default
 
 
 def _described_layer(descriptor: JsonDescriptor, diff_id: str) -> OciLayer:

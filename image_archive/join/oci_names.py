@@ -27,7 +27,7 @@ from image_archive.image.oci_index import (
 from image_archive.image.stored import ImageArchive
 from image_archive.image.tags import Tag, parse_tag
 from image_archive.join.index import key_of
-from image_archive.join.oci_images import REFERENCE_TYPE, OciImages, OciManifest
+from image_archive.join.oci_images import REFERENCE_TYPE, OciImages, OciManifest, media_type_of
 from image_archive.tar.archive import Place
 
 # The digest of what an attestation is about, beside REFERENCE_TYPE.
@@ -243,8 +243,7 @@ class _Namer:
             return None
         if blob.digest not in self._indexes:
             members = self._members_of(blob, path)
-            media_type = blob.value.get('mediaType') or blob.descriptor.get('mediaType')
-            kept = place, blob.digest, str(media_type or INDEX_TYPE)
+            kept = place, blob.digest, media_type_of(blob, INDEX_TYPE)
             self._indexes[blob.digest] = Target(members, True, kept)
         target = self._indexes[blob.digest]
         return target if target.image_ids else None
@@ -379,7 +378,8 @@ def _replace(members: dict[str, Member], new: Member) -> list[OciManifest]:
     members.clear()
     for digest, one in kept.items():
         # What is about an image that is no longer there goes with it.
-        if _annotations(one.descriptor).get(_REFERENCE_DIGEST) not in gone:
+        reference = _annotations(one.descriptor).get(_REFERENCE_DIGEST)
+        if not isinstance(reference, str) or reference not in gone:
             members[digest] = one
     return [old.manifest for old in gone.values() if old.manifest is not None]
 

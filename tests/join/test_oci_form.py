@@ -492,6 +492,15 @@ def test_annotations_of_a_manifest_give_no_name(tmp_path):
     assert join_oci(tmp_path, path).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize('media_type', [None, 5, {'a': 1}, 'other'])
+def test_manifest_with_a_wrong_media_type_is_led_to(tmp_path, media_type):
+    layout = with_manifest(Layout('a', tag='a:1'), mediaType=media_type)
+    path = join_oci(tmp_path, layout.write(tmp_path / '1.tar'), flags=['--verify'])
+    assert index_of(path)[0]['mediaType'] == MANIFEST_TYPE
+    path = path.rename(tmp_path / 'first.tar')
+    assert join_oci(tmp_path, path).read_bytes() == path.read_bytes()
+
+
 def test_size_in_a_descriptor_is_compared(tmp_path):
     layout = Layout('a', tag='a:1')
     (layer,) = json.loads(layout.manifest)['layers']

@@ -243,6 +243,26 @@ def test_later_platform_takes_the_place_of_that_in_an_index(tmp_path):
     assert blob_of(path, untagged)['config']['digest'] == f'sha256:{images[1].id}'
 
 
+@pytest.mark.parametrize('reference', ['the image', 'another', ['no text']])
+def test_attestation_of_an_image_goes_with_it(tmp_path, reference):
+    amd64 = Layout('a')
+    if reference == 'the image':
+        reference = amd64.descriptor['digest']
+    data, descriptor = attestation()
+    descriptor['annotations']['vnd.docker.reference.digest'] = reference
+    path, _ = platforms_layout(tmp_path / '1.tar', amd64, more=[(data, descriptor)])
+    new = PlatformImage(tmp_path, 'linux/amd64', tag='m:1')
+    warns(*flags_for(tmp_path, [path, new.path], '--oci'), **PROGRAM)
+    found, untagged = index_of(tmp_path / 'out.tar')
+    if found['digest'] == amd64.descriptor['digest']:
+        found = untagged
+    is_there = blob(descriptor['digest']) in WrittenLayout.read(tmp_path / 'out.tar').blobs
+    assert is_there == (reference != amd64.descriptor['digest'])
+    config = blob_of(tmp_path / 'out.tar', found)
+    if not is_there:
+        assert config['config']['digest'] == f'sha256:{new.id}'
+
+
 def test_variants_are_different_platforms(tmp_path):
     images = several(tmp_path, ['linux/arm/v6', 'linux/arm/v7', 'linux/arm64', 'windows/amd64'])
     path, descriptor = joined_platforms(tmp_path, images, flags=['--verify'])
