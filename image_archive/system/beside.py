@@ -4,7 +4,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 _AHEAD = 4  # blocks that are read before they are asked for
 
@@ -93,6 +93,45 @@ def _results_of(beside: Beside[None, bytes | None]) -> Iterator[bytes]:
         beside.put(None)
         yield block
         block = beside.result()
+
+
+class HashBeside:
+    """A hash object of hashlib that a thread updates, as far as there is a second core."""
+
+    def __init__(self, digest: Any) -> None:
+        """Starts the thread.
+
+        Args:
+            digest: the hash object.
+        """
+        self._digest = digest
+        self._beside: Beside[memoryview, None] | None = None
+        self._waiting = 0  # blocks whose results were not taken
+        if _core_count() > 1:
+            self._beside = Beside(digest.update)
+
+    def update(self, block: memoryview) -> None:
+        """Adds a block, which must not change any more."""
+        if self._beside is None:
+            self._digest.update(block)
+            return
+        if self._waiting == _AHEAD:
+            self._beside.result()
+            self._waiting -= 1
+        self._beside.put(block)
+        self._waiting += 1
+
+    def hexdigest(self) -> str:
+        """Returns the hash of all blocks in hex digits."""
+        while self._beside is not None and self._waiting:
+            self._beside.result()
+            self._waiting -= 1
+        return str(self._digest.hexdigest())
+
+    def close(self) -> None:
+        """Ends the thread."""
+        if self._beside is not None:
+            self._beside.close()
 
 
 def _core_count() -> int:

@@ -13,6 +13,7 @@ from absl import logging
 
 from image_archive.digests import new_hash
 from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.system.beside import HashBeside
 from image_archive.system.inputs import InputFile
 from image_archive.system.outputs import OutputFile, PartialFiles, put_all_in_place
 from image_archive.system.progress import Progress
@@ -86,12 +87,12 @@ class TarFileWriter:
         self._is_layer = layer is not None
         self._lists_members = logging.level_info()
         self._compressor: Any = None
-        self._digest: Any = None
+        self._digest: HashBeside | None = None
         if layer is not None:
             if layer.compression is not None:
                 self._compressor = new_compressor(layer.compression)
             if layer.has_digest:
-                self._digest = new_hash()
+                self._digest = HashBeside(new_hash())
         self._is_finished = False
         self._is_closed = False
         self._has_failed = False
@@ -113,6 +114,8 @@ class TarFileWriter:
             if error_type is None:
                 self.close()
         finally:
+            if self._digest is not None:
+                self._digest.close()
             self._merged.close()
             self.output.discard()
 
@@ -320,7 +323,9 @@ class TarFileWriter:
     @property
     def sha256(self) -> str:
         """The SHA-256 of the finished archive before its compression, of a LayerForm with it."""
-        return str(self._digest.hexdigest())
+        if self._digest is None:
+            raise AssertionError('the archive has no digest: a mistake of the caller')
+        return self._digest.hexdigest()
 
     def close(self, others: Sequence[OutputFile] = ()) -> None:
         """Ends the archive and puts it in its place.

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Work beside the main thread: order, errors and bounds (section 17)."""
 
+import hashlib
 import threading
 
 import pytest
 
 from image_archive.system import beside
+from image_archive.tar.writer import LayerForm, TarFileWriter
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
@@ -86,3 +88,23 @@ def test_a_thread_reads_with_two_cores_alone(cores):
     with beside.read_ahead(noted()) as blocks:
         assert list(blocks) == [b'x']
     assert (threads == {threading.current_thread()}) == (cores == 1)
+
+
+@pytest.mark.parametrize('count', [0, 1, 4, 5, 1000])
+def test_hash_beside_is_the_hash_of_all_blocks(count):
+    before = threading.active_count()
+    digest = beside.HashBeside(hashlib.sha256())
+    for block in numbered(count):
+        digest.update(memoryview(block))
+    assert digest.hexdigest() == hashlib.sha256(b''.join(numbered(count))).hexdigest()
+    digest.close()
+    assert threading.active_count() == before
+
+
+def test_layer_that_fails_leaves_no_thread(tmp_path):
+    before = threading.active_count()
+    with pytest.raises(ValueError, match='enough'):
+        with TarFileWriter(tmp_path / 'x.tar', layer=LayerForm(None, has_digest=True)) as tar:
+            tar.add_file('a', content=bytes(1 << 20))
+            raise ValueError('enough')
+    assert threading.active_count() == before
