@@ -178,10 +178,15 @@ class ImageArchive:
         if not choice.is_given and not self.is_layout:
             return self._read_images(self._entries[-1:])[0]
         candidates = self._candidates()
+        if not candidates:  # no entry is valid: the last one says why
+            return self._read_images(self._entries[-1:])[0]
         labels = [ImageLabel(one.names, one.platform) for one in candidates]
         chosen = candidates[choose(repr(self.archive.path), labels, choice)]
         image = StoredImage(self, chosen.entry, chosen.indexed)
-        self.archive.check_repeated([image.config_name, *image.layers])
+        names = [image.config_name, *image.layers]
+        if image.indexed is not None:
+            names += self.index_content.blobs
+        self.archive.check_repeated(names)
         return image
 
     def base_for(self, choice: Choice) -> StoredImage:
@@ -209,7 +214,9 @@ class ImageArchive:
         """
         if self.is_layout:
             found = self.index_content.images
-            return [StoredImage(self, _entry_for(indexed), indexed) for indexed in found]
+            images = [StoredImage(self, _entry_for(indexed), indexed) for indexed in found]
+            self.archive.check_repeated(self._names_needed_by(images))
+            return images
         return self._read_images(self._entries)
 
     @cached_property
@@ -240,10 +247,14 @@ class ImageArchive:
 
     @cached_property
     def _names_in_layout(self) -> frozenset[str]:
+        return frozenset(self.archive.with_targets(self._names_needed_by(self.images)))
+
+    def _names_needed_by(self, images: list[StoredImage]) -> list[str]:
+        """Returns the names of everything that images of the index consist of."""
         names = list(self.index_content.blobs)
-        for image in self.images:
+        for image in images:
             names += [image.config_name, *image.layers]
-        return frozenset(self.archive.with_targets(names))
+        return names
 
     @cached_property
     def foreign_layers(self) -> _ForeignLayers:

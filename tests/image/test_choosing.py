@@ -167,6 +167,13 @@ def test_without_a_base_no_image_is_chosen(parts, program, flag):
     assert line == f'{name}: only an image of a base is chosen: give --base'
 
 
+def test_archive_without_a_valid_entry_is_an_error(parts):
+    base = write_base(parts.directory / 'base.tar', entries=[{'Config': 1}])
+    line = fails(*parts.flags, f'--base={base}', '--platform=linux/amd64')
+    text = 'manifest.json lacks a valid Config or Layers: replace it'
+    assert line == f'{str(base)!r}: {text}'
+
+
 # An index beside manifest.json.
 
 

@@ -292,6 +292,18 @@ def test_links_in_an_archive_are_followed(tmp_path):
         assert layers_of(derived.write('--verify', *flags)) == derived.diff_ids
 
 
+def test_two_blobs_of_one_name_are_an_error(parts):
+    """Clients read different ones."""
+    made = one_image()
+    for name in made.blobs:
+        more = [member(name, b'other')]
+        base = made.write_archive(parts.directory / 'base.tar', more=more)
+        text = f'{str(base)!r}: {name!r} occurs twice with different content: replace it'
+        assert fails(*parts.flags, f'--base={base}') == text
+        flags = [f'--layer={base}', f'--output={parts.output}']
+        assert fails(*flags, program='join_layers') == text
+
+
 # --legacy_base of another layout.
 
 
