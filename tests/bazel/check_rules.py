@@ -326,7 +326,6 @@ class Check:
         run('join_layers', f'--output={self.path("bundle.tar")}', *layers)
         self.compare('bundle.tar')
 
-
     def check_chosen(self) -> None:
         flags = [f'--base={self.path("bundle.tar")}', '--base_tag=example/bundle:latest']
         flags.append('--platform=linux/arm64')
