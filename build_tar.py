@@ -35,7 +35,7 @@ from image_archive.image.choice import choice_of
 from image_archive.layer import arguments
 from image_archive.layer.assemble import LayerBuilder
 from image_archive.layer.parts import LayerFiles, LayerOptions
-from image_archive.system import command_line, flag_values
+from image_archive.system import command_line, flag_values, shared_flags
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import (
     all_given,
@@ -59,6 +59,7 @@ _FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the tarball to write; - is stdout', flag_values=_FLAGS
 )
+flag_values.share_flags(_FLAGS, shared_flags.FLAGS, ['base_tag', 'platform'])
 _FILE = flags.DEFINE_multi_string(
     'file',
     [],
@@ -115,15 +116,6 @@ _BASE = flags.DEFINE_string(
     'base',
     None,
     'the image that the layer will lie on, an image archive: its directories and links stay',
-    flag_values=_FLAGS,
-)
-_BASE_TAG = flags.DEFINE_string(
-    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
-)
-_PLATFORM = flags.DEFINE_string(
-    'platform',
-    None,
-    'the platform of the image in --base, where there are several, like linux/arm64',
     flag_values=_FLAGS,
 )
 _LOWER = flags.DEFINE_multi_string(
@@ -361,7 +353,9 @@ def options_of_flags() -> LayerOptions:
         lower=tuple(all_given(_LOWER.value)),
         delete=tuple(_texts(_DELETE)),
         id_file=given(_ID_FILE.value),
-        choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),
+        choice=choice_of(
+            given_text(shared_flags.BASE_TAG.value), given_text(shared_flags.PLATFORM.value)
+        ),
     )
 
 

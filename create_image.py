@@ -35,7 +35,7 @@ from image_archive.create.parts import ImageParts, Layer
 from image_archive.errors import ArgumentError
 from image_archive.image.choice import choice_of
 from image_archive.image.identifiers import Identifier, normal_identifier, read_identifier
-from image_archive.system import command_line, flag_values
+from image_archive.system import command_line, flag_values, shared_flags
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import all_given, given, given_text, text_of_argument
 from image_archive.system.python_values import (
@@ -54,6 +54,7 @@ _FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
 )
+flag_values.share_flags(_FLAGS, shared_flags.FLAGS, ['base_tag', 'platform', 'verify'])
 _ID = flags.DEFINE_string(
     'id', None, 'required: the SHA-256 of the configuration, in hex or as @FILE', flag_values=_FLAGS
 )
@@ -73,15 +74,6 @@ _BASE = flags.DEFINE_string(
     'base',
     None,
     'the base, an image archive; its last image, or the one chosen, gives the layers below',
-    flag_values=_FLAGS,
-)
-_BASE_TAG = flags.DEFINE_string(
-    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
-)
-_PLATFORM = flags.DEFINE_string(
-    'platform',
-    None,
-    'the platform of the image in --base, where there are several, like linux/arm64',
     flag_values=_FLAGS,
 )
 _LEGACY_BASE = flags.DEFINE_string(
@@ -111,9 +103,6 @@ _ANNOTATIONS = flags.DEFINE_multi_string(
 )
 _DIGEST_FILE = flags.DEFINE_string(
     'digest_file', None, 'with --oci: where to write the digest of the manifest', flag_values=_FLAGS
-)
-_VERIFY = flags.DEFINE_boolean(
-    'verify', False, 'read every byte, and write nothing if anything is wrong', flag_values=_FLAGS
 )
 
 
@@ -206,7 +195,7 @@ def archive_flags() -> ArchiveFlags:
     tags = tuple(text_of_argument(tag) for tag in all_given(_TAG.value))
     annotations = tuple(flag_values.pairs_of('--annotations', _ANNOTATIONS.value))
     parts = ImageParts('', '', tags=tags, oci=_OCI.value, annotations=annotations)
-    return ArchiveFlags(parts, given(_DIGEST_FILE.value), _VERIFY.value)
+    return ArchiveFlags(parts, given(_DIGEST_FILE.value), shared_flags.VERIFY.value)
 
 
 def _parts_of_flags(parts: ImageParts) -> tuple[ImageParts, list[str]]:
@@ -244,7 +233,9 @@ def _parts_of_flags(parts: ImageParts) -> tuple[ImageParts, list[str]]:
         name=given_text(_NAME.value),
         id_origin=image_id.origin,
         legacy_id_origin=legacy_id_origin,
-        choice=choice_of(given_text(_BASE_TAG.value), given_text(_PLATFORM.value)),
+        choice=choice_of(
+            given_text(shared_flags.BASE_TAG.value), given_text(shared_flags.PLATFORM.value)
+        ),
         id_files=tuple((flag, one.path) for flag, one in identifiers if one.path is not None),
     )
     return parts, [text for _, identifier in identifiers for text in identifier.warnings]

@@ -45,7 +45,7 @@ from image_archive.image.choice import Choice, Platform, check_choice, choice_of
 from image_archive.image.configuration import judge_configuration
 from image_archive.image.identifiers import read_identifier
 from image_archive.image.layout import files_of
-from image_archive.system import command_line, flag_values
+from image_archive.system import command_line, flag_values, shared_flags
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import all_given, given, path_of_text
 from image_archive.system.inputs import read_small_file
@@ -66,14 +66,12 @@ _FLAGS = FLAGS
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the configuration to write; - is stdout', flag_values=_FLAGS
 )
+flag_values.share_flags(_FLAGS, shared_flags.FLAGS, ['base_tag'])
 _BASE = flags.DEFINE_string(
     'base',
     None,
     'an image archive; its last image, or the one chosen, has the configuration to start from',
     flag_values=_FLAGS,
-)
-_BASE_TAG = flags.DEFINE_string(
-    'base_tag', None, 'the tag of the image in --base, where there are several', flag_values=_FLAGS
 )
 _PLATFORM = flags.DEFINE_string(
     'platform',
@@ -330,7 +328,7 @@ def config_flags() -> ConfigFlags:
         OSError: a file cannot be read.
     """
     reader = _FlagReader()
-    choice = choice_of(reader.text(_BASE_TAG), reader.text(_PLATFORM))
+    choice = choice_of(reader.text(shared_flags.BASE_TAG), reader.text(_PLATFORM))
     options = ConfigOptions(
         layers=reader.layers(),
         entrypoint=reader.items(_ENTRYPOINT),

@@ -29,7 +29,7 @@ from absl import flags
 from image_archive.checks.problem import Problem, report
 from image_archive.image.identifiers import normal_identifier, read_identifier
 from image_archive.join.assemble import JoinParts, write_join
-from image_archive.system import command_line, flag_values
+from image_archive.system import command_line, flag_values, shared_flags
 from image_archive.system.command_line import Run
 from image_archive.system.flag_values import all_given, given, given_text
 from image_archive.system.python_values import PathName, optional_text_of, path_of, paths_of
@@ -38,6 +38,7 @@ _FLAGS = flag_values.new_flags()
 _OUTPUT = flags.DEFINE_string(
     'output', None, 'required: the archive to write; - is stdout', flag_values=_FLAGS
 )
+flag_values.share_flags(_FLAGS, shared_flags.FLAGS, ['verify'])
 _LAYER = flags.DEFINE_multi_string(
     'layer', [], 'required: an image archive; a base before what is built on it', flag_values=_FLAGS
 )
@@ -70,9 +71,6 @@ _REPOSITORY = flags.DEFINE_string(
 )
 _NAME = flags.DEFINE_string(
     'name', None, 'with --id: the tag to add to `repositories`', flag_values=_FLAGS
-)
-_VERIFY = flags.DEFINE_boolean(
-    'verify', False, 'read every byte, and write nothing if anything is wrong', flag_values=_FLAGS
 )
 
 
@@ -131,11 +129,11 @@ def main(run: Run) -> None:
     )
     if _ID.value:
         identifier = read_identifier('--id', _ID.value)
-        report([Problem(text) for text in identifier.warnings], _VERIFY.value)
+        report([Problem(text) for text in identifier.warnings], shared_flags.VERIFY.value)
         parts = parts._replace(
             identifier=identifier.value, id_origin=identifier.origin, id_file=identifier.path
         )
-    write_join(_OUTPUT.value or '', parts, run, _VERIFY.value)
+    write_join(_OUTPUT.value or '', parts, run, shared_flags.VERIFY.value)
 
 
 def run_main() -> None:
