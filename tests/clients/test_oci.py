@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
 import tarfile
@@ -29,7 +28,6 @@ from support.images import MODERN, Parts, base_diff_ids, configuration, on_fixtu
 from support.layouts import write_layout
 from support.needs import require
 from support.project import DATA
-from support.running import build, fails
 from support.tars import make_tar, manifest, sha256
 
 pytestmark = pytest.mark.client
@@ -331,26 +329,3 @@ def test_second_image_uploads_only_its_new_layer(tmp_path, running_registry):
     both, image = sent[1]
     assert len(first) == 4
     assert both - first == {image.id, image.layers[0][0]}
-
-
-@pytest.mark.parametrize('name', ['base.tar', 'base:1.tar', 'a:b/base.tar', "it's a base.tar"])
-def test_advice_for_an_oci_archive_works(tmp_path, name):
-    """The error for a base that is an OCI image layout alone advises a command of Skopeo."""
-    require('skopeo')
-    image = Parts(tmp_path)
-    build(*image.flags, '--oci', f'--tag={TAG}')
-    layout = tmp_path / 'layout.tar'
-    call('skopeo', 'copy', f'oci-archive:{image.output}', f'oci-archive:{layout}')
-    base = tmp_path / name
-    base.parent.mkdir(exist_ok=True)
-    layout.rename(base)
-    options = {'program': 'create_image_config', 'cwd': tmp_path}
-    line = fails(f'--base={name}', '--output=new.json', **options)
-    advice, command, _ = line.split('`')
-    if ':' in name:
-        assert advice.endswith('rename it to base-oci.tar, and convert it by ')
-        base.rename(tmp_path / 'base-oci.tar')
-    call(*shlex.split(command), cwd=tmp_path)
-    build('--base=docker.tar', '--output=new.json', **options)
-    new = json.loads((tmp_path / 'new.json').read_bytes())
-    assert new['rootfs']['diff_ids'] == image.diff_ids
