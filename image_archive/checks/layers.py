@@ -111,7 +111,9 @@ def reading_problems(
     if not layer.can_be_read:
         lower.forget()
         text = 'is zstd, which this Python cannot read: its content was not checked'
-        yield Problem(f'{layer.label} {text}: use Python 3.14', is_error=False)
+        yield Problem(
+            f'{layer.label} {text}: install backports.zstd, or use Python 3.14', is_error=False
+        )
         return
     members = MemberChecks(lower)
     try:

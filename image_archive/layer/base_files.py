@@ -95,7 +95,7 @@ class BaseFiles:
             OSError: it cannot be read.
         """
         if not layer.can_be_read:
-            text = 'is zstd, which this Python cannot read: use Python 3.14'
+            text = 'is zstd, which this Python cannot read: unpack it, or install backports.zstd'
             raise ArchiveError(f'{layer.label} {text}')
         tree = _LayerTree(layer.label)
 

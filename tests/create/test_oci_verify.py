@@ -32,7 +32,8 @@ def unread(base):
     """Returns the warnings for a base whose compression this Python cannot read."""
     if base != ZSTD_BASE or python_reads_zstd():
         return []
-    text = 'is zstd, which this Python cannot read: its content was not checked: use Python 3.14'
+    text = 'is zstd, which this Python cannot read: its content was not checked'
+    text += ': install backports.zstd, or use Python 3.14'
     path = DATA / 'bases' / base
     return [f'layer {name!r} of {str(path)!r} {text}' for name in manifest(path)['Layers']]
 

@@ -207,7 +207,7 @@ def test_files_of_a_package(tmp_path, output, ending):
 
 
 def test_package_with_zstd(tmp_path, output):
-    """Python reads zstd from version 3.14 on."""
+    """Python reads zstd from version 3.14 on, or with backports.zstd."""
     require('zstd')
     plain = tar_of(member('./x', b'1'))
     data = subprocess.run(['zstd', '-c'], input=plain, stdout=subprocess.PIPE, check=True).stdout
@@ -218,7 +218,8 @@ def test_package_with_zstd(tmp_path, output):
         assert names(output) == ['x']
     else:
         error = layer_fails(output, f'--deb={package}')
-        assert error == f'{str(package)!r} is zstd: unpack it, or use Python 3.14'
+        advice = 'unpack it, install backports.zstd, or use Python 3.14'
+        assert error == f'{str(package)!r} is zstd: {advice}'
 
 
 DATA = tar_of(member('./x', b'1'))

@@ -4,12 +4,12 @@
 import bz2
 import gzip
 import hashlib
-import importlib.util
 import json
 import lzma
 import subprocess
 import tarfile
 
+from image_archive.tar import compression
 from support.needs import require
 
 
@@ -181,4 +181,4 @@ def uncompressed(data):
 
 
 def python_reads_zstd():
-    return importlib.util.find_spec('compression') is not None
+    return compression.can_inflate('zstd')

@@ -3,18 +3,30 @@
 
 import bz2
 import gzip
+import importlib.util
 import io
 import lzma
 import types
+import zlib
 
 import pytest
 
 from image_archive.tar import compression
-from support.tars import python_reads_zstd
 
 BLOCK = compression.BLOCK_SIZE
 PACK = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress}
 SIZES = [0, 1, 511, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, 2 * BLOCK + 12345]
+
+
+HAS_ISAL = importlib.util.find_spec('isal') is not None
+
+
+@pytest.fixture(autouse=True, params=['zlib', 'isal'] if HAS_ISAL else ['zlib'])
+def gzip_reader(request, monkeypatch):
+    """Each test runs without the optional packages, and with isal if it is installed."""
+    if request.param == 'zlib':
+        monkeypatch.setattr(compression, '_optional_module', lambda name: None)
+    return request.param
 
 
 def inflated(data, name):
@@ -71,6 +83,66 @@ def test_zeros_after_and_between_streams(name, size):
                 inflated(padded, name)
 
 
+def gzip_with(flags, header=b'', checksum=0, size=0):
+    """Returns a gzip file whose header has these flags; numbers are added to what ends it."""
+    deflater = zlib.compressobj(wbits=-15)
+    data = deflater.compress(b'data') + deflater.flush()
+    end = (zlib.crc32(b'data') ^ checksum).to_bytes(4, 'little') + (4 + size).to_bytes(4, 'little')
+    return b'\x1f\x8b\x08' + bytes([flags]) + bytes(6) + header + data + end
+
+
+GZIP_HEADERS = {
+    'no flags': (0, b''),
+    'text': (1, b''),
+    'extra field': (4, b'\2\0ab'),
+    'name': (8, b'name\0'),
+    'comment': (16, b'comment\0'),
+    'name and comment': (24, b'name\0comment\0'),
+}
+
+
+@pytest.mark.parametrize('case', GZIP_HEADERS)
+def test_gzip_headers(case):
+    data = gzip_with(*GZIP_HEADERS[case])
+    assert inflated(data + data, 'gzip') == b'datadata'
+
+
+DAMAGED_GZIP = {
+    'a reserved flag': gzip_with(32),
+    'another reserved flag and a name': gzip_with(128 | 8, b'name\0'),
+    'a bad checksum of the header': gzip_with(2, b'xx'),
+    'a bad checksum': gzip_with(0, checksum=1),
+    'a bad checksum behind a name': gzip_with(8, b'name\0', checksum=1),
+    'a bad size': gzip_with(0, size=1),
+    'another method': gzip_with(0).replace(b'\x1f\x8b\x08', b'\x1f\x8b\x07'),
+}
+
+
+@pytest.mark.parametrize('case', DAMAGED_GZIP)
+@pytest.mark.parametrize('before', [b'', gzip_with(0)])
+def test_damaged_gzip_header_or_end_is_an_error(case, before):
+    with pytest.raises(compression.StreamError, match='is damaged'):
+        inflated(before + DAMAGED_GZIP[case], 'gzip')
+
+
+@pytest.mark.parametrize('case', GZIP_HEADERS)
+def test_isal_reads_members_with_plain_headers_alone(monkeypatch, case):
+    """In the place of isal, zlib: the test runs without it, too."""
+    used = []
+
+    def new_decompressor(flag):
+        used.append(flag)
+        return compression._ZlibDecompressor()
+
+    isal = types.SimpleNamespace(
+        IgzipDecompressor=new_decompressor, DECOMP_GZIP='gzip', IsalError=AssertionError
+    )
+    monkeypatch.setattr(compression, '_optional_module', {'isal.igzip_lib': isal}.get)
+    flags, header = GZIP_HEADERS[case]
+    assert inflated(gzip_with(flags, header), 'gzip') == b'data'
+    assert used == ['gzip'] * (flags in (0, 8))
+
+
 class FakeDecompressor:
     """Holds back the last 1000 bytes of its input until the end of the stream.
 
@@ -99,14 +171,15 @@ class FakeDecompressor:
         return given
 
 
-@pytest.fixture
-def fake_zstd(monkeypatch):
+@pytest.fixture(params=['compression.zstd', 'backports.zstd'])
+def fake_zstd(request, monkeypatch):
     module = types.SimpleNamespace(
         ZstdDecompressor=FakeDecompressor,
         ZstdError=AssertionError,
         DecompressionParameter=types.SimpleNamespace(window_log_max='window_log_max'),
     )
-    monkeypatch.setattr(compression.importlib, 'import_module', lambda name: module)
+    modules = {request.param: module}
+    monkeypatch.setattr(compression, '_optional_module', modules.get)
 
 
 def test_decompressor_that_needs_no_input_and_returns_no_output(fake_zstd):
@@ -117,9 +190,9 @@ def test_decompressor_that_needs_no_input_and_returns_no_output(fake_zstd):
 
 
 def test_zstd_is_read_or_the_error_gives_advice():
-    """Python 3.14 and later can read it."""
-    if python_reads_zstd():
-        zstd = pytest.importorskip('compression.zstd')
+    """Python 3.14 and later can read it, and backports.zstd."""
+    zstd = compression._zstd_module()
+    if zstd is not None:
         for size in SIZES:
             assert inflated(zstd.compress(content(size)), 'zstd') == content(size)
     else:

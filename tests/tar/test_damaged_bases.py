@@ -217,7 +217,7 @@ def test_damage_after_the_first_stream_is_an_error(target, pack):
 
 def test_damaged_zstd_archive_is_an_error(target):
     line = target.run(b'\x28\xb5\x2f\xfd' + b'\xff' * 1000)
-    text = 'is zstd: unpack it, or use Python 3.14'
+    text = 'is zstd: unpack it, install backports.zstd, or use Python 3.14'
     if python_reads_zstd():
         text = 'is damaged or not a tar archive: replace it'
     assert line == f"'{target.image.base}' {text}"
