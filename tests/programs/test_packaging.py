@@ -137,8 +137,10 @@ def test_metadata_of_the_wheel(wheel):
     assert metadata['Version'] == image_archive.VERSION
     assert metadata['Requires-Python'] == '>=3.10'
     assert metadata['License-Expression'] == 'Apache-2.0'
-    (requirement,) = metadata.get_all('Requires-Dist')
+    requirement, *optional = metadata.get_all('Requires-Dist')
     assert requirement.startswith('absl-py>=')
+    assert optional
+    assert all(line.endswith("extra == 'fast'") for line in optional)
     # The project has no permanent home page.
     assert 'Project-URL' not in metadata
     assert 'Home-page' not in metadata

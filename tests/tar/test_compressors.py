@@ -57,7 +57,7 @@ ZSTD = {
     'pzstd by pipe': 'cat x.tar | pzstd -p 2',
     'zstd and a skippable frame': "zstd -c x.tar && printf '\\x50\\x2a\\x4d\\x18\\4\\0\\0\\0data'",
 }
-NO_ZSTD = 'zstd: unpack it, or use Python 3.14'
+NO_ZSTD = 'zstd: unpack it, install backports.zstd, or use Python 3.14'
 
 
 @pytest.fixture(scope='module')
