@@ -92,8 +92,9 @@ def test_index_of_images_alone_stays(tmp_path, form):
 def test_two_platforms_under_one_tag_are_an_error(tmp_path, form):
     base = write_form(two_platforms(), form, tmp_path)
     line = refuses(tmp_path, base)
-    text = "has two images with the tag 'docker.io/example/two:1.0': give one another tag"
-    assert line == f'{str(base)!r} {text}'
+    text = "has two images with the tag 'docker.io/example/two:1.0'"
+    advice = 'give one another tag, or --oci to have both platforms'
+    assert line == f'{str(base)!r} {text}: {advice}'
 
 
 def test_manifest_that_the_layout_lacks_is_not_there(tmp_path, form):

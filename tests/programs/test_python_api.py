@@ -29,6 +29,7 @@ def parameters(function):
 
 
 OPTIONAL = ['tags', 'base', 'legacy_base', 'metadata_id', 'metadata', 'name', 'repository']
+OPTIONAL += ['base_tag', 'platform']
 
 
 def test_parameters_of_create_image():
