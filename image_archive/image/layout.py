@@ -13,6 +13,7 @@ from image_archive.errors import ArchiveError
 from image_archive.image.choice import Platform, platform_in
 from image_archive.image.docker_manifest import MANIFEST_NAME
 from image_archive.image.oci_index import (
+    CONFIG_TYPES,
     FULL_NAME,
     INDEX_NAME,
     LAYOUT_NAME,
@@ -34,12 +35,6 @@ from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.content import Source
 from image_archive.tar.reader import Member
 
-# The media types of configurations; those of other things are of artifacts.
-_CONFIG_TYPES = (
-    'application/vnd.oci.image.config.v1+json',
-    'application/vnd.docker.container.image.v1+json',
-    None,  # older layouts leave the media type out
-)
 # What is kept of the descriptor of a configuration or a layer.
 _KEPT_KEYS = ('mediaType', 'digest', 'size', 'urls')
 # BuildKit and Docker give this platform to what belongs to an image, like attestations.
@@ -144,7 +139,7 @@ class _Reader:
             has_artifacts = False
             for one in self._reach(root):
                 digest = one['digest']
-                if digest in self._artifacts or _is_of_no_image(one):
+                if digest in self._artifacts or is_of_no_image(one):
                     artifacts.add(digest)
                     has_artifacts = True
                 elif digest in self._manifests:
@@ -178,7 +173,7 @@ class _Reader:
     def _add(self, blob: FoundBlob) -> None:
         """Keeps what is needed of an index or a manifest."""
         descriptor, digest, value = blob
-        if _is_of_no_image(descriptor):
+        if is_of_no_image(descriptor):
             return
         name = digests.blob_name(digest)
         if name in self._absent:
@@ -196,7 +191,7 @@ class _Reader:
 
     def _add_manifest(self, name: str, digest: str, value: dict[str, Any]) -> None:
         config = value['config']
-        if value.get('artifactType') or config.get('mediaType') not in _CONFIG_TYPES:
+        if value.get('artifactType') or config.get('mediaType') not in CONFIG_TYPES:
             self._artifacts.add(digest)
             return
         layers = value.get('layers')
@@ -235,7 +230,7 @@ class _Reader:
                 continue
             seen.add(one['digest'])
             yield one
-            if not _is_of_no_image(one):
+            if not is_of_no_image(one):
                 pending += reversed(self._below.get(one['digest'], []))
 
     def _image(self, descriptor: JsonDescriptor, names: tuple[str, ...]) -> IndexedImage:
@@ -244,7 +239,7 @@ class _Reader:
         return IndexedImage(descriptor, media_type, config, layers, names, platform)
 
 
-def _is_of_no_image(descriptor: JsonDescriptor) -> bool:
+def is_of_no_image(descriptor: JsonDescriptor) -> bool:
     """Tells whether a descriptor says itself that it is not of an image."""
     if descriptor.get('mediaType') not in READ_TYPES or descriptor.get('artifactType'):
         return True

@@ -28,6 +28,12 @@ READ_TYPES = (
     'application/vnd.docker.distribution.manifest.v2+json',
     None,  # older layouts leave the media type out
 )
+# The media types of configurations; those of other things are of artifacts.
+CONFIG_TYPES = (
+    'application/vnd.oci.image.config.v1+json',
+    'application/vnd.docker.container.image.v1+json',
+    None,  # older layouts leave the media type out
+)
 # OCI image specification 1.1: descriptors, image indexes, image manifests.
 _PLATFORM_KEYS = KnownKeys(('architecture', 'os', 'os.version', 'os.features', 'variant'))
 _DESCRIPTOR_KEYS = KnownKeys(

@@ -21,7 +21,7 @@ from image_archive.join.plan import Join, plan_join
 from image_archive.join.problems import find_problems
 from image_archive.join.tags import merge_repositories
 from image_archive.system.command_line import Run, describe
-from image_archive.system.outputs import check_output, check_outputs_differ
+from image_archive.system.outputs import check_outputs
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive
 from image_archive.tar.writer import TarFileWriter
@@ -141,10 +141,7 @@ def _check_parts(output: str, parts: JoinParts) -> None:
     }
     if parts.id_file is not None:
         inputs['--id'] = [parts.id_file]
-    check_output('--output', output, inputs)
-    if parts.digest_file is not None:
-        check_outputs_differ('--digest_file', parts.digest_file, '--output', output)
-        check_output('--digest_file', parts.digest_file, inputs)
+    check_outputs(output, {'--digest_file': parts.digest_file}, inputs, {})
 
 
 @contextlib.contextmanager

@@ -15,11 +15,14 @@ from image_archive.errors import ArchiveError
 from image_archive.image import oci
 from image_archive.image.configuration import Configuration, read_configuration
 from image_archive.image.layer_file import LayerFile, describe_file
+from image_archive.image.layout import is_of_no_image
 from image_archive.image.oci import Descriptor
 from image_archive.image.oci_index import (
+    CONFIG_TYPES,
     MANIFEST_TYPE,
     NAME_ANNOTATIONS,
     READ_TYPES,
+    REFERENCE_TYPE,
     FoundBlob,
     JsonDescriptor,
     descriptors_in,
@@ -34,16 +37,6 @@ from image_archive.image.stored import (
 )
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place
-
-# The media types of configurations; those of other things are of artifacts.
-_CONFIG_TYPES = (
-    'application/vnd.oci.image.config.v1+json',
-    'application/vnd.docker.container.image.v1+json',
-    None,  # older layouts leave the media type out
-)
-# Docker's name for what a descriptor is that is not an image: attestation-manifest.
-REFERENCE_TYPE = 'vnd.docker.reference.type'
-_NO_PLATFORM = 'unknown'  # BuildKit gives it to attestations
 
 
 class OciLayer(NamedTuple):
@@ -459,18 +452,10 @@ class OciImages:
 
 def is_image_manifest(blob: FoundBlob) -> bool:
     """Tells whether what an index leads to is the manifest of an image, and not an artifact."""
-    descriptor, value = blob.descriptor, blob.value
-    config = value.get('config')
-    if not blob.is_manifest or not is_descriptor(config):
+    if not blob.is_manifest or is_of_no_image(blob.descriptor) or blob.value.get('artifactType'):
         return False
-    if REFERENCE_TYPE in (descriptor.get('annotations') or {}):
-        return False
-    platform = descriptor.get('platform')
-    if isinstance(platform, dict) and platform.get('os') == _NO_PLATFORM:
-        return False
-    if value.get('artifactType') or descriptor.get('artifactType'):
-        return False
-    return isinstance(config, dict) and config.get('mediaType') in _CONFIG_TYPES
+    config = blob.value['config']
+    return is_descriptor(config) and config.get('mediaType') in CONFIG_TYPES
 
 
 def media_type_of(blob: FoundBlob, default: str) -> str:

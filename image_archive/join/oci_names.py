@@ -20,6 +20,7 @@ from image_archive.image.oci_index import (
     INDEX_TYPE,
     READ_TYPES,
     REF_NAME,
+    REFERENCE_TYPE,
     FoundBlob,
     JsonDescriptor,
     descriptors_in,
@@ -27,7 +28,7 @@ from image_archive.image.oci_index import (
 from image_archive.image.stored import ImageArchive
 from image_archive.image.tags import Tag, parse_tag
 from image_archive.join.index import key_of
-from image_archive.join.oci_images import REFERENCE_TYPE, OciImages, OciManifest, media_type_of
+from image_archive.join.oci_images import OciImages, OciManifest, media_type_of
 from image_archive.tar.archive import Place
 
 # The digest of what an attestation is about, beside REFERENCE_TYPE.
