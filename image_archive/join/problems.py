@@ -107,7 +107,8 @@ def _artifact_problems(join: Join) -> Problems:
         if archive.is_layout and archive.index_content.artifacts:
             count = archive.index_content.artifacts
             text = f'{archive.archive.path!r} has {count:,} attestations or other artifacts'
-            yield Problem(f'--layer: {text}: they are left out', is_error=False)
+            advice = 'give --oci to keep them'
+            yield Problem(f'--layer: {text}, which are left out: {advice}', is_error=False)
 
 
 def _size_problems(join: Join) -> Problems:

@@ -69,7 +69,8 @@ def test_attestations_are_left_out_and_counted(tmp_path, form):
     index = made.index(image, made.attestation(image), annotations=image['annotations'])
     made.roots = [index]
     base = write_form(made, form, tmp_path)
-    text = f'--layer: {str(base)!r} has 1 attestations or other artifacts: they are left out'
+    text = f'--layer: {str(base)!r} has 1 attestations or other artifacts, which are left out'
+    text = f'{text}: give --oci to keep them'
     assert problems(*flags_for(tmp_path, [base]), warnings=[text], **PROGRAM) == []
     layout = Layout.read(tmp_path / 'out.tar')
     assert layout.index['manifests'] == [image]
