@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OCI image layouts that are directories (sections 5 and 9)."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,7 +11,17 @@ import pytest
 from support.faults import error_of
 from support.images import configuration, write_base
 from support.joins import image_of
-from support.made_layouts import CONFIG, MANIFEST, PLAIN, Derived, Made, compact, one_image
+from support.made_layouts import (
+    CONFIG,
+    FULL_NAME,
+    MANIFEST,
+    PLAIN,
+    Derived,
+    Made,
+    compact,
+    one_image,
+)
+from support.measuring import LARGE, measure
 from support.running import build, fails, start
 from support.tars import content, manifest, member, sha256, tar_of
 
@@ -180,6 +191,22 @@ def test_more_layers_than_files_may_be_open(tmp_path, flag):
     entry = manifest(derived.output)
     assert len(entry['Layers']) == 171
     assert [content(derived.output, name) for name in entry['Layers'][:-1]] == layers
+
+
+def test_an_index_costs_no_read_of_a_layer(tmp_path):
+    """Two images, of which one is chosen by the tag that the index gives it."""
+    made = Made()
+    for name in ('one', 'two'):
+        image = image_with(made, tar_of(member(name, bytes(LARGE))))
+        made.roots.append({**image, 'annotations': {FULL_NAME: f'docker.io/example/{name}:1'}})
+    base = made.write_directory(tmp_path / 'base')
+    flags = [f'--output={tmp_path}/config.json', f'--base={base}', '--base_tag=example/two:1']
+    done, _, read = measure(*flags, program='create_image_config')
+    assert done.returncode == 0
+    assert read < LARGE
+    config = json.loads((tmp_path / 'config.json').read_text())
+    layer = tar_of(member('two', bytes(LARGE)))
+    assert config['rootfs']['diff_ids'] == [f'sha256:{sha256(layer)}']
 
 
 # What changes.
