@@ -19,9 +19,10 @@ image: environment
 test: test-environment
 	@"$$VENV/bin/python3" -m pytest -rs -n auto $(PYTEST_ARGS)
 
-# Those too that take long, or need clients or a mount; each run of a program is a new process.
+# Those too that take long, or need clients or a mount; each run of a program is a new process,
+# unless REAL_PROCESSES=0 is set.
 test-all: test-environment
-	@ALL_TESTS=1 REAL_PROCESSES=1 "$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
+	@ALL_TESTS=1 REAL_PROCESSES="$${REAL_PROCESSES:-1}" "$$VENV/bin/python3" -m pytest -rs $(PYTEST_ARGS)
 
 bench: environment
 	@"$$VENV/bin/python3" tests/programs/bench.py

@@ -230,7 +230,7 @@ def test_archives_of_one_image_become_one_image(tmp_path):
     archives = [FIXTURES / name for name in SAME_IMAGE]
     found = warns(*flags_for(tmp_path, archives, '--oci', '--verify'), **PROGRAM)
     text = f'nothing leads to the manifest {other} any more, as the same image has {used}'
-    assert found == [f"'{archives[2]}': {text}: join this archive by itself"]
+    assert found == [f'{str(archives[2])!r}: {text}: join this archive by itself']
     path = tmp_path / 'out.tar'
     assert {one['digest'] for one in index_of(path)} == {used}
     (entry,) = entries_of(path)
