@@ -5,7 +5,6 @@ What comes out is what build_tar, create_image_config and create_image give one 
 """
 
 import contextlib
-import os
 
 from image_archive.compose.parts import ComposedParts
 from image_archive.configure.build import (
@@ -30,7 +29,7 @@ from image_archive.layer.base_files import BaseFiles
 from image_archive.system.command_line import Run
 from image_archive.system.inputs import InputFile
 from image_archive.system.outputs import UnnamedFile, check_outputs
-from image_archive.tar.content import Source, have_same_content
+from image_archive.tar.content import Source, have_same_content, source_of
 
 _UNKNOWN = 64 * '0'  # in place of a diff ID
 _NEW_LAYER = ''  # in place of its path, which it does not have
@@ -151,7 +150,7 @@ class _LowerLayers:
         """Adds the next layer, which is open until the stack is closed."""
         opened = InputFile(path)
         stack.callback(opened.close)
-        source = Source(path, opened.file, 0, opened.size)
+        source = source_of(opened)
         read = LayerFile(repr(path), source)
         self._run.progress.begin(f'reading {path!r}', opened.size)
         if self.files is not None:
@@ -188,5 +187,4 @@ def _make_layer(
         _check_outputs(output, parts, builder)
         file = stack.enter_context(UnnamedFile(output))
         identifier = builder.write_unnamed(file)
-    size = file.file.seek(0, os.SEEK_END)
-    return Layer(identifier, _NEW_LAYER), Source(_NEW_LAYER, file.file, 0, size)
+    return Layer(identifier, _NEW_LAYER), Source(_NEW_LAYER, file, 0, file.size)

@@ -18,7 +18,7 @@ from image_archive.image.stored import ImageArchive, StoredImage, read_image_arc
 from image_archive.system.inputs import InputFile, read_small_file
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place
-from image_archive.tar.content import Source
+from image_archive.tar.content import Source, source_of
 
 
 class OpenedLayer(NamedTuple):
@@ -182,8 +182,7 @@ def open_image(
             with _collected(image.failures):
                 opened = InputFile(layer.path)
                 stack.callback(opened.close)
-                source = Source(layer.path, opened.file, 0, opened.size)
-                file = LayerFile(repr(layer.path), source)
+                file = LayerFile(repr(layer.path), source_of(opened))
                 image.layers[layer.path] = OpenedLayer(opened, file)
         if parts.metadata is not None:
             with _collected(image.failures):

@@ -2,7 +2,6 @@
 """OCI image layouts: archives or directories, and the images that their index leads to."""
 
 import contextlib
-import io
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +31,7 @@ from image_archive.image.strict_json import load_object
 from image_archive.system.inputs import InputDirectory, errors_about
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, open_archive
-from image_archive.tar.content import Source
+from image_archive.tar.content import BytesInMemory, Source
 from image_archive.tar.reader import Member
 
 # What is kept of the descriptor of a configuration or a layer.
@@ -273,7 +272,7 @@ class _LayoutDirectory(Archive):
     """A layout in a directory, as an archive with its files as members."""
 
     def __init__(self, directory: InputDirectory, members: list[Member]) -> None:
-        super().__init__(directory, io.BytesIO(), members, True, None, {})
+        super().__init__(directory, BytesInMemory(b''), members, True, None, {})
         self._directory = directory
 
     def source(self, member: Member) -> Source:

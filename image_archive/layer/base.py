@@ -13,7 +13,7 @@ from image_archive.image.stored import StoredImage, lacks_layer, read_image_arch
 from image_archive.layer.base_files import BaseFiles
 from image_archive.system.inputs import InputFile
 from image_archive.system.progress import Progress
-from image_archive.tar.content import Source
+from image_archive.tar.content import source_of
 
 
 def read_base(
@@ -79,7 +79,7 @@ def add_lower(files: BaseFiles, lower: Sequence[str], progress: Progress) -> Non
     """
     for path in lower:
         with contextlib.closing(InputFile(path)) as opened:
-            layer = LayerFile(repr(path), Source(path, opened.file, 0, opened.size))
+            layer = LayerFile(repr(path), source_of(opened))
             progress.begin(f'reading {path!r}', opened.size)
             files.add_layer(layer, progress)
             opened.check_unchanged()

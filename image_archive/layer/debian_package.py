@@ -22,14 +22,12 @@ def find_data(package: InputFile) -> tuple[int, int]:
         OSError: it cannot be read.
     """
     with errors_about(package.path):
-        package.file.seek(0)
-        if package.file.read(len(_MAGIC)) != _MAGIC:
+        if package.read_at(0, len(_MAGIC)) != _MAGIC:
             text = 'is not a Debian package: give a .deb file'
             raise ArchiveError(f'{package.path!r} {text}')
         offset = len(_MAGIC)
         for _ in range(_MEMBERS_LIMIT):
-            package.file.seek(offset)
-            header = package.file.read(_HEADER_SIZE)
+            header = package.read_at(offset, _HEADER_SIZE)
             if not header:
                 break
             offset += _HEADER_SIZE

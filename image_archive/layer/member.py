@@ -3,7 +3,6 @@
 
 import contextlib
 import errno
-import io
 import os
 import tarfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from image_archive.system.flag_values import path_of_text
-from image_archive.system.inputs import errors_about
+from image_archive.system.inputs import errors_about, read_at
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import Source
 from image_archive.tar.gnu_headers import NewMember
@@ -73,16 +72,22 @@ class FileContent:
 class _OpenedFile:
     """The content of a file while it is open; a context manager."""
 
-    __slots__ = ('_file', '_identity', '_path')
+    __slots__ = ('_identity', '_path', 'descriptor')
 
     def __init__(self, path: str, identity: int) -> None:
         self._path = path
         self._identity = identity
         with errors_about(path):
-            self._file = io.FileIO(path)
+            # A FIFO, which may have taken the place of the file, would wait for its writer.
+            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
     def __enter__(self) -> Source:
-        return Source(self._path, self._file, 0, self._checked_size())
+        try:
+            size = self._checked_size()
+        except OSError:
+            os.close(self.descriptor)
+            raise
+        return Source(self._path, self, 0, size)
 
     def __exit__(
         self,
@@ -94,13 +99,16 @@ class _OpenedFile:
             if error is None:
                 self._checked_size()
         finally:
-            self._file.close()
+            os.close(self.descriptor)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Reads a part, as inputs.read_at() does."""
+        return read_at(self.descriptor, offset, size)
 
     def _checked_size(self) -> int:
         """Returns the size of the file; raises OSError if it is not the one that was planned."""
-        status = os.fstat(self._file.fileno())
+        status = os.fstat(self.descriptor)
         if _identity(status) != self._identity:
-            self._file.close()
             raise OSError(errno.ESTALE, 'it changed while it was read', self._path)
         return status.st_size
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Work beside the main thread, for functions of C that release Python's lock while they work."""
 
+import collections
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -12,56 +13,98 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
+class Pending(Generic[Result]):
+    """The result that a thread will have."""
+
+    def __init__(self) -> None:
+        import queue  # imported late: most runs need no thread
+
+        self._outcome: queue.SimpleQueue[tuple[Result] | BaseException] = queue.SimpleQueue()
+
+    def set(self, outcome: 'tuple[Result] | BaseException') -> None:
+        """Sets what result() returns, in a tuple, or raises."""
+        self._outcome.put(outcome)
+
+    def result(self) -> Result:
+        """Waits for the result and returns it, once; raises what the function raised."""
+        outcome = self._outcome.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome[0]
+
+
 class Beside(Generic[Item, Result]):
-    """A thread that calls a function with one item after the other.
+    """Threads that call a function with one item after the other.
 
     Its caller bounds what waits: who takes the oldest result before the next item is put never has
     more in memory than at first.
     """
 
-    def __init__(self, work: Callable[[Item], Result]) -> None:
-        """Starts the thread.
+    def __init__(self, work: Callable[[Item], Result], thread_count: int = 1) -> None:
+        """Starts the threads.
 
         Args:
-            work: the function. What it raises is raised by result().
+            work: the function.
+            thread_count: how many items are worked on at a time.
         """
-        import queue  # imported late: most runs need no thread
+        import queue
         import threading
 
         self._work = work
         self._is_closed = False
-        self._items: queue.SimpleQueue[tuple[Item] | None] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[tuple[Result] | BaseException] = queue.SimpleQueue()
-        # A daemon: a program that ends for another reason does not wait for it.
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._items: queue.SimpleQueue[tuple[Item, Pending[Result]] | None] = queue.SimpleQueue()
+        # Daemons: a program that ends for another reason does not wait for them.
+        self._threads = [
+            threading.Thread(target=self._run, daemon=True) for _ in range(thread_count)
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def put(self, item: Item) -> None:
-        """Hands over an item, for which result() must be called later."""
-        self._items.put((item,))
-
-    def result(self) -> Result:
-        """Waits for the result of the oldest item; raises what the function raised for it."""
-        outcome = self._results.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome[0]
+    def put(self, item: Item) -> Pending[Result]:
+        """Hands over an item; returns the result that the function will have for it."""
+        pending: Pending[Result] = Pending()
+        self._items.put((item, pending))
+        return pending
 
     def close(self) -> None:
-        """Ends the thread; items for which it did nothing yet are dropped."""
+        """Ends the threads; items for which they did nothing yet are dropped."""
         self._is_closed = True
-        self._items.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._items.put(None)
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         while True:
-            item = self._items.get()
-            if item is None or self._is_closed:
+            found = self._items.get()
+            if found is None or self._is_closed:
                 return
+            item, pending = found
             try:
-                self._results.put((self._work(*item),))
+                pending.set((self._work(item),))
             except BaseException as error:  # nothing is lost: result() raises it
-                self._results.put(error)
+                pending.set(error)
+
+
+def call_both(one: Callable[[], None], other: Callable[[], None]) -> None:
+    """Calls two functions at the same time, as far as there is a second core.
+
+    Args:
+        one: a function, called in this thread. What it raises is raised, whatever the other does.
+        other: a function, called in a thread of its own; nothing of it goes on after the call.
+    """
+    if core_count() == 1:
+        one()
+        other()
+        return
+
+    def work(_: None) -> None:
+        other()
+
+    with contextlib.closing(Beside(work)) as beside:
+        pending = beside.put(None)
+        one()
+        pending.result()
 
 
 @contextlib.contextmanager
@@ -74,7 +117,7 @@ def read_ahead(blocks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     Yields:
         The blocks. After the context nothing reads them any more.
     """
-    if _core_count() == 1:
+    if core_count() == 1:
         yield blocks
         return
 
@@ -86,13 +129,12 @@ def read_ahead(blocks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
 
 
 def _results_of(beside: Beside[None, bytes | None]) -> Iterator[bytes]:
-    for _ in range(_AHEAD):
-        beside.put(None)
-    block = beside.result()
+    waiting = collections.deque(beside.put(None) for _ in range(_AHEAD))
+    block = waiting.popleft().result()
     while block is not None:
-        beside.put(None)
+        waiting.append(beside.put(None))
         yield block
-        block = beside.result()
+        block = waiting.popleft().result()
 
 
 class HashBeside:
@@ -106,8 +148,8 @@ class HashBeside:
         """
         self._digest = digest
         self._beside: Beside[memoryview, None] | None = None
-        self._waiting = 0  # blocks whose results were not taken
-        if _core_count() > 1:
+        self._waiting: collections.deque[Pending[None]] = collections.deque()
+        if core_count() > 1:
             self._beside = Beside(digest.update)
 
     def update(self, block: memoryview) -> None:
@@ -115,17 +157,14 @@ class HashBeside:
         if self._beside is None:
             self._digest.update(block)
             return
-        if self._waiting == _AHEAD:
-            self._beside.result()
-            self._waiting -= 1
-        self._beside.put(block)
-        self._waiting += 1
+        if len(self._waiting) == _AHEAD:
+            self._waiting.popleft().result()
+        self._waiting.append(self._beside.put(block))
 
     def hexdigest(self) -> str:
         """Returns the hash of all blocks in hex digits."""
-        while self._beside is not None and self._waiting:
-            self._beside.result()
-            self._waiting -= 1
+        while self._waiting:
+            self._waiting.popleft().result()
         return str(self._digest.hexdigest())
 
     def close(self) -> None:
@@ -134,7 +173,7 @@ class HashBeside:
             self._beside.close()
 
 
-def _core_count() -> int:
+def core_count() -> int:
     """Returns the number of cores that this process may use."""
     if hasattr(os, 'sched_getaffinity'):  # Linux
         return len(os.sched_getaffinity(0))

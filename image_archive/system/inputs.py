@@ -5,7 +5,6 @@ import errno
 import os
 import stat
 from types import TracebackType
-from typing import IO
 
 from image_archive.errors import ArgumentError
 
@@ -62,12 +61,33 @@ def read_small_file(path: str) -> bytes:
     return data
 
 
+def read_at(descriptor: int, offset: int, size: int) -> bytes:
+    """Reads a part of a file, whatever other threads read of it.
+
+    Args:
+        descriptor: the descriptor of the file.
+        offset: where the part begins, in bytes.
+        size: its bytes; there are fewer only at the end of the file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    data = os.pread(descriptor, size, offset)
+    # A file system may give less than was asked for.
+    while 0 < len(data) < size:
+        more = os.pread(descriptor, size - len(data), offset + len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
 class InputFile:
     """A regular file that is opened once, however often it is read.
 
     Attributes:
         path: the path as the user gave it.
-        file: the file, open for reading.
+        descriptor: its descriptor.
         size: its size in bytes.
         identity: what tells it, as it was when it was opened, from any other file.
     """
@@ -89,21 +109,26 @@ class InputFile:
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not stat.S_ISREG(mode):
                 raise OSError(errno.ESPIPE, 'Not a regular file')
-            self.file = open(path, 'rb')
-            status = os.fstat(self.file.fileno())
+            self._file = open(path, 'rb', buffering=0)
+            self.descriptor = self._file.fileno()
+            status = os.fstat(self.descriptor)
         self.identity = _identity(status)
         self.size = status.st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Reads a part, as the function read_at() does."""
+        return read_at(self.descriptor, offset, size)
 
     def check_unchanged(self) -> None:
         """Raises OSError if the file, or the file at its path, is not the one that was opened."""
         with errors_about(self.path):
-            for now in (os.fstat(self.file.fileno()), os.stat(self.path)):
+            for now in (os.fstat(self.descriptor), os.stat(self.path)):
                 if _identity(now) != self.identity:
                     raise OSError(errno.ESTALE, _CHANGED)
 
     def close(self) -> None:
         """Closes the file."""
-        self.file.close()
+        self._file.close()
 
 
 class InputDirectory:
@@ -150,8 +175,8 @@ class InputDirectory:
         self._identities[name] = _identity(status)
         return status.st_size
 
-    def open(self, name: str) -> 'IO[bytes] | _FileOnDemand':
-        """Returns a file that was added, open for reading, or opened each time that it is read.
+    def open(self, name: str) -> 'InputFile | _FileOnDemand':
+        """Returns a file that was added, open, or opened each time that it is read.
 
         Small files are not kept open, and neither are others when many are.
 
@@ -173,7 +198,7 @@ class InputDirectory:
             InputDirectory._all_opened += 1
             if opened.identity != identity:
                 raise _changed(path)
-        return self._opened[name].file
+        return self._opened[name]
 
     def check_unchanged(self) -> None:
         """Raises OSError if a file that was read, or the file at its path, is another one now."""
@@ -196,23 +221,18 @@ class InputDirectory:
 class _FileOnDemand:
     """A regular file that is opened each time that it is read."""
 
+    descriptor = None
+
     def __init__(self, path: str, identity: tuple[int, int, int, int]) -> None:
         self._path = path
         self._identity = identity
-        self._offset = 0
 
-    def seek(self, offset: int, /) -> None:
-        self._offset = offset
-
-    def read(self, size: int, /) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes:
         # Opening a FIFO, which may have taken the place of the file, would wait for its writer.
         with open(self._path, 'rb', buffering=0, opener=_open_at_once) as file:
             if _identity(os.fstat(file.fileno())) != self._identity:
                 raise _changed(self._path)
-            file.seek(self._offset)
-            data = file.read(size)
-        self._offset += len(data)
-        return data
+            return read_at(file.fileno(), offset, size)
 
 
 def _open_at_once(path: str, flags: int) -> int:

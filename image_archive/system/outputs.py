@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 
 from image_archive.errors import AdvisedError, ArgumentError
-from image_archive.system.inputs import errors_about
+from image_archive.system.inputs import errors_about, read_at
 
 
 def _stopping_signals() -> list[int]:
@@ -173,7 +173,7 @@ class UnnamedFile:
     """A file without a name beside an output: it leaves nothing behind; a context manager.
 
     Attributes:
-        file: the file, open for reading and writing, without a buffer.
+        descriptor: its descriptor, open for reading and writing.
         path: a path by which OutputFile writes it, as long as it is open.
     """
 
@@ -189,10 +189,29 @@ class UnnamedFile:
         """
         self._directory = directory_for_temporary(output)
         try:
-            self.file = tempfile.TemporaryFile(dir=self._directory, buffering=0)
+            self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)
         except OSError as error:
             raise self._advised(error) from error
-        self.path = f'/dev/fd/{self.file.fileno()}'
+        self.descriptor = self._file.fileno()
+        self.path = f'/dev/fd/{self.descriptor}'
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return os.fstat(self.descriptor).st_size
+
+    def write(self, data: bytes) -> None:
+        """Writes all bytes of data; raises AdvisedError if that cannot be done."""
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self.descriptor, rest) :]
+        except OSError as error:
+            raise self._advised(error) from error
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Reads a part, as inputs.read_at() does."""
+        return read_at(self.descriptor, offset, size)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -213,7 +232,7 @@ class UnnamedFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.file.close()
+        self._file.close()
 
     def _advised(self, error: OSError) -> AdvisedError:
         if self._directory is not None:

@@ -9,20 +9,17 @@ in memory.
 import array
 import bisect
 import contextlib
-import errno
-import io
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from absl import logging
 
 from image_archive.digests import new_hash
-from image_archive.errors import AdvisedError, ArchiveError
+from image_archive.errors import ArchiveError
 from image_archive.system.beside import read_ahead
 from image_archive.system.inputs import InputDirectory, InputFile, errors_about
-from image_archive.system.outputs import directory_for_temporary
+from image_archive.system.outputs import UnnamedFile
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate, is_tar
 from image_archive.tar.content import Entry, RandomAccess, Source, SourceStream, are_same_entries
@@ -280,22 +277,20 @@ def open_archive(
         if find_part is not None:
             offset, size = find_part(opened)
         with errors_about(path):
-            opened.file.seek(offset)
-            head = opened.file.read(HEAD_SIZE)
-            opened.file.seek(offset)
+            head = opened.read_at(offset, HEAD_SIZE)
         if find_part is not None:
             head = head[:size]
         compression = detect_compression(head)
-        data: RandomAccess = opened.file
-        stream: Stream = SourceStream(Source(path, opened.file, offset, size))
+        data: RandomAccess = opened
+        stream: Stream = SourceStream(Source(path, opened, offset, size))
         digests: dict[int, str] = {}
         threads = stack.enter_context(contextlib.ExitStack())
         if compression is not None:
-            counted = _CountedFile(opened, size, progress or Progress())
+            counted = _CountedFile(opened, offset, size, progress or Progress())
             blocks = threads.enter_context(read_ahead(inflate(counted, compression)))
             if keep_all:
-                data = stack.enter_context(_temporary_file(beside))
-                stream = BlockStream(_copied(blocks, data, beside))
+                data = stack.enter_context(UnnamedFile(beside))
+                stream = BlockStream(_copied(blocks, data))
             else:
                 data = _Parts()
                 stream = _SmallFilesStream(blocks, data, digests, path)
@@ -303,32 +298,6 @@ def open_archive(
         members = _list_members(reader, path)
         threads.close()
         yield Archive(opened, data, members, reader.has_end, compression, digests)
-
-
-def _temporary_file(beside: str) -> IO[bytes]:
-    """Makes the file without a name into which an archive is inflated."""
-    with _errors_about_inflating(beside):
-        # Unbuffered: a buffer would be written, and could fail, when the file is closed.
-        return tempfile.TemporaryFile(dir=directory_for_temporary(beside), buffering=0)
-
-
-@contextlib.contextmanager
-def _errors_about_inflating(beside: str) -> Iterator[None]:
-    """Makes errors name the directory in which an archive is inflated, and how to choose it."""
-    try:
-        yield
-    except OSError as error:
-        directory = directory_for_temporary(beside)
-        if directory is not None:
-            advice = 'give --output in another directory, with room for it'
-            raise AdvisedError(error.errno, error.strerror, directory, advice) from error
-        advice = 'set TMPDIR to a directory with room for it'
-        try:
-            directory = tempfile.gettempdir()
-        except FileNotFoundError:
-            text = 'No directory for temporary files can be written'
-            raise AdvisedError(errno.ENOENT, text, 'TMPDIR', advice) from error
-        raise AdvisedError(error.errno, error.strerror, directory, advice) from error
 
 
 def _list_members(reader: TarReader, path: str) -> list[Member]:
@@ -370,49 +339,39 @@ def _size_of_names(member: Member) -> int:
     return size
 
 
-def _copied(blocks: Iterator[bytes], copy: IO[bytes], beside: str) -> Iterator[bytes]:
-    """Yields blocks, each after it was written to a file.
-
-    Args:
-        blocks: the content of an inflated archive.
-        copy: the file, at its beginning.
-        beside: what _temporary_file() was given.
-    """
+def _copied(blocks: Iterator[bytes], copy: UnnamedFile) -> Iterator[bytes]:
+    """Yields blocks, each after it was written to a file."""
     for block in blocks:
-        rest = memoryview(block)
-        with _errors_about_inflating(beside):
-            while rest:
-                count = copy.write(rest)
-                rest = rest[count:]
+        copy.write(block)
         yield block
 
 
 class _Parts:
     """Parts of an inflated archive, in memory, which are read at their offsets in the archive."""
 
+    descriptor = None
+
     def __init__(self) -> None:
-        self.size = 0  # of all parts, in bytes
-        self._data = io.BytesIO()
+        self._data = bytearray()
         self._starts = array.array('q')  # the offset of each part in the archive
         self._places = array.array('q')  # where it is in the data
-        self._position = 0
 
     def add(self, start: int, data: bytes) -> None:
         """Adds a part, which is after those before; start is its offset in the archive."""
         self._starts.append(start)
         self._places.append(self.size)
-        self._data.seek(self.size)
-        self._data.write(data)
-        self.size += len(data)
+        self._data += data
 
-    def seek(self, offset: int, /) -> None:
-        self._position = offset
+    @property
+    def size(self) -> int:
+        """The bytes of all parts."""
+        return len(self._data)
 
-    def read(self, size: int, /) -> bytes:
+    def read_at(self, offset: int, size: int) -> bytes:
         """Returns bytes of one part."""
-        index = bisect.bisect_right(self._starts, self._position) - 1
-        self._data.seek(self._places[index] + self._position - self._starts[index])
-        return self._data.read(size)
+        index = bisect.bisect_right(self._starts, offset) - 1
+        place = self._places[index] + offset - self._starts[index]
+        return bytes(self._data[place : place + size])
 
 
 class _SmallFilesStream(BlockStream):
@@ -466,15 +425,16 @@ class _SmallFilesStream(BlockStream):
 class _CountedFile:
     """The file of a compressed archive; progress shows how much of it was read."""
 
-    def __init__(self, opened: InputFile, size: int, progress: Progress) -> None:
+    def __init__(self, opened: InputFile, offset: int, size: int, progress: Progress) -> None:
         self._opened = opened
-        self._rest = size
+        self._offset = offset
+        self._end = offset + size
         self._progress = progress
         progress.begin(f'reading {opened.path!r}', size)
 
     def read(self, size: int) -> bytes:
         with errors_about(self._opened.path):
-            data = self._opened.file.read(min(size, self._rest))
-        self._rest -= len(data)
+            data = self._opened.read_at(self._offset, min(size, self._end - self._offset))
+        self._offset += len(data)
         self._progress.advance(len(data))
         return data

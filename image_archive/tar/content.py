@@ -7,36 +7,49 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from image_archive.digests import new_hash
-from image_archive.system.inputs import errors_about
+from image_archive.system.inputs import InputFile, errors_about, read_at
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
 from image_archive.tar.reader import BlockStream
 
+_ENDS_EARLY = 'it ends early'
 _WINDOW_SIZE = 8 << 10  # bytes of a file that are read at once to find headers
 
 
 class RandomAccess(Protocol):
-    """A file that can be read at any offset."""
+    """A file that can be read at any offset, by several threads."""
 
-    def seek(self, offset: int, /) -> object: ...
+    @property
+    def descriptor(self) -> int | None:
+        """The descriptor from which the kernel can copy; None without one."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Returns the bytes from an offset on: size of them, fewer only at the end."""
+
+
+class BytesInMemory:
+    """A file that is in memory."""
+
+    descriptor = None
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        return self._content[offset : offset + size]
 
 
 class ReopenedFile:
     """A file that is opened again each time that it is read."""
 
+    descriptor = None
+
     def __init__(self, path: str) -> None:
         self._path = path
-        self._offset = 0
 
-    def seek(self, offset: int, /) -> None:
-        self._offset = offset
-
-    def read(self, size: int, /) -> bytes:
-        with open(self._path, 'rb') as file:
-            file.seek(self._offset)
-            return file.read(size)
+    def read_at(self, offset: int, size: int) -> bytes:
+        with open(self._path, 'rb', buffering=0) as file:
+            return read_at(file.fileno(), offset, size)
 
 
 class Piece(NamedTuple):
@@ -113,11 +126,10 @@ class Source(NamedTuple):
             OSError: as blocks().
         """
         with errors_about(self.name):
-            self.file.seek(self.file_offset)
-            data = self.file.read(self.size)
-        if len(data) == self.size:
-            return data
-        return b''.join(self.read_piece(self.file_offset, self.size))
+            data = self.file.read_at(self.file_offset, self.size)
+            if len(data) < self.size:
+                raise OSError(errno.ESTALE, _ENDS_EARLY)
+        return data
 
     def head(self) -> bytes:
         """Returns the first bytes of the content, by which its compression is recognised.
@@ -143,10 +155,9 @@ class Source(NamedTuple):
         end = file_offset + size
         while file_offset < end:
             with errors_about(self.name):
-                self.file.seek(file_offset)
-                block = self.file.read(min(end - file_offset, BLOCK_SIZE))
+                block = self.file.read_at(file_offset, min(end - file_offset, BLOCK_SIZE))
                 if not block:
-                    raise OSError(errno.ESTALE, 'it ends early')
+                    raise OSError(errno.ESTALE, _ENDS_EARLY)
             yield block
             file_offset += len(block)
 
@@ -164,6 +175,11 @@ class Source(NamedTuple):
         for block in self.blocks(progress):
             found.update(block)
         return str(found.hexdigest())
+
+
+def source_of(opened: InputFile) -> Source:
+    """Returns the content of a file that is open."""
+    return Source(opened.path, opened, 0, opened.size)
 
 
 class SourceStream:
@@ -200,8 +216,7 @@ class SourceStream:
         """Reads what follows the position: so many bytes, fewer only at the end."""
         count = min(max(size, _WINDOW_SIZE), max(self._end - self.position, 0))
         with errors_about(self._source.name):
-            self._source.file.seek(self.position)
-            self._window = self._source.file.read(count)
+            self._window = self._source.file.read_at(self.position, count)
         self._window_start = self.position
 
 

@@ -2,7 +2,6 @@
 """Writes tar archives, of which no byte depends on the machine."""
 
 import contextlib
-import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,16 @@ from image_archive.system.progress import Progress
 from image_archive.system.python_values import PathName, check_type, path_of
 from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.compression import BLOCK_SIZE, new_compressor
-from image_archive.tar.content import Entry, Piece, ReopenedFile, Source, are_same_entries, zeros
+from image_archive.tar.content import (
+    BytesInMemory,
+    Entry,
+    Piece,
+    ReopenedFile,
+    Source,
+    are_same_entries,
+    source_of,
+    zeros,
+)
 from image_archive.tar.gnu_headers import NewMember, gnu_header, python_header
 from image_archive.tar.names import is_usable_name, normal_name
 from image_archive.tar.reader import Member
@@ -167,7 +175,7 @@ class TarFileWriter:
             data = content.encode('utf-8', 'surrogateescape')
         elif content is not None:
             data = content
-        source = Source(name, io.BytesIO(data), 0, len(data))
+        source = Source(name, BytesInMemory(bytes(data)), 0, len(data))
         with self._step():
             self._add(_header(name, kind, mode, len(data)), source)
 
@@ -210,7 +218,7 @@ class TarFileWriter:
         """Adds a member from a file, which is closed then: it is opened again to compare it."""
         with contextlib.closing(InputFile(path)) as opened:
             header = _header(name, tarfile.REGTYPE, mode, opened.size)
-            source = Source(path, opened.file, 0, opened.size)
+            source = source_of(opened)
             self._add(header, source, stored=source._replace(file=ReopenedFile(path)))
             opened.check_unchanged()
 
@@ -452,7 +460,8 @@ class TarFileWriter:
         if piece.size < _ALIGNED_SIZE:  # a buffer is faster
             return 0
         self._flush()
-        if not (isinstance(source.file, io.IOBase) and hasattr(os, 'copy_file_range')):
+        descriptor = source.file.descriptor
+        if descriptor is None or not hasattr(os, 'copy_file_range'):
             return 0
         copied = 0
         while copied < piece.size:
@@ -463,10 +472,7 @@ class TarFileWriter:
             count = min(piece.size - copied, limit)
             try:
                 done = os.copy_file_range(
-                    source.file.fileno(),
-                    self.output.file.fileno(),
-                    count,
-                    piece.file_offset + copied,
+                    descriptor, self.output.file.fileno(), count, piece.file_offset + copied
                 )
             except OSError:  # the caller goes on with read and write, which report errors
                 break

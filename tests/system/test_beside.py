@@ -13,7 +13,7 @@ from image_archive.tar.writer import LayerForm, TarFileWriter
 @pytest.fixture(params=[1, 2], autouse=True)
 def cores(request, monkeypatch):
     """The tests pass with one core, where no thread is started, and with two."""
-    monkeypatch.setattr(beside, '_core_count', lambda: request.param)
+    monkeypatch.setattr(beside, 'core_count', lambda: request.param)
     return request.param
 
 
