@@ -95,6 +95,16 @@ class OpenedImage:
         self.left_out: dict[str, str] = {}
         self.failures: list[Exception] = []
 
+    def check_unchanged(self) -> None:
+        """Raises OSError if a file was changed since it was opened."""
+        for layer in self.layers.values():
+            if layer.input is not None:
+                layer.input.check_unchanged()
+        if self.base is not None:
+            self.base.archive.check_unchanged()
+        if self.legacy_base is not None and not self.merges_base:
+            self.legacy_base.check_unchanged()
+
     @property
     def checked_config(self) -> Configuration:
         """The configuration of an image without failures."""

@@ -2,7 +2,7 @@
 """Joins archives: checks arguments, opens archives, checks their images, writes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from absl import logging
@@ -20,8 +20,9 @@ from image_archive.join.index import index_content
 from image_archive.join.plan import Join, plan_join
 from image_archive.join.problems import find_problems
 from image_archive.join.tags import merge_repositories
+from image_archive.system.beside import call_both
 from image_archive.system.command_line import Run, describe
-from image_archive.system.outputs import check_outputs
+from image_archive.system.outputs import check_outputs, is_replaced
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive
 from image_archive.tar.writer import TarFileWriter
@@ -81,22 +82,47 @@ def write_join(output: str, parts: JoinParts, run: Run, verifies: bool = False) 
         return
     with _open_archives(parts.layers, output, verifies, run.progress) as archives:
         join = plan_join(archives, run.progress)
-        problems = _identifier_problems(parts) + find_problems(join, verifies, run.progress)
-        for archive in archives:
-            names = archive.repositories
-            problems += replaced_name_problems(parts.repositories, names, archive.archive.path)
-        report(problems, verifies)
-        run.progress.begin('writing', _bytes_to_write(join))
-        with TarFileWriter(output, run.partial_files, run.progress) as tar:
-            for archive in archives:
-                _add_members(tar, archive.archive, join)
-            add_documents(tar, _documents(join, parts))
+        if verifies and is_replaced(output):
+            _write(output, join, parts, run, lambda: _check(join, parts, run, verifies))
+        else:
+            _check(join, parts, run, verifies)
+            _write(output, join, parts, run)
+
+
+def _check(join: Join, parts: JoinParts, run: Run, verifies: bool) -> None:
+    """Checks the images that are joined; raises what write_join() raises."""
+    problems = _identifier_problems(parts) + find_problems(join, verifies, run.progress)
+    for archive in join.archives:
+        names = archive.repositories
+        problems += replaced_name_problems(parts.repositories, names, archive.archive.path)
+    report(problems, verifies)
+
+
+def _write(
+    output: str, join: Join, parts: JoinParts, run: Run, check: Callable[[], None] | None = None
+) -> None:
+    """Writes an archive.
+
+    Args:
+        output: the path of the archive; '-' is stdout.
+        join: what is written.
+        parts: what it is joined from.
+        run: the run of the program.
+        check: checks the images, while the members are written, before the archive is in its
+            place; None if that was done.
+    """
+    progress = run.progress if check is None else Progress()  # the checks show theirs
+    progress.begin('writing', _bytes_to_write(join))
+    with TarFileWriter(output, run.partial_files, progress) as tar:
+        call_both(check, lambda: _add_all_members(tar, join, parts))
+        for archive in join.archives:
+            archive.archive.check_unchanged()  # since it was checked, and since it was copied
 
 
 def _write_oci(output: str, parts: JoinParts, run: Run, verifies: bool) -> None:
     """Writes the archive of all images as an OCI image layout; raises what write_join() raises."""
     # Imported late: it takes time at every start.
-    from image_archive.join.oci_archive import plan_oci_join, write_oci_join
+    from image_archive.join.oci_archive import oci_documents, plan_oci_join, write_oci_join
     from image_archive.join.oci_difference import find_difference
     from image_archive.join.oci_images import OciImages
     from image_archive.join.oci_problems import find_oci_problems
@@ -110,9 +136,16 @@ def _write_oci(output: str, parts: JoinParts, run: Run, verifies: bool) -> None:
             difference = find_difference(join, OciImages(bases, run.progress), output)
             problems += difference.problems
             join = join._replace(left_out=difference.left_out)
-        report([*problems, *find_oci_problems(join, verifies, run.progress)], verifies)
-        top, repositories = parts.identifier, parts.repositories
-        write_oci_join(output, join, run, parts.digest_file, top, repositories)
+
+        def check() -> None:
+            report([*problems, *find_oci_problems(join, verifies, run.progress)], verifies)
+
+        documents = oci_documents(join, parts.identifier, parts.repositories)
+        if verifies and is_replaced(output):
+            write_oci_join(output, join, documents, run, parts.digest_file, check)
+        else:
+            check()
+            write_oci_join(output, join, documents, run, parts.digest_file)
 
 
 def _identifier_problems(parts: JoinParts) -> list[Problem]:
@@ -191,6 +224,12 @@ def _bytes_to_write(join: Join) -> int:
     return sum(member.size for archive in join.archives for member in archive.archive.members)
 
 
+def _add_all_members(tar: TarFileWriter, join: Join, parts: JoinParts) -> None:
+    for archive in join.archives:
+        _add_members(tar, archive.archive, join)
+    add_documents(tar, _documents(join, parts))
+
+
 def _add_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     """Adds the members that no archive before this one has, then those that get other names."""
 
@@ -200,7 +239,6 @@ def _add_members(tar: TarFileWriter, archive: Archive, join: Join) -> None:
     tar.add_archive(archive, is_new)
     for name, place in join.files.renamed_in(archive):
         tar.add_source(name, place.source)
-    archive.check_unchanged()
 
 
 def _documents(join: Join, parts: JoinParts) -> Documents:

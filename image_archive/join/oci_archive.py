@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins archives into one that is an OCI image layout as well, and the same whoever saved them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from image_archive.checks.problem import Problem
@@ -14,6 +14,7 @@ from image_archive.image.oci_index import descriptors_in
 from image_archive.image.stored import ImageArchive
 from image_archive.join.oci_images import OciImages, OciManifest, blobs_of_artifact
 from image_archive.join.oci_names import Root, Target, name_images
+from image_archive.system.beside import call_both
 from image_archive.system.command_line import Run
 from image_archive.system.outputs import optional_output
 from image_archive.system.progress import Progress
@@ -165,23 +166,40 @@ def _check_files(blobs: Iterable[OciBlob]) -> None:
             raise ArchiveError(f'{text}: replace the archive')
 
 
+def oci_documents(join: OciJoin, top: str | None, repositories: Repositories) -> Documents:
+    """Returns what is written after all blobs.
+
+    Args:
+        join: what is written.
+        top: the v1 identifier to write to `top`.
+        repositories: the names for Docker 1.9 and older.
+    """
+    return Documents(
+        oci_index=oci.index(index_descriptors(join)),
+        manifest=manifest_entries(join),
+        top=top,
+        repositories=repositories,
+    )
+
+
 def write_oci_join(
     output: str,
     join: OciJoin,
+    documents: Documents,
     run: Run,
     digest_file: str | None,
-    top: str | None,
-    repositories: Repositories,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Writes the archive, and the file with the digest of its image.
 
     Args:
         output: the path of the archive; '-' is stdout.
         join: what is written.
+        documents: what is written after it.
         run: the run of the program.
         digest_file: the path of the file for the digest; None for no such file.
-        top: the v1 identifier to write to `top`.
-        repositories: the names for Docker 1.9 and older.
+        check: checks the images, while the members are written, before the archive is in its
+            place; None if that was done.
 
     Raises:
         ArgumentError: there are several images, and a file for one digest.
@@ -193,22 +211,21 @@ def write_oci_join(
         raise ArgumentError(f'--digest_file: {text}: leave it out')
     blobs = [blob for blob in join.blobs if blob.digest not in join.left_out]
     size = sum(blob.source.size for blob in blobs if blob.source is not None)
-    run.progress.begin('writing', size)
+    progress = run.progress if check is None else Progress()  # the checks show theirs
+    progress.begin('writing', size)
     with (
-        TarFileWriter(output, run.partial_files, run.progress) as tar,
+        TarFileWriter(output, run.partial_files, progress) as tar,
         optional_output(digest_file, run.partial_files) as digest_output,
     ):
-        for blob in blobs:
-            _add_blob(tar, blob)
+
+        def add_members() -> None:
+            for blob in blobs:
+                _add_blob(tar, blob)
+            add_documents(tar, documents)
+
+        call_both(check, add_members)
         for images in join.archives:
-            images.archive.check_unchanged()
-        documents = Documents(
-            oci_index=oci.index(index_descriptors(join)),
-            manifest=manifest_entries(join),
-            top=top,
-            repositories=repositories,
-        )
-        add_documents(tar, documents)
+            images.archive.check_unchanged()  # since it was checked, and since it was copied
         others = []
         if digest_output is not None:
             digest_output.write(f'{digests[0]}\n'.encode())

@@ -86,25 +86,28 @@ class Beside(Generic[Item, Result]):
                 pending.set(error)
 
 
-def call_both(one: Callable[[], None], other: Callable[[], None]) -> None:
-    """Calls two functions at the same time, as far as there is a second core.
+def call_both(check: Callable[[], object] | None, work: Callable[[], object]) -> None:
+    """Calls two functions, at the same time if there is a second core.
 
     Args:
-        one: a function, called in this thread. What it raises is raised, whatever the other does.
-        other: a function, called in a thread of its own; nothing of it goes on after the call.
+        check: called in this thread; None for nothing. What it raises is raised, whatever the other
+            function does.
+        work: called in a thread of its own; it has ended after the call.
     """
-    if core_count() == 1:
-        one()
-        other()
+    if check is None or core_count() == 1:
+        if check is not None:
+            check()
+        work()
         return
 
-    def work(_: None) -> None:
-        other()
-
-    with contextlib.closing(Beside(work)) as beside:
-        pending = beside.put(None)
-        one()
+    with contextlib.closing(Beside(_call)) as beside:
+        pending = beside.put(work)
+        check()
         pending.result()
+
+
+def _call(function: Callable[[], object]) -> None:
+    function()
 
 
 @contextlib.contextmanager

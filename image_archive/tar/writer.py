@@ -107,6 +107,7 @@ class TarFileWriter:
         self._parents = 0
         self._parents_size = 0
         self._entries: dict[str, Entry] = {}
+        self._left_out: list[str] = []  # names that occur twice, with other members
         self._merged = contextlib.ExitStack()  # archives that stay open until this one is closed
 
     def __enter__(self) -> 'TarFileWriter':
@@ -351,6 +352,8 @@ class TarFileWriter:
         self.finish()
         self._has_failed = True
         self._merged.close()
+        for name in self._left_out:
+            logging.warning('%r occurs twice: only the first is kept', name)
         logging.info('%r: %d bytes', self.output.name, self._position)
         put_all_in_place([self.output, *others])
         self._has_failed = False
@@ -377,7 +380,7 @@ class TarFileWriter:
         entry = Entry(header.kind, header.target, stored or source)
         if name in self._entries:
             if not are_same_entries(self._entries[name], entry):
-                logging.warning('%r occurs twice: only the first is kept', name)
+                self._left_out.append(name)
             return
         if header.kind == tarfile.LNKTYPE and header.target not in self._entries:
             text = f'{name!r} is a hard link to nothing before it: replace it'
