@@ -134,6 +134,15 @@ class Paths:
         """Tells whether any path is whited out."""
         return bool(self._whited_out)
 
+    def add_common(self, path: str, member: Member) -> None:
+        """Adds the path of a file or directory, no whiteout, whose directory is there."""
+        if len(self.kinds) >= _PATHS_LIMIT:
+            self.is_full = True
+        elif member.kind == tarfile.DIRTYPE:
+            self.kinds[hash(path)] = _DIRECTORY
+        else:
+            self.kinds[hash(path)] = _FILE
+
     def add(self, path: str, member: Member) -> None:
         """Adds the path of a member, and the directories that it implies."""
         if len(self.kinds) >= _PATHS_LIMIT:
@@ -343,7 +352,7 @@ class MemberChecks:
         """Checks the next member."""
         path = normal_name(member.name)
         if self._is_common(member, path):
-            self._paths.add(path, member)
+            self._paths.add_common(path, member)
             return
         if '..' in path:
             path = posixpath.normpath(path)
@@ -360,15 +369,14 @@ class MemberChecks:
     def _is_common(self, member: Member, path: str) -> bool:
         """Tells at once that a member passes all checks, as most do: the checks take time."""
         return (
-            (member.is_file or member.is_directory)
-            and member.type in _COMMON_TYPES
+            member.type in _COMMON_TYPES
             and not member.xattrs
             and path != ''
             and is_short(path)
             and '..' not in path
             and WHITEOUT not in path
             and not self._paths.has_whiteouts()
-            and self._paths.kind(path) is None
+            and hash(path) not in self._paths.kinds
             and self._paths.kind(path.rpartition('/')[0]) == _DIRECTORY
         )
 

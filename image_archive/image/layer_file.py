@@ -2,13 +2,13 @@
 """The file of a layer: everything that a check or a descriptor needs of it."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from image_archive.digests import algorithm_of, new_hash
 from image_archive.image import oci
 from image_archive.image.oci import Descriptor
-from image_archive.system.beside import read_ahead
+from image_archive.system.beside import Beside, Pending, core_count, read_ahead
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
 from image_archive.tar.content import Source, SourceStream
@@ -56,11 +56,22 @@ class LayerFile:
         self.has_more = False
         self.has_label = False
         self._stored_sha256: str | None = None
+        self._hashing: Pending[str] | None = None
 
     @property
     def can_be_read(self) -> bool:
         """Whether this Python can inflate it."""
         return self.compression is None or can_inflate(self.compression)
+
+    @property
+    def can_be_hashed_alone(self) -> bool:
+        """Whether its headers are found without reading it all, and its bytes are its content."""
+        is_plain = self.compression is None and self.source.sparse_map is None
+        return is_plain and self.source.file.descriptor is not None
+
+    def begin_hashing(self, beside: 'Beside[LayerFile, str]') -> None:
+        """Makes a thread hash it; read() takes the hash."""
+        self._hashing = beside.put(self)
 
     def read(self, visit: Callable[[Member], None], progress: Progress) -> None:
         """Reads the tar archive that the layer must be.
@@ -73,6 +84,20 @@ class LayerFile:
             ArchiveError: it is cut off, damaged or not a tar archive.
             OSError: it cannot be read.
         """
+        with hash_beside([self] if self._hashing is None else [], progress):
+            if self._hashing is None:
+                self._read_all(visit, progress)
+                return
+            reader = TarReader(SourceStream(self.source), self.label)
+            for member in reader:
+                visit(member)
+            self.content_sha256 = self._hashing.result()
+        self._hashing = None
+        self._stored_sha256 = self.content_sha256
+        self._note(reader)
+
+    def _read_all(self, visit: Callable[[Member], None], progress: Progress) -> None:
+        """Reads all bytes in their order; raises what read() raises."""
         content_hash = new_hash()
         stored_hash = content_hash
         with contextlib.ExitStack() as threads:
@@ -86,11 +111,15 @@ class LayerFile:
             reader = TarReader(BlockStream(hashed), self.label)
             for member in reader:
                 visit(member)
+        self.content_sha256 = content_hash.hexdigest()
+        self._stored_sha256 = stored_hash.hexdigest()
+        self._note(reader)
+
+    def _note(self, reader: TarReader) -> None:
+        """Notes what is known at the end of the tar archive."""
         self.has_more = reader.has_more
         self.has_label = reader.has_label
         self.leniences += reader.leniences
-        self.content_sha256 = content_hash.hexdigest()
-        self._stored_sha256 = stored_hash.hexdigest()
 
     def read_headers(self, visit: Callable[[Member], None], progress: Progress) -> None:
         """Reads the members of the tar archive, and their data only as far as that must be.
@@ -141,6 +170,30 @@ class LayerFile:
         if algorithm == 'sha256':
             return f'sha256:{self.stored_sha256(progress)}'
         return f'{algorithm}:{self.source.hash_with(algorithm, progress)}'
+
+
+@contextlib.contextmanager
+def hash_beside(layers: Iterable[LayerFile], progress: Progress) -> Iterator[None]:
+    """Hashes plain layers in threads, as many as there are cores, if these are several.
+
+    In the context LayerFile.read() only reads their headers, and waits for the hash.
+
+    Args:
+        layers: the layers, in the order in which they are read.
+        progress: advanced by the bytes that are read.
+    """
+    if core_count() == 1:
+        yield
+        return
+
+    def hash_layer(layer: LayerFile) -> str:
+        return layer.source.hash_with('sha256', progress)
+
+    with contextlib.closing(Beside(hash_layer, core_count())) as beside:
+        for layer in layers:
+            if layer.can_be_hashed_alone:
+                layer.begin_hashing(beside)
+        yield
 
 
 def describe_file(

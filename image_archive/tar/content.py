@@ -13,6 +13,9 @@ from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
 from image_archive.tar.reader import BlockStream
 
 _ENDS_EARLY = 'it ends early'
+# Bytes that are hashed at once: a thread that hashes asks for Python's lock after each block, and
+# may wait for it.
+_HASHED_SIZE = 2 << 20
 _WINDOW_SIZE = 8 << 10  # bytes of a file that are read at once to find headers
 
 
@@ -97,11 +100,14 @@ class Source(NamedTuple):
             yield Piece(offset, file_offset, size)
             file_offset += size
 
-    def blocks(self, progress: Progress | None = None) -> Iterator[bytes]:
-        """Yields the content in blocks of at most BLOCK_SIZE bytes.
+    def blocks(
+        self, progress: Progress | None = None, block_size: int = BLOCK_SIZE
+    ) -> Iterator[bytes]:
+        """Yields the content in blocks.
 
         Args:
             progress: advanced by the bytes that are read.
+            block_size: the most bytes of a block of data.
 
         Raises:
             OSError: the file cannot be read, or is shorter than it was.
@@ -113,7 +119,7 @@ class Source(NamedTuple):
         end = 0
         for piece in self.pieces():
             yield from zeros(piece.offset - end)
-            for block in self.read_piece(piece.file_offset, piece.size):
+            for block in self.read_piece(piece.file_offset, piece.size, block_size):
                 progress.advance(len(block))
                 yield block
             end = piece.offset + piece.size
@@ -142,12 +148,15 @@ class Source(NamedTuple):
             return bytes(min(self.size, HEAD_SIZE))
         return b''.join(self.read_piece(first.file_offset, min(first.size, HEAD_SIZE)))
 
-    def read_piece(self, file_offset: int, size: int) -> Iterator[bytes]:
+    def read_piece(
+        self, file_offset: int, size: int, block_size: int = BLOCK_SIZE
+    ) -> Iterator[bytes]:
         """Yields bytes of the file, in blocks.
 
         Args:
             file_offset: where they begin in the file, in bytes.
             size: how many bytes.
+            block_size: the most bytes of a block.
 
         Raises:
             OSError: the file cannot be read, or is shorter than it was.
@@ -155,7 +164,7 @@ class Source(NamedTuple):
         end = file_offset + size
         while file_offset < end:
             with errors_about(self.name):
-                block = self.file.read_at(file_offset, min(end - file_offset, BLOCK_SIZE))
+                block = self.file.read_at(file_offset, min(end - file_offset, block_size))
                 if not block:
                     raise OSError(errno.ESTALE, _ENDS_EARLY)
             yield block
@@ -172,7 +181,7 @@ class Source(NamedTuple):
             OSError: as blocks().
         """
         found = new_hash(algorithm)
-        for block in self.blocks(progress):
+        for block in self.blocks(progress, _HASHED_SIZE):
             found.update(block)
         return str(found.hexdigest())
 

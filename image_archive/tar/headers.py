@@ -60,6 +60,8 @@ class Damage(Exception):
 _FIELDS = struct.Struct('100s 24s 12s 12s 8s 1s 100s 255s')
 # The same owners come again and again: their fields are remembered as they are stored.
 _REMEMBERED = 256
+_CHECKSUMS_REMEMBERED = 4096
+_END_OFFSET = 257  # of what follows the target, the magic first
 _NO_DEVICE = (0, 0)
 
 
@@ -105,13 +107,13 @@ class Header:
     def __init__(self, block: bytes) -> None:
         name, numbers, size, mtime, checksum, kind, target, end = _FIELDS.unpack(block)
         rest = _read_rest(end)
-        total = _checksum(block, rest.total)
-        if checksum != b'%06o\0 ' % total and not _is_valid_checksum(block, total):
-            raise Damage
+        total = (zlib.adler32(block[:_END_OFFSET]) & 0xFFFF) - 1 + rest.total
+        if total != _total_with(checksum):
+            _check_checksum(block)
         self.block = block
         self.mode, self.uid, self.gid = _read_mode_and_owner(numbers)
         self.size = _size_or_time(size)
-        self.mtime = _size_or_time(mtime)
+        self.mtime = _time(mtime)
         self.kind: bytes = kind
         self.name = text_of(name)
         if rest.prefix:
@@ -155,14 +157,16 @@ def _read_rest(rest: bytes) -> _Rest:
     return _Rest(sum(rest), is_gnu, uname, gname, device, prefix)
 
 
-def _checksum(block: bytes, total_of_rest: int) -> int:
-    """Returns the sum of the bytes of a header, in which the checksum's own count as blanks.
+@functools.lru_cache(_CHECKSUMS_REMEMBERED)
+def _total_with(checksum: bytes) -> int | None:
+    """Returns the sum of all bytes of a header with a checksum; None if it is written oddly.
 
-    Args:
-        block: the header.
-        total_of_rest: the sum of the bytes from the magic on.
+    The checksum is the sum of all bytes, in which its own count as blanks (POSIX ustar).
     """
-    return sum_of_bytes(block[:148]) + 8 * ord(' ') + sum_of_bytes(block[156:257]) + total_of_rest
+    digits = checksum[:6]
+    if checksum[6:] != b'\0 ' or digits.strip(b'01234567'):
+        return None
+    return int(digits, 8) - len(checksum) * ord(' ') + sum(checksum)
 
 
 def sum_of_bytes(data: bytes) -> int:
@@ -171,22 +175,20 @@ def sum_of_bytes(data: bytes) -> int:
     return (zlib.adler32(data) & 0xFFFF) - 1
 
 
-def _is_valid_checksum(block: bytes, total: int) -> bool:
-    """Tells whether a checksum is right that is not written as most are.
-
-    Args:
-        block: the header.
-        total: what _checksum() returned for it.
-    """
-    try:
-        stored = _octal(block[148:156])
-    except Damage:
-        return False
-    if stored == total:
-        return True
-    # Some old programs added signed bytes.
+def _check_checksum(block: bytes) -> None:
+    """Raises Damage unless the checksum of a header is right, however it is written."""
+    stored = _octal(block[148:156])
     others = block[:148] + block[156:]
-    return stored == total - 256 * sum(1 for byte in others if byte > 127)
+    total = sum(others) + 8 * ord(' ')
+    # Some old programs added signed bytes.
+    signed = total - 256 * sum(1 for byte in others if byte > 127)
+    if stored not in (total, signed):
+        raise Damage
+
+
+@functools.lru_cache(_REMEMBERED)
+def _time(field: bytes) -> int:
+    return _size_or_time(field)
 
 
 def _size_or_time(field: bytes) -> int:

@@ -14,6 +14,7 @@ _GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
 _OWNER_SIZE = 64  # characters of a name of an owner that is remembered
 _OWNERS_LIMIT = 1000  # names of owners that are remembered
 _NO_DEVICE = (0, 0)
+_new_tuple = tuple.__new__  # makes a NamedTuple in two thirds of the time
 # Of most members: their headers need not be completed.
 _COMMON_KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
 
@@ -217,6 +218,8 @@ class TarReader:
         # `umoci insert` ends layers with the last byte of data, without padding (seen with 0.4.7).
         padding = -stored_size % headers.BLOCK
         block = self._stream.read(padding + headers.BLOCK)[padding:]
+        if len(block) == headers.BLOCK and block[0]:  # as most are
+            return block
         if not block and self._stream.position > self._start:
             return None
         if len(block) < headers.BLOCK:
@@ -317,8 +320,7 @@ class TarReader:
         size = header.size if kind == tarfile.REGTYPE else 0
         headers.check_size(size)
         headers.check_owner(header.uid, header.gid)
-        # Not by keywords, which take twice the time.
-        member = Member(
+        fields = (
             header.name.rstrip('/'),
             kind,
             header.mode,
@@ -336,7 +338,7 @@ class TarReader:
             header.mtime,
             _NO_DEVICE,
         )
-        return member, size
+        return _new_tuple(Member, fields), size
 
     def _make_member(
         self, header: headers.Header, records: dict[str, str], long_names: dict[bytes, str]
