@@ -30,6 +30,8 @@ Repositories = dict[str, dict[str, str]]
 
 def is_merged(name: str) -> bool:
     """Tells whether a member of a base is merged into an image; name is its normal name."""
+    if not name.startswith(REPLACED_NAMES):  # as most do not
+        return True
     return name.split('/')[0] not in REPLACED_NAMES
 
 

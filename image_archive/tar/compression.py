@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 # Bytes of content that are read or inflated at a time: they fit into a cache of the processor.
 BLOCK_SIZE = 256 << 10
+# Where two threads work side by side: after each block they ask for Python's lock, and may wait.
+LARGE_BLOCK_SIZE = 2 << 20
 _INPUT_SIZE = 128 << 10  # bytes of a compressed file that are read at a time
 _XZ_MEMORY = 128 << 20  # bytes; xz -9 takes 65 MiB
 _ZSTD_WINDOW = 27  # the exponent of 128 MiB, the most that `zstd --long` writes by default

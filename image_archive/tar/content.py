@@ -9,13 +9,10 @@ from typing import NamedTuple, Protocol
 from image_archive.digests import new_hash
 from image_archive.system.inputs import InputFile, errors_about, read_at
 from image_archive.system.progress import Progress
-from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE
+from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE, LARGE_BLOCK_SIZE
 from image_archive.tar.reader import BlockStream
 
 _ENDS_EARLY = 'it ends early'
-# Bytes that are hashed at once: a thread that hashes asks for Python's lock after each block, and
-# may wait for it.
-_HASHED_SIZE = 2 << 20
 _WINDOW_SIZE = 8 << 10  # bytes of a file that are read at once to find headers
 
 
@@ -181,7 +178,7 @@ class Source(NamedTuple):
             OSError: as blocks().
         """
         found = new_hash(algorithm)
-        for block in self.blocks(progress, _HASHED_SIZE):
+        for block in self.blocks(progress, LARGE_BLOCK_SIZE):
             found.update(block)
         return str(found.hexdigest())
 

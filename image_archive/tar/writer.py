@@ -18,7 +18,7 @@ from image_archive.system.outputs import OutputFile, PartialFiles, put_all_in_pl
 from image_archive.system.progress import Progress
 from image_archive.system.python_values import PathName, check_type, path_of
 from image_archive.tar.archive import Archive, open_archive
-from image_archive.tar.compression import BLOCK_SIZE, new_compressor
+from image_archive.tar.compression import BLOCK_SIZE, LARGE_BLOCK_SIZE, new_compressor
 from image_archive.tar.content import (
     BytesInMemory,
     Entry,
@@ -437,7 +437,8 @@ class TarFileWriter:
         for piece in source.pieces():
             self._write_zeros(piece.offset - position)
             copied = self._copy_by_kernel(source, piece)
-            for block in source.read_piece(piece.file_offset + copied, piece.size - copied):
+            rest = piece.size - copied
+            for block in source.read_piece(piece.file_offset + copied, rest, LARGE_BLOCK_SIZE):
                 self._write(block)
                 self._progress.advance(len(block))
             position = piece.offset + piece.size
@@ -488,6 +489,10 @@ class TarFileWriter:
 
     def _write(self, data: bytes) -> None:
         self._position += len(data)
+        if len(data) >= BLOCK_SIZE:
+            self._flush()
+            self._emit(memoryview(data))
+            return
         self._buffer += data
         if len(self._buffer) >= BLOCK_SIZE:
             self._flush()
@@ -496,6 +501,10 @@ class TarFileWriter:
         """Writes what is in the buffer."""
         data = memoryview(self._buffer)
         self._buffer = bytearray()
+        if data:
+            self._emit(data)
+
+    def _emit(self, data: memoryview) -> None:
         if self._digest is not None:
             self._digest.update(data)
         if self._compressor is None:

@@ -83,7 +83,7 @@ def warm_up(paths):
     long to give it memory.
 
     Args:
-        paths: the files.
+        paths: the files, and directories with files.
     """
     free = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     pid = os.fork()
@@ -94,7 +94,7 @@ def warm_up(paths):
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    sh('cat', *paths)
+    sh('find', *paths, '-type', 'f', '-exec', 'cat', '{}', '+')
 
 
 def measure(directory, commands, runs=RUNS, settles=True, at_hand=()):
@@ -259,7 +259,7 @@ def whole_images(directory, targets, start_ups, name, target):
     bench_images.make_files(files, 1, 1024 * MIB)
     output = directory / 'out' / 'image.tar'
     tool = program('build_image', f'--output={output}', f'--file={files}=files', '--tag=bench/i:1')
-    runs, packing = measure(directory, [tool, gnu_tar(directory)])
+    runs, packing = measure(directory, [tool, gnu_tar(directory)], at_hand=[files])
     title = f'build_image, 1 GiB of files on {name}, beyond start-up / GNU tar'
     targets.add(title, ratio(runs, packing, start_ups['build_image']), target, runs)
     shutil.rmtree(files)
@@ -315,7 +315,7 @@ def made_layers(directory, targets, start_ups):
         bench_images.make_files(files, count, size)
         tool = program('build_tar', f'--output={out}/layer.tar', f'--file={files}=files')
         title = f'build_tar, {count} files of {size} bytes'
-        runs, others = compare(title, directory, tool, {'GNU tar': packing})
+        runs, others = compare(title, directory, tool, {'GNU tar': packing}, at_hand=[files])
         figure = ratio(runs, others, start_ups['build_tar'])
         targets.add(f'{title}, beyond start-up / GNU tar', figure, target, runs)
         sh(*packing[:-2], directory / 'layer.tar', 'files')
@@ -328,7 +328,8 @@ def made_layers(directory, targets, start_ups):
     layer = bench_images.layer_at(directory / 'layer.tar')
     base = Image(directory, 'many_files', [layer]).save()
     tool = program('build_tar', f'--output={out}/layer.tar', '--empty_file=files/x')
-    with_base, without = measure(directory, [[*tool, f'--base={base}'], tool], settles=False)
+    commands = [[*tool, f'--base={base}'], tool]
+    with_base, without = measure(directory, commands, settles=False, at_hand=[base])
     pairs = zip(with_base, without, strict=True)
     figure = statistics.median(one.seconds - other.seconds for one, other in pairs)
     title = 'build_tar, what a plain base of 1 GiB and 50,000 files adds, in seconds'
@@ -345,7 +346,7 @@ def verified_layer(directory, targets, layer, title):
         ['openssl', 'dgst', '-sha256', layer.path],
         ['cp', layer.path, out / 'copy'],
     ]
-    verified, hashing, copying = measure(directory, commands)
+    verified, hashing, copying = measure(directory, commands, at_hand=[layer.path])
     figure = ratio(verified, slower(hashing, copying))
     title = f'--verify of a layer of {title} / the longer of openssl dgst and cp'
     targets.add(title, figure, target, verified)
