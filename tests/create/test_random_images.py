@@ -8,8 +8,8 @@ from support.random_images import RandomImage
 from support.running import messages, run_program
 from support.tars import manifest
 
-IMAGES = amount('RANDOM_IMAGES', 50, 3000)
-BATCH = 50
+IMAGES = amount('RANDOM_IMAGES', 25, 3000)
+BATCH = 25
 
 
 @pytest.mark.parametrize('first', range(0, IMAGES, BATCH))

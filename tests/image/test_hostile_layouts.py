@@ -18,7 +18,7 @@ import archive
 import create_image
 import join_layers
 from image_archive.image import layout
-from support.amounts import amount
+from support.amounts import amount, some_every_day
 from support.hostile import MEMORY, SECONDS, check_archive, mutated, with_another_value
 from support.images import Parts
 from support.made_layouts import (
@@ -53,7 +53,7 @@ def bounded(parts, base, program=CREATE, flags=()):
     return errors
 
 
-@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('form', some_every_day(FORMS, ['directory']))
 def test_a_million_descriptors(parts, form):
     made = one_image()
     descriptor = compact({'digest': made.roots[0]['digest']})
@@ -72,6 +72,7 @@ def test_a_million_descriptors(parts, form):
         assert line.startswith(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('program', [CREATE, JOIN])
 def test_descriptors_of_over_16_mib_in_indexes(parts, program):
     made = one_image()
@@ -83,7 +84,7 @@ def test_descriptors_of_over_16_mib_in_indexes(parts, program):
     assert line == f'{str(base)!r}: index.json leads to manifests of over 16 MiB: leave some out'
 
 
-@pytest.mark.parametrize('program', [CREATE, JOIN])
+@pytest.mark.parametrize('program', some_every_day([CREATE, JOIN], [CREATE]))
 def test_too_many_ways_to_the_images(parts, program):
     """Each of many descriptors leads to an index of many."""
     made = one_image()
@@ -95,7 +96,7 @@ def test_too_many_ways_to_the_images(parts, program):
     assert line == f'{str(base)!r}: {text}'
 
 
-@pytest.mark.parametrize('program', [CREATE, JOIN])
+@pytest.mark.parametrize('program', some_every_day([CREATE, JOIN], [JOIN]))
 def test_many_names_of_one_image(parts, program):
     made = one_image()
     image = made.roots[0]
@@ -108,7 +109,7 @@ def test_many_names_of_one_image(parts, program):
         assert line.endswith('and 12,980 more: give one')
 
 
-@pytest.mark.parametrize('program', [CREATE, JOIN])
+@pytest.mark.parametrize('program', some_every_day([CREATE, JOIN], [CREATE]))
 def test_layer_that_is_listed_very_often(parts, program):
     made = one_image()
     name = 'blobs/' + made.roots[0]['digest'].replace(':', '/')

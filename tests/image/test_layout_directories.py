@@ -176,6 +176,7 @@ def image_with(made, *layers):
     return made.add(compact(value), MANIFEST)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('flag', ['--oci', '--verify'])
 def test_more_layers_than_files_may_be_open(tmp_path, flag):
     made = Made()

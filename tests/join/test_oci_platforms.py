@@ -269,6 +269,7 @@ def test_variants_are_different_platforms(tmp_path):
     assert [one for _, one in platform_ids(path, descriptor)] == [image.id for image in images]
 
 
+@pytest.mark.slow
 def test_too_many_platforms_are_an_error(tmp_path):
     """They would take a time that grows with the square of their number."""
     path = tmp_path / 'many.tar'
