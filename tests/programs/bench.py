@@ -86,11 +86,13 @@ def warm_up(paths):
         paths: the files, and directories with files.
     """
     free = os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    files = [file for path in paths for file in (path.rglob('*') if path.is_dir() else [path])]
+    wanted = 3 * sum(file.lstat().st_size for file in files)
     pid = os.fork()
     if not pid:
         try:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-            mmap.mmap(-1, min(free, MOST_MEMORY), flags=flags)
+            mmap.mmap(-1, min(free, wanted, MOST_MEMORY), flags=flags)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)

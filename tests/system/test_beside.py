@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Work beside the main thread: order, errors and bounds (section 17)."""
 
+import contextlib
 import hashlib
 import threading
+import time
 
 import pytest
 
@@ -107,4 +109,53 @@ def test_layer_that_fails_leaves_no_thread(tmp_path):
         with TarFileWriter(tmp_path / 'x.tar', layer=LayerForm(None, has_digest=True)) as tar:
             tar.add_file('a', content=bytes(1 << 20))
             raise ValueError('enough')
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize('count', [1, 2, 8])
+def test_each_result_belongs_to_its_item(count):
+    with contextlib.closing(beside.Beside(lambda number: number * number, count)) as squares:
+        pending = [squares.put(number) for number in range(100)]
+        assert [one.result() for one in reversed(pending)] == [n * n for n in range(99, -1, -1)]
+
+
+def test_check_and_work_are_both_called(cores):
+    called = []
+    beside.call_both(lambda: called.append('check'), lambda: called.append('work'))
+    assert sorted(called) == ['check', 'work']
+    beside.call_both(None, lambda: called.append('alone'))
+    assert called[2:] == ['alone']
+
+
+def test_work_goes_on_while_the_check_runs(cores):
+    working = threading.Event()
+
+    def check():
+        assert working.wait(10 if cores == 2 else 0.01) == (cores == 2)
+
+    beside.call_both(check, working.set)
+    assert working.is_set()
+
+
+def raising(text):
+    def fail():
+        raise OSError(text)
+
+    return fail
+
+
+def test_error_of_the_check_comes_first():
+    with pytest.raises(OSError, match='check'):
+        beside.call_both(raising('check'), raising('work'))
+
+
+def test_error_of_the_work_is_raised():
+    with pytest.raises(OSError, match='work'):
+        beside.call_both(lambda: None, raising('work'))
+
+
+def test_work_has_ended_when_the_check_failed():
+    before = threading.active_count()
+    with pytest.raises(OSError, match='check'):
+        beside.call_both(raising('check'), lambda: time.sleep(0.05))
     assert threading.active_count() == before

@@ -34,18 +34,15 @@ ROUNDS = 2 if ALL_TESTS else 1
 class Big:
     """An image that takes long enough to send signals: two thirds are copied, one is inflated."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, flags=()):
         self.image = Parts(directory)
         self.output = self.image.output
-        self.layer = directory / 'layer'
-        with open(self.layer, 'wb') as f:
-            f.truncate(COPIED)
-            f.write(NOISE)
+        self.layer = make_tar(directory / 'layer', {'zeros': bytes(COPIED), 'noise': NOISE})
         self.image.layers.append((digest(self.layer), self.layer))
         self.image.configure(configuration(self.image.diff_ids))
         tar = make_tar(directory / 'base', {'zeros': bytes(INFLATED)})
         tar.write_bytes(gzip.compress(tar.read_bytes(), 1))
-        self.flags = [*self.image.flags, f'--legacy_base={tar}']
+        self.flags = [*self.image.flags, f'--legacy_base={tar}', *flags]
         began = time.monotonic()
         build(*self.flags, real=True)
         self.duration = time.monotonic() - began
@@ -85,10 +82,26 @@ def big(tmp_path_factory):
     return Big(tmp_path_factory.mktemp('big'))
 
 
+@pytest.fixture(scope='module')
+def verified(tmp_path_factory):
+    """The same, but a thread writes while others check."""
+    return Big(tmp_path_factory.mktemp('verified'), ['--verify'])
+
+
 @pytest.mark.parametrize(
     'numbers', some_every_day(SIGNALS, [(TERM,), (KILL,), (TERM, INT), (signal.SIGRTMAX,)])
 )
 def test_signal_while_writing_leaves_the_old_output(big, numbers):
+    check_signals(big, numbers)
+
+
+@pytest.mark.parametrize('numbers', some_every_day(SIGNALS, [(INT,)]))
+def test_signal_while_checking_and_writing_leaves_the_old_output(verified, numbers):
+    check_signals(verified, numbers)
+
+
+def check_signals(big, numbers):
+    """Sends signals to a program that writes; checks what it leaves."""
     chance = random.Random(str(numbers))
     for content in (None, OLD) * ROUNDS:
         process = big.start(content, chance.randrange(1, COPIED + INFLATED // 5))
@@ -104,7 +117,9 @@ def test_signal_while_writing_leaves_the_old_output(big, numbers):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('numbers', SIGNALS)
-def test_signal_at_any_time_leaves_the_old_output_or_a_complete_archive(big, numbers):
+@pytest.mark.parametrize('image', ['big', 'verified'])
+def test_signal_at_any_time_leaves_the_old_output_or_a_complete_archive(request, image, numbers):
+    big = request.getfixturevalue(image)
     chance = random.Random(str(numbers))
     for _ in range(4):
         process = big.start(OLD)

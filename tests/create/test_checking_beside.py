@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""With --verify an image is checked and written at the same time (section 17)."""
+
+import os
+
+import pytest
+
+from image_archive.create import assemble
+from image_archive.create.parts import ImageParts, Layer
+from image_archive.errors import ProblemsError
+from image_archive.image import layer_file
+from image_archive.system import beside
+from image_archive.system.command_line import silent_run
+from support.images import Parts
+from support.tars import tar_of
+
+
+def write(image, output=None):
+    """Writes an image with --verify, by the function behind the program."""
+    parts = ImageParts(
+        identifier=image.id,
+        config=str(image.config),
+        layers=tuple(Layer(identifier, str(path)) for identifier, path in image.layers),
+    )
+    assemble.write_image(str(output or image.output), parts, silent_run('create_image'), True)
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """What happens, in its order: the checks, and the output that is opened."""
+    found = []
+    find_problems, writer = assemble.find_problems, assemble.TarFileWriter
+
+    def noted_problems(*arguments):
+        found.append('checked')
+        return find_problems(*arguments)
+
+    def noted_writer(*arguments):
+        found.append('opened')
+        return writer(*arguments)
+
+    monkeypatch.setattr(assemble, 'find_problems', noted_problems)
+    monkeypatch.setattr(assemble, 'TarFileWriter', noted_writer)
+    return found
+
+
+def test_output_that_is_replaced_is_written_meanwhile(parts, steps):
+    write(parts)
+    assert steps == ['opened', 'checked']
+
+
+def test_output_that_is_written_directly_waits_for_the_checks(parts, steps):
+    write(parts, os.devnull)
+    assert steps == ['checked', 'opened']
+
+
+def test_layer_that_changes_after_it_was_checked_is_an_error(parts, monkeypatch):
+    parts.output.write_bytes(b'previous')
+    before = sorted(os.listdir(parts.directory))
+    path = parts.layers[0][1]
+    find_problems = assemble.find_problems
+
+    def then_changed(*arguments):
+        found = find_problems(*arguments)
+        path.write_bytes(path.read_bytes() + bytes(512))
+        return found
+
+    monkeypatch.setattr(assemble, 'find_problems', then_changed)
+    with pytest.raises(OSError, match='it changed while it was read') as caught:
+        write(parts)
+    assert caught.value.filename == str(path)
+    assert parts.output.read_bytes() == b'previous'
+    assert sorted(os.listdir(parts.directory)) == before
+
+
+@pytest.mark.parametrize('cores', [1, 2, 8])
+def test_problems_of_many_layers_come_in_their_order(tmp_path, monkeypatch, cores):
+    for module in (beside, layer_file):
+        monkeypatch.setattr(module, 'core_count', lambda: cores)
+    image = Parts(tmp_path, [{f'file {number}': bytes(number)} for number in range(9)])
+    for _, path in image.layers[::2]:
+        path.write_bytes(tar_of())
+    with pytest.raises(ProblemsError) as caught:
+        write(image)
+    lines = [line for line in caught.value.problems if 'the diff ID of' in line]
+    paths = [str(path) for _, path in image.layers[::2]]
+    assert [line.split("'")[1] for line in lines] == paths
+    assert not image.output.exists()
