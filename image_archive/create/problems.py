@@ -31,7 +31,7 @@ from image_archive.digests import is_sha256_hex, sha256
 from image_archive.errors import ArchiveError
 from image_archive.image.docker_manifest import read_repositories
 from image_archive.image.documents import manifest_content
-from image_archive.image.layer_file import LayerFile
+from image_archive.image.layer_file import LayerFile, hash_beside
 from image_archive.image.stored import OLD_DOCKER_ADVICE, WRITTEN_BY_OLD_DOCKER, lacks_layer
 from image_archive.system.progress import Progress
 
@@ -64,13 +64,14 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     if verifies or parts.oci:
         problems += _fatal_with_oci(image, _config_digest_problems(image))
     base_content_problems: list[Problem] = []
+    own_files = [image.layers[path].file for path in _own_paths(image)]
     if verifies:
         progress.begin('checking', _bytes_to_check(image))
         lower = LowerFiles()
-        base_content = _base_content_problems(image, lower, progress)
-        base_content_problems += limited('--base', base_content)
-        problems += _layer_digest_problems(image, lower, progress)
-    own_files = [image.layers[path].file for path in _own_paths(image)]
+        with hash_beside([*_base_files_at_hand(image), *own_files], progress):
+            base_content = _base_content_problems(image, lower, progress)
+            base_content_problems += limited('--base', base_content)
+            problems += _layer_digest_problems(image, lower, progress)
     problems += _fatal_with_oci(image, _compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
     problems += _layout_problems(image, verifies)
@@ -269,6 +270,11 @@ def _base_files(image: OpenedImage) -> list[LayerFile]:
     """Returns the files of the base's layers, each once, as far as they are there."""
     files = [layer.file for layer in image.base_layers if layer.file is not None]
     return list(dict.fromkeys(files))
+
+
+def _base_files_at_hand(image: OpenedImage) -> list[LayerFile]:
+    """Returns the files of the base's layers, each once, as far as their data were kept."""
+    return [file for file in _base_files(image) if file.source.digest is None]
 
 
 def _base_content_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:

@@ -19,6 +19,7 @@ from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
 WHITEOUT = '.wh.'
 OPAQUE = '.wh..wh..opq'
 AUFS_PREFIX = '.wh..wh.'  # of that, and of what aufs itself stores in a layer
+_THREADS_LIMIT = 4  # each holds blocks of LARGE_BLOCK_SIZE
 
 
 class LayerFile:
@@ -84,7 +85,9 @@ class LayerFile:
             ArchiveError: it is cut off, damaged or not a tar archive.
             OSError: it cannot be read.
         """
-        with hash_beside([self] if self._hashing is None else [], progress):
+        with contextlib.ExitStack() as threads:
+            if self._hashing is None and self.can_be_hashed_alone:
+                threads.enter_context(hash_beside([self], progress))
             if self._hashing is None:
                 self._read_all(visit, progress)
                 return
@@ -92,7 +95,6 @@ class LayerFile:
             for member in reader:
                 visit(member)
             self.content_sha256 = self._hashing.result()
-        self._hashing = None
         self._stored_sha256 = self.content_sha256
         self._note(reader)
 
@@ -174,22 +176,23 @@ class LayerFile:
 
 @contextlib.contextmanager
 def hash_beside(layers: Iterable[LayerFile], progress: Progress) -> Iterator[None]:
-    """Hashes plain layers in threads, as many as there are cores, if these are several.
+    """Hashes plain layers in threads, several layers at once, if there are several cores.
 
     In the context LayerFile.read() only reads their headers, and waits for the hash.
 
     Args:
-        layers: the layers, in the order in which they are read.
+        layers: the layers that will be read, in their order.
         progress: advanced by the bytes that are read.
     """
-    if core_count() == 1:
+    thread_count = min(core_count(), _THREADS_LIMIT)
+    if thread_count == 1:
         yield
         return
 
     def hash_layer(layer: LayerFile) -> str:
         return layer.source.hash_with('sha256', progress)
 
-    with contextlib.closing(Beside(hash_layer, core_count())) as beside:
+    with contextlib.closing(Beside(hash_layer, thread_count)) as beside:
         for layer in layers:
             if layer.can_be_hashed_alone:
                 layer.begin_hashing(beside)

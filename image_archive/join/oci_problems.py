@@ -8,7 +8,7 @@ from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
 from image_archive.digests import blob_name
 from image_archive.image.documents import manifest_content
-from image_archive.image.layer_file import LayerFile
+from image_archive.image.layer_file import LayerFile, hash_beside
 from image_archive.join.oci_archive import OciJoin, manifest_entries
 from image_archive.join.oci_images import OciManifest
 from image_archive.join.problems import layout_problems
@@ -86,9 +86,10 @@ def _layer_files(join: OciJoin) -> list[LayerFile]:
 
 
 def _content_problems(files: list[LayerFile], progress: Progress) -> Problems:
-    for file in files:
-        # The layers of an image are in any order here, so each is checked by itself.
-        yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
+    with hash_beside(files, progress):
+        for file in files:
+            # The layers of an image are in any order here, so each is checked by itself.
+            yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
 
 
 def _digest_problems(join: OciJoin, progress: Progress) -> Problems:

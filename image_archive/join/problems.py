@@ -12,7 +12,7 @@ from image_archive.checks.sizes import descriptor_count_problems, manifest_size_
 from image_archive.digests import digest_in_blob_name, is_sha256_digest
 from image_archive.image.docker_manifest import image_id_of
 from image_archive.image.documents import manifest_content
-from image_archive.image.layer_file import LayerFile
+from image_archive.image.layer_file import LayerFile, hash_beside
 from image_archive.image.stored import WRITTEN_BY_OLD_DOCKER, ImageArchive
 from image_archive.join.images import JoinedImage, manifest_entries
 from image_archive.join.plan import Join
@@ -87,9 +87,10 @@ def _image_problems(join: Join, verifies: bool) -> Problems:
 
 
 def _content_problems(files: dict[str, LayerFile], progress: Progress) -> Problems:
-    for file in files.values():
-        # The layers of an image are in any order here, so each is checked by itself.
-        yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
+    with hash_beside(files.values(), progress):
+        for file in files.values():
+            # The layers of an image are in any order here, so each is checked by itself.
+            yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
 
 
 def _v1_problems(join: Join) -> Problems:

@@ -2,6 +2,7 @@
 """With --verify an image is checked and written at the same time (section 17)."""
 
 import os
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from image_archive.errors import ProblemsError
 from image_archive.image import layer_file
 from image_archive.system import beside
 from image_archive.system.command_line import silent_run
+from image_archive.tar.content import Source
 from support.images import Parts
 from support.tars import tar_of
 
@@ -86,3 +88,18 @@ def test_problems_of_many_layers_come_in_their_order(tmp_path, monkeypatch, core
     paths = [str(path) for _, path in image.layers[::2]]
     assert [line.split("'")[1] for line in lines] == paths
     assert not image.output.exists()
+
+
+def test_two_layers_are_hashed_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(layer_file, 'core_count', lambda: 2)
+    image = Parts(tmp_path, [{'one': b'1'}, {'other': b'2'}])
+    both = threading.Barrier(2)
+    hash_with = Source.hash_with
+
+    def when_both_are_there(*arguments):
+        both.wait(10)
+        return hash_with(*arguments)
+
+    monkeypatch.setattr(Source, 'hash_with', when_both_are_there)
+    write(image)
+    assert image.output.exists()
