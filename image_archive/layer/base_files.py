@@ -102,11 +102,10 @@ class BaseFiles:
         def add(member: Member) -> None:
             self._characters += len(member.name) + len(member.target) + len(member.xattr_records)
             tree.add(member)
-            count = self._count + tree.count
             if self._implied + tree.implied_count > _IMPLIED_LIMIT:
                 text = f'brings the base to over {_IMPLIED_LIMIT:,} directories without a member'
                 raise ArchiveError(f'{layer.label} {text}: give a smaller base')
-            if count > _FILES_LIMIT or self._characters > _CHARACTERS_LIMIT:
+            if self._count + tree.count > _FILES_LIMIT or self._characters > _CHARACTERS_LIMIT:
                 text = f'brings the base to over {_FILES_LIMIT:,} files, or names of over'
                 size = _CHARACTERS_LIMIT >> 20
                 raise ArchiveError(f'{layer.label} {text} {size} MiB: give a smaller base')
@@ -180,7 +179,7 @@ class _LayerTree:
             text = f"{member.name[:200]!r} has '..' or NUL or is too long: replace the base"
             raise ArchiveError(f'{self._label}: {text}')
         self.count += 1
-        if member.is_directory:
+        if member.kind == tarfile.DIRTYPE:
             owner = member.uid, member.gid
             before = self.implied_count
             directory = self._directory(path)
@@ -194,15 +193,13 @@ class _LayerTree:
         if not name:
             return
         directory = self._directory(parent)
-        if name == OPAQUE:
+        if not name.startswith(WHITEOUT):
+            directory.children[name] = self._file(member)
+        elif name == OPAQUE:
             directory.is_opaque = True
-        elif name.startswith(AUFS_PREFIX):
-            pass
-        elif name.startswith(WHITEOUT):
+        elif not name.startswith(AUFS_PREFIX):
             directory.hidden = directory.hidden or []
             directory.hidden.append(name.removeprefix(WHITEOUT))
-        else:
-            directory.children[name] = self._file(member)
 
     def _directory(self, path: str) -> Directory:
         """Returns a directory, which is made if it is not there."""
@@ -233,6 +230,8 @@ class _LayerTree:
 
     def _file(self, member: Member) -> File:
         """Returns what a member is that is no directory."""
+        if member.kind == tarfile.REGTYPE:
+            return Other.FILE
         if member.kind == tarfile.SYMTYPE:
             return member.target
         if member.kind == tarfile.LNKTYPE:

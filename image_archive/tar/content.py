@@ -221,8 +221,11 @@ class SourceStream:
     def _read_window(self, size: int) -> None:
         """Reads what follows the position: so many bytes, fewer only at the end."""
         count = min(max(size, _WINDOW_SIZE), max(self._end - self.position, 0))
-        with errors_about(self._source.name):
+        try:
             self._window = self._source.file.read_at(self.position, count)
+        except OSError as error:  # not by errors_about(), which takes longer where nothing fails
+            error.filename = self._source.name
+            raise
         self._window_start = self.position
 
 

@@ -13,6 +13,7 @@ import os
 import pathlib
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -279,6 +280,11 @@ BUILDERS = {
         tar --format=gnu --sort=name -cf out/layer.tar files &&
         crane append --new_layer=out/layer.tar --new_tag=bench/i:1 --output=out/image.tar
     """,
+    'docker': """
+        printf 'FROM scratch\\nCOPY . /files\\n' |
+        docker build --quiet --no-cache --tag=bench/i:1 --file=- files &&
+        docker save --output=out/image.tar bench/i:1 && docker rmi --force bench/i:1
+    """,
     'umoci': """
         umoci init --layout=out/layout && umoci new --image=out/layout:i &&
         umoci insert --image=out/layout:i files /files &&
@@ -298,6 +304,9 @@ def builders(directory):
     for name, script in BUILDERS.items():
         if not shutil.which(name):
             row(name, 'not installed', '', '')
+            continue
+        if name == 'docker' and subprocess.run(['docker', 'info'], capture_output=True).returncode:
+            row(name, 'no daemon', '', '')
             continue
         quiet = f'cd "$0" && {{ {script.strip()}; }} > out/log 2>&1'
         builder = ['sh', '-c', quiet, directory]
