@@ -20,7 +20,7 @@ import time
 from typing import NamedTuple
 
 import bench_images
-from bench_images import MIB, ROOT, Image, join, make_layer, program, sh
+from bench_images import MIB, ROOT, Image, Layer, join, make_layer, program, sh
 
 sys.path.insert(0, str(ROOT / 'tools'))
 
@@ -474,6 +474,21 @@ def compressed_base(directory, targets):
     compressed.unlink()
 
 
+def compressed_layer(directory, targets):
+    """An image with a layer compressed by gzip, with --verify."""
+    plain = make_layer(directory / 'gzip_layer', 512, bench_images.compressible_blocks)
+    sh('gzip', '-1', plain.path)
+    layer = Layer(plain.path.with_name(f'{plain.path.name}.gz'), plain.diff_id)
+    image = Image(directory, 'of_gzip', [layer])
+    tool = image.build(directory / 'out' / 'image.tar', '--verify')
+    inflate = ['gzip', '-dc', layer.path]
+    verified, inflated = measure(directory, [tool, inflate], runs=3, at_hand=[layer.path])
+    has_isal = importlib.util.find_spec('isal') is not None
+    title = f'--verify of a gzip layer of 512 MiB, by {"isal" if has_isal else "zlib"} / gzip -dc'
+    targets.add(title, ratio(verified, inflated), 0.5 if has_isal else '', verified)
+    layer.path.unlink()
+
+
 def joins(directory, targets, start_ups):
     """Joined archives."""
     out = directory / 'out'
@@ -581,6 +596,7 @@ def main():
         long_history(directory, targets)
         joins(directory, targets, start_ups)
         compressed_base(directory, targets)
+        compressed_layer(directory, targets)
         builders(directory)
         for kind, title in FILE_SYSTEMS.items():
             print(f'\nOn {title}\n')
