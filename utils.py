@@ -6,8 +6,8 @@ from typing import Any
 from image_archive.image import docker_manifest
 from image_archive.system.python_values import PathName, optional_path_of, path_of, text_of
 from image_archive.tar.archive import Archive, link_target, open_archive
+from image_archive.tar.member import Member
 from image_archive.tar.names import normal_name
-from image_archive.tar.reader import Member
 
 
 def ExtractValue(value: str) -> str:

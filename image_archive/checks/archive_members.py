@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from image_archive.checks.problem import Problem, Problems
 from image_archive.tar.archive import link_target
+from image_archive.tar.member import Member
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_usable_name
-from image_archive.tar.reader import Member
 
 _FindMember = Callable[[str], Member | None]
 

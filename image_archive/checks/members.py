@@ -12,8 +12,8 @@ from collections.abc import Callable
 from image_archive.checks.problem import Problem, Problems
 from image_archive.image.layer_file import AUFS_PREFIX, OPAQUE, WHITEOUT
 from image_archive.tar.headers import xattr_value
+from image_archive.tar.member import Member
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_short, normal_name
-from image_archive.tar.reader import Member
 
 # Paths of a layer, and files of the layers below it, that are remembered. Together they take less
 # than 64 MiB.

@@ -12,7 +12,8 @@ from image_archive.system.beside import Beside, Pending, core_count, read_ahead
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
 from image_archive.tar.content import Source, SourceStream
-from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
+from image_archive.tar.member import Member
+from image_archive.tar.reader import BlockStream, Stream, TarReader
 
 # Names of members that are no files (OCI image specification, "Whiteouts"): the first hides the
 # file whose name follows, the second all files of its directory in the layers below.

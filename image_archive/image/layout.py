@@ -32,7 +32,7 @@ from image_archive.system.inputs import InputDirectory, errors_about
 from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, open_archive
 from image_archive.tar.content import BytesInMemory, Source
-from image_archive.tar.reader import Member
+from image_archive.tar.member import Member
 
 # What is kept of the descriptor of a configuration or a layer.
 _KEPT_KEYS = ('mediaType', 'digest', 'size', 'urls')

@@ -12,7 +12,7 @@ from image_archive.system.progress import Progress
 from image_archive.tar.archive import Archive, Place, find_file, link_target
 from image_archive.tar.compression import detect_compression
 from image_archive.tar.content import are_same_entries, have_same_content
-from image_archive.tar.reader import Member
+from image_archive.tar.member import Member
 
 _CONFIG_ENDING = '.json'
 # By compression, as detect_compression() returns it.

@@ -14,10 +14,11 @@ from image_archive.errors import ArchiveError
 from image_archive.image.layer_file import AUFS_PREFIX, OPAQUE, WHITEOUT, LayerFile
 from image_archive.layer.member import DIRECTORY_MODE
 from image_archive.system.progress import Progress
+from image_archive.tar.member import Member
 from image_archive.tar.names import is_usable_name, normal_name
-from image_archive.tar.reader import Member
 
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
+_SHORT_NAME = 128  # characters; a shorter name is within all limits
 _LINKS_LIMIT = 40  # Linux follows as many
 _FILES_LIMIT = 1_000_000
 _IMPLIED_LIMIT = 250_000  # directories that are only on the way to others; they take more memory
@@ -78,9 +79,7 @@ class BaseFiles:
 
     def __init__(self) -> None:
         self._root = Directory()
-        self._count = 0
-        self._implied = 0
-        self._characters = 0
+        self._totals = _Totals()
 
     def add_layer(self, layer: LayerFile, progress: Progress, needs_digest: bool = False) -> None:
         """Adds the next layer, on top of those before.
@@ -97,25 +96,12 @@ class BaseFiles:
         if not layer.can_be_read:
             text = 'is zstd, which this Python cannot read: unpack it, or install backports.zstd'
             raise ArchiveError(f'{layer.label} {text}')
-        tree = _LayerTree(layer.label)
-
-        def add(member: Member) -> None:
-            self._characters += len(member.name) + len(member.target) + len(member.xattr_records)
-            tree.add(member)
-            if self._implied + tree.implied_count > _IMPLIED_LIMIT:
-                text = f'brings the base to over {_IMPLIED_LIMIT:,} directories without a member'
-                raise ArchiveError(f'{layer.label} {text}: give a smaller base')
-            if self._count + tree.count > _FILES_LIMIT or self._characters > _CHARACTERS_LIMIT:
-                text = f'brings the base to over {_FILES_LIMIT:,} files, or names of over'
-                size = _CHARACTERS_LIMIT >> 20
-                raise ArchiveError(f'{layer.label} {text} {size} MiB: give a smaller base')
-
+        tree = _LayerTree(layer.label, self._totals)
         if needs_digest:
-            layer.read(add, progress)
+            layer.read(tree.add, progress)
         else:
-            layer.read_headers(add, progress)
-        self._count += tree.count
-        self._implied += tree.implied_count
+            layer.read_headers(tree.add, progress)
+        self._totals.check(layer.label)
         _merge(self._root, tree.root)
 
     def find(self, path: str) -> File | None:
@@ -149,50 +135,88 @@ class BaseFiles:
             found.children.pop(name, None)
 
 
+class _Totals:
+    """What the layers of a base have together, with which memory grows.
+
+    Attributes:
+        members: the number of members.
+        implied: the number of directories that had no member when they were needed.
+        characters: those of all names, targets of links and extended attributes.
+    """
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.implied = 0
+        self.characters = 0
+
+    def check(self, label: str) -> None:
+        """Raises ArchiveError if they are too many; label is the name of the last layer."""
+        if self.implied > _IMPLIED_LIMIT:
+            text = f'over {_IMPLIED_LIMIT:,} directories without a member'
+        elif self.members > _FILES_LIMIT or self.characters > _CHARACTERS_LIMIT:
+            text = f'over {_FILES_LIMIT:,} files, or names of over {_CHARACTERS_LIMIT >> 20} MiB'
+        else:
+            return
+        raise ArchiveError(f'{label} brings the base to {text}: give a smaller base')
+
+
 class _LayerTree:
     """The files of one layer.
 
     Attributes:
         root: the directory that they are in.
-        count: the number of members.
-        implied_count: the number of directories that had no member when they were needed.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, totals: _Totals) -> None:
         """Makes a tree without files.
 
         Args:
             label: the name of the layer in messages.
+            totals: what the layers below it have; what it has is added.
         """
         self._label = label
+        self._totals = totals
         self.root = Directory()
-        self.count = 0
-        self.implied_count = 0
-        # Most members are in the directory of the member before.
+        # Most members are in the directory of the member before: its path as that member spells
+        # it, and its normal name.
+        self._last_stored_path = ''
         self._last_path = ''
         self._last_directory = self.root
 
     def add(self, member: Member) -> None:
-        """Adds a member of the layer; raises ArchiveError if no layer may have its name."""
+        """Adds a member of the layer.
+
+        Raises:
+            ArchiveError: no layer may have its name, or the base has too many files.
+        """
+        totals = self._totals
+        totals.members += 1
+        totals.characters += len(member.name) + len(member.target) + len(member.xattr_records)
+        totals.check(self._label)
+        stored_path, _, name = member.name.rpartition('/')
+        if self._is_common(member, stored_path, name):
+            self._last_directory.children[name] = Other.FILE
+            return
         path = normal_name(member.name)
         if not is_usable_name(path):
             text = f"{member.name[:200]!r} has '..' or NUL or is too long: replace the base"
             raise ArchiveError(f'{self._label}: {text}')
-        self.count += 1
         if member.kind == tarfile.DIRTYPE:
             owner = member.uid, member.gid
-            before = self.implied_count
+            before = totals.implied
             directory = self._directory(path)
-            if self.implied_count > before:  # the last one has this member
-                self.implied_count -= 1
+            if totals.implied > before:  # the last one has this member
+                totals.implied -= 1
             directory.attributes = Attributes(
                 member.mode, owner, member.mtime, member.xattr_records
             )
+            self._last_stored_path = member.name
             return
         parent, _, name = path.rpartition('/')
         if not name:
             return
         directory = self._directory(parent)
+        self._last_stored_path = stored_path
         if not name.startswith(WHITEOUT):
             directory.children[name] = self._file(member)
         elif name == OPAQUE:
@@ -200,6 +224,16 @@ class _LayerTree:
         elif not name.startswith(AUFS_PREFIX):
             directory.hidden = directory.hidden or []
             directory.hidden.append(name.removeprefix(WHITEOUT))
+
+    def _is_common(self, member: Member, stored_path: str, name: str) -> bool:
+        """Tells at once, of most members, that one is a file in the last directory."""
+        return (
+            stored_path == self._last_stored_path
+            and member.kind == tarfile.REGTYPE
+            and len(member.name) < _SHORT_NAME
+            and name != ''
+            and name[0] != '.'
+        )
 
     def _directory(self, path: str) -> Directory:
         """Returns a directory, which is made if it is not there."""
@@ -222,7 +256,7 @@ class _LayerTree:
         for name in path.split('/'):
             child = directory.children.get(name)
             if not isinstance(child, Directory):
-                self.implied_count += 1
+                self._totals.implied += 1
                 child = Directory()
                 directory.children[name] = child
             directory = child

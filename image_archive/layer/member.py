@@ -14,7 +14,7 @@ from image_archive.system.inputs import errors_about, read_at
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import Source
 from image_archive.tar.gnu_headers import NewMember
-from image_archive.tar.reader import Member
+from image_archive.tar.member import Member
 
 DIRECTORY_MODE = 0o755
 FILE_MODE = 0o644

@@ -27,8 +27,8 @@ from image_archive.layer.tree import TreeOptions, file_mode, tree_members
 from image_archive.tar.archive import Archive
 from image_archive.tar.content import have_same_content
 from image_archive.tar.headers import DEVICES
+from image_archive.tar.member import Member
 from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_usable_name, normal_name
-from image_archive.tar.reader import Member
 
 _KINDS = (
     tarfile.REGTYPE,

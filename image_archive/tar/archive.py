@@ -23,8 +23,9 @@ from image_archive.system.outputs import UnnamedFile
 from image_archive.system.progress import Progress
 from image_archive.tar.compression import HEAD_SIZE, detect_compression, inflate, is_tar
 from image_archive.tar.content import Entry, RandomAccess, Source, SourceStream, are_same_entries
+from image_archive.tar.member import Member
 from image_archive.tar.names import normal_name, target_name
-from image_archive.tar.reader import BlockStream, Member, Stream, TarReader
+from image_archive.tar.reader import BlockStream, Stream, TarReader
 
 _SMALL_SIZE = 4 << 20  # bytes; a larger file is neither a manifest nor a configuration
 _MEMORY_LIMIT = 32 << 20  # bytes of all small files of a compressed archive

@@ -220,7 +220,13 @@ class SourceStream:
 
     def _read_window(self, size: int) -> None:
         """Reads what follows the position: so many bytes, fewer only at the end."""
-        count = min(max(size, _WINDOW_SIZE), max(self._end - self.position, 0))
+        count = size
+        skipped = self.position - self._window_start - len(self._window)
+        # After a large member comes a large one, most often, and no header but the next is near.
+        if skipped <= _WINDOW_SIZE and size < _WINDOW_SIZE:
+            count = _WINDOW_SIZE
+        if self.position + count > self._end:
+            count = max(self._end - self.position, 0)
         try:
             self._window = self._source.file.read_at(self.position, count)
         except OSError as error:  # not by errors_about(), which takes longer where nothing fails

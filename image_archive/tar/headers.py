@@ -15,6 +15,8 @@ import tarfile
 import zlib
 from typing import NamedTuple
 
+from image_archive.tar.member import Member
+
 BLOCK = tarfile.BLOCKSIZE
 EXTENSION_LIMIT = 1 << 20  # bytes of one extended header; Go's archive/tar takes no more
 EXTENSIONS_LIMIT = 4 << 20  # bytes of all extended headers of one member
@@ -30,7 +32,7 @@ _GNU_DUMPDIR = b'D'  # a directory of `tar --listed-incremental`, with the names
 GNU_VOLUME_LABEL = b'V'  # of `tar --label`
 # Members of these kinds have no data, whatever their size says: Go's archive/tar, with which
 # Docker, Podman, Skopeo and containerd read archives, reads them so.
-KINDS_WITHOUT_DATA = (
+TYPES_WITHOUT_DATA = (
     tarfile.LNKTYPE,
     tarfile.SYMTYPE,
     tarfile.CHRTYPE,
@@ -39,6 +41,9 @@ KINDS_WITHOUT_DATA = (
     tarfile.FIFOTYPE,
 )
 DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
+LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
+# Of most members: all that is to be known of them is in their header.
+COMMON_TYPES = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
 EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -57,12 +62,13 @@ class Damage(Exception):
 
 # A header block: name; mode, uid and gid; size; time; checksum; type; target; and all after that,
 # from the magic on (POSIX ustar; GNU tar's manual, "Basic Format").
-_FIELDS = struct.Struct('100s 24s 12s 12s 8s 1s 100s 255s')
+_unpack = struct.Struct('100s 24s 12s 12s 8s 1s 100s 255s').unpack
 # The same owners come again and again: their fields are remembered as they are stored.
 _REMEMBERED = 256
 _CHECKSUMS_REMEMBERED = 4096
 _END_OFFSET = 257  # of what follows the target, the magic first
 _NO_DEVICE = (0, 0)
+_new_tuple = tuple.__new__  # makes a NamedTuple in two thirds of the time
 
 
 class _Rest(NamedTuple):
@@ -85,50 +91,67 @@ class _Rest(NamedTuple):
     prefix: str
 
 
-class Header:
-    """The used fields of a header block."""
+def read_header(block: bytes, offset: int) -> Member:
+    """Returns the member that a header block describes, as far as the block alone says it.
 
-    __slots__ = (
-        'block',
-        'device',
-        'gid',
-        'gname',
-        'kind',
-        'mode',
-        'mtime',
-        'name',
-        'real_size',
-        'size',
-        'target',
-        'uid',
-        'uname',
+    Its kind is its type, and its size that of the data, whatever they are. The name of a file or
+    directory has no slash at its end, that of other types has what is stored.
+
+    Args:
+        block: the header block.
+        offset: where the data begin in the archive, in bytes.
+
+    Raises:
+        Damage: it is no header, or damaged.
+    """
+    stored_name, numbers, stored_size, time, checksum, kind, stored_target, end = _unpack(block)
+    rest = _read_rest(end)
+    total = (zlib.adler32(block[:_END_OFFSET]) & 0xFFFF) - 1 + rest.total
+    if total != _total_with(checksum):
+        _check_checksum(block)
+    mode, uid, gid = _read_mode_and_owner(numbers)
+    size = _size_or_time(stored_size)
+    mtime = _time(time)
+    name = text_of(stored_name)
+    if rest.prefix:
+        name = f'{rest.prefix}/{name}'
+    target = ''
+    device = _NO_DEVICE
+    if kind in COMMON_TYPES:
+        name = name.rstrip('/')
+    if kind != tarfile.REGTYPE:
+        if kind in TYPES_WITHOUT_DATA:
+            size = 0
+        if kind in LINKS:
+            target = text_of(stored_target)
+        elif kind in DEVICES:
+            device = rest.device
+    fields = (
+        name,
+        kind,
+        mode,
+        uid,
+        gid,
+        rest.uname,
+        rest.gname,
+        target,
+        size,
+        offset,
+        None,
+        kind,
+        (),
+        b'',
+        mtime,
+        device,
     )
+    return _new_tuple(Member, fields)
 
-    def __init__(self, block: bytes) -> None:
-        name, numbers, size, mtime, checksum, kind, target, end = _FIELDS.unpack(block)
-        rest = _read_rest(end)
-        total = (zlib.adler32(block[:_END_OFFSET]) & 0xFFFF) - 1 + rest.total
-        if total != _total_with(checksum):
-            _check_checksum(block)
-        self.block = block
-        self.mode, self.uid, self.gid = _read_mode_and_owner(numbers)
-        self.size = _size_or_time(size)
-        self.mtime = _time(mtime)
-        self.kind: bytes = kind
-        self.name = text_of(name)
-        if rest.prefix:
-            self.name = f'{rest.prefix}/{self.name}'
-        self.target = ''
-        if target[0]:
-            self.target = text_of(target)
-        self.uname = rest.uname
-        self.gname = rest.gname
-        self.device = rest.device
-        self.real_size = 0
-        if kind == tarfile.GNUTYPE_SPARSE:
-            if not rest.is_gnu:  # star has a map too, but in another place
-                raise Damage
-            self.real_size = _field(block[483:495])
+
+def old_gnu_real_size(block: bytes) -> int:
+    """Returns the size with its holes of a file in GNU's oldest sparse format, from its header."""
+    if not _read_rest(block[_END_OFFSET:]).is_gnu:  # star has a map too, but in another place
+        raise Damage
+    return _field(block[483:495])
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -435,16 +458,11 @@ def append_number(pieces: 'array.array[int]', number: int) -> None:
     pieces.append(number)
 
 
-def check_size(size: int) -> None:
-    if size < 0:
+def check_limits(size: int, uid: int, gid: int) -> None:
+    if size < 0 or not 0 <= uid <= _OWNER_LIMIT or not 0 <= gid <= _OWNER_LIMIT:
         raise Damage
     if size > _SIZE_LIMIT:
         raise Damage(f'has a member of over {_SIZE_LIMIT >> 40} TiB')
-
-
-def check_owner(uid: int, gid: int) -> None:
-    if not 0 <= uid <= _OWNER_LIMIT or not 0 <= gid <= _OWNER_LIMIT:
-        raise Damage
 
 
 def check_count(count: int) -> None:

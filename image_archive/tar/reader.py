@@ -4,72 +4,16 @@
 import array
 import tarfile
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from image_archive.errors import ArchiveError
 from image_archive.tar import headers
 from image_archive.tar.compression import BLOCK_SIZE, StreamError, UnreadableError
+from image_archive.tar.member import Member
 
 _GLOBAL_NAMES_LIMIT = 1000  # names of global headers that are remembered
 _OWNER_SIZE = 64  # characters of a name of an owner that is remembered
 _OWNERS_LIMIT = 1000  # names of owners that are remembered
-_NO_DEVICE = (0, 0)
-_new_tuple = tuple.__new__  # makes a NamedTuple in two thirds of the time
-# Of most members: their headers need not be completed.
-_COMMON_KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
-
-
-class Member(NamedTuple):
-    """A member of an archive.
-
-    Attributes:
-        name: the name as the archive spells it, without a slash at its end.
-        kind: tarfile.REGTYPE, DIRTYPE, SYMTYPE, LNKTYPE, or another type.
-        mode: the permissions, up to 0o7777.
-        uid: the number of the owner.
-        gid: the number of the group.
-        uname: the name of the owner.
-        gname: the name of the group.
-        target: the target of a link, as it is stored; empty for other kinds.
-        size: bytes of content; 0 for everything but files.
-        offset: where the data begin in the archive, in bytes.
-        pieces: of a sparse file, the offset in the content and the bytes of each island of data,
-            one number after the other; None if the data are the content.
-        type: the type as it is stored.
-        xattrs: the names of its extended attributes (`SCHILY.xattr.*` records).
-        xattr_records: these records, as they are stored.
-        mtime: the time, in whole seconds since 1970.
-        device: the major and minor number of a device.
-    """
-
-    name: str
-    kind: bytes
-    mode: int
-    uid: int
-    gid: int
-    uname: str
-    gname: str
-    target: str
-    size: int
-    offset: int
-    pieces: 'array.array[int] | None'
-    type: bytes = tarfile.REGTYPE
-    xattrs: tuple[str, ...] = ()
-    xattr_records: bytes = b''
-    mtime: int = 0
-    device: tuple[int, int] = (0, 0)
-
-    @property
-    def is_file(self) -> bool:
-        return self.kind == tarfile.REGTYPE
-
-    @property
-    def is_directory(self) -> bool:
-        return self.kind == tarfile.DIRTYPE
-
-    @property
-    def is_link(self) -> bool:
-        return self.kind in (tarfile.SYMTYPE, tarfile.LNKTYPE)
 
 
 class Stream(Protocol):
@@ -251,32 +195,35 @@ class TarReader:
             The member, or None for what is no member (a volume label, a global header); and the
             number of bytes of its data.
         """
-        header = headers.Header(block)
-        if header.kind in _COMMON_KINDS and not self._global_records:
-            return self._common_member(header)
+        header = headers.read_header(block, self._stream.position)
+        if header.type in headers.COMMON_TYPES and not self._global_records:
+            self._last_name = header.name
+            headers.check_limits(header.size, header.uid, header.gid)
+            return header, header.size
         records: dict[str, str] = {}
         long_names: dict[bytes, str] = {}
         total_size = 0
-        while header.kind in headers.EXTENSIONS:
+        while header.type in headers.EXTENSIONS:
             total_size += headers.BLOCK + header.size
             data = self._read_extension(header.size, total_size)
-            if header.kind in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
                 # Of several, GNU tar and Go's archive/tar take only the last.
                 records = headers.parse_records(data)
-            elif header.kind == tarfile.XGLTYPE:
+            elif header.type == tarfile.XGLTYPE:
                 # It need not be followed by a member.
                 self._add_global_header(header.name, headers.parse_global_records(data))
                 return None, 0
             else:
-                long_names[header.kind] = headers.text_of(data)
-            header = headers.Header(self._read_exactly(headers.BLOCK))
+                long_names[header.type] = headers.text_of(data)
+            block = self._read_exactly(headers.BLOCK)
+            header = headers.read_header(block, self._stream.position)
         self._note_padding(records)
         if self._global_records:
             records = {**self._global_records, **records}
         if records:
             # POSIX pax: an empty value cancels a record.
             records = {key: value for key, value in records.items() if value}
-        return self._make_member(header, records, long_names)
+        return self._complete(header, block, records, long_names)
 
     def _add_global_header(self, name: str, records: dict[str, str]) -> None:
         """Adds the records of a global header, which count for the members after it."""
@@ -313,36 +260,10 @@ class TarReader:
             raise headers.Damage(f'has headers of over {headers.EXTENSIONS_LIMIT >> 20} MiB')
         return self._read_exactly(size + -size % headers.BLOCK)[:size]
 
-    def _common_member(self, header: headers.Header) -> tuple[Member, int]:
-        """Returns what _make_member() does, for a header of which nothing is elsewhere."""
-        self._last_name = header.name
-        kind = header.kind
-        size = header.size if kind == tarfile.REGTYPE else 0
-        headers.check_size(size)
-        headers.check_owner(header.uid, header.gid)
-        fields = (
-            header.name.rstrip('/'),
-            kind,
-            header.mode,
-            header.uid,
-            header.gid,
-            header.uname,
-            header.gname,
-            header.target if kind == tarfile.SYMTYPE else '',
-            size,
-            self._stream.position,
-            None,
-            kind,
-            (),
-            b'',
-            header.mtime,
-            _NO_DEVICE,
-        )
-        return _new_tuple(Member, fields), size
-
-    def _make_member(
-        self, header: headers.Header, records: dict[str, str], long_names: dict[bytes, str]
+    def _complete(
+        self, header: Member, block: bytes, records: dict[str, str], long_names: dict[bytes, str]
     ) -> tuple[Member | None, int]:
+        """Completes what the header of a member says by what is elsewhere."""
         name = long_names.get(tarfile.GNUTYPE_LONGNAME, header.name)
         target = long_names.get(tarfile.GNUTYPE_LONGLINK, header.target)
         uid, gid, mtime = header.uid, header.gid, header.mtime
@@ -359,14 +280,14 @@ class TarReader:
             mtime = headers.seconds_of(records, mtime)
             stored_size = headers.number_of(records, 'size', stored_size)
         self._last_name = name
-        kind = headers.member_kind(header.kind, name)
-        if header.kind in headers.KINDS_WITHOUT_DATA:
+        kind = headers.member_kind(header.type, name)
+        if header.type in headers.TYPES_WITHOUT_DATA:
             stored_size = 0
         size = stored_size if kind == tarfile.REGTYPE else 0
         pieces = None
-        if header.kind == tarfile.GNUTYPE_SPARSE:
-            size = header.real_size
-            pieces = self._read_old_gnu_map(header.block)
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            size = headers.old_gnu_real_size(block)
+            pieces = self._read_old_gnu_map(block)
         elif records and records.get('GNU.sparse.major', '0') != '0':
             size = headers.real_size(records, stored_size)
             before = self._stream.position
@@ -375,33 +296,29 @@ class TarReader:
         elif 'GNU.sparse.map' in records:
             size = headers.real_size(records, stored_size)
             pieces = headers.sparse_map(records)
-        headers.check_size(size)
-        headers.check_size(stored_size)
+        headers.check_limits(size, uid, gid)
+        headers.check_limits(stored_size, uid, gid)
         if pieces is not None:
             if kind != tarfile.REGTYPE:
                 raise headers.Damage
             headers.check_map(pieces, size, stored_size)
-        headers.check_owner(uid, gid)
-        if header.kind == headers.GNU_VOLUME_LABEL:
+        if header.type == headers.GNU_VOLUME_LABEL:
             self.has_label = True
             return None, stored_size
-        member = Member(
-            name.rstrip('/'),
-            kind,
-            header.mode,
-            uid,
-            gid,
-            self._shared(records.get('uname', header.uname)),
-            self._shared(records.get('gname', header.gname)),
-            target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
-            size,
-            self._stream.position,
-            pieces,
-            header.kind,
-            xattrs,
-            xattr_records,
-            mtime,
-            header.device if header.kind in headers.DEVICES else _NO_DEVICE,
+        member = header._replace(
+            name=name.rstrip('/'),
+            kind=kind,
+            uid=uid,
+            gid=gid,
+            uname=self._shared(records.get('uname', header.uname)),
+            gname=self._shared(records.get('gname', header.gname)),
+            target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
+            size=size,
+            offset=self._stream.position,
+            pieces=pieces,
+            xattrs=xattrs,
+            xattr_records=xattr_records,
+            mtime=mtime,
         )
         return member, stored_size
 

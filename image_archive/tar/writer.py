@@ -30,8 +30,8 @@ from image_archive.tar.content import (
     zeros,
 )
 from image_archive.tar.gnu_headers import NewMember, gnu_header, python_header
+from image_archive.tar.member import Member
 from image_archive.tar.names import is_usable_name, normal_name
-from image_archive.tar.reader import Member
 
 # The data of large members begin at a multiple of this. A file system that shares blocks can only
 # share whole ones (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs).

@@ -9,7 +9,7 @@ import random
 import tarfile
 
 from image_archive.errors import ArchiveError
-from image_archive.tar import reader
+from image_archive.tar.member import Member
 from support import gnu_tar
 from support.amounts import amount
 from support.headers import OLD_GNU, read
@@ -82,7 +82,7 @@ def _as_reader_member(info):
     kind = FILE if info.isreg() else info.type
     if kind == b'D':
         kind = DIR
-    return reader.Member(
+    return Member(
         name=info.name.rstrip('/'),
         kind=kind,
         mode=info.mode & 0o7777,
