@@ -20,6 +20,9 @@ from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_shor
 _PATHS_LIMIT = 340_000
 _LOWER_FILES_LIMIT = 150_000
 _NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
+# Characters, of which each has at most four bytes: shorter names are within the limits.
+_SHORT_NAME = 64
+_SHORT_PATH = 1024
 _TYPES = (
     tarfile.REGTYPE,
     tarfile.AREGTYPE,
@@ -133,6 +136,14 @@ class Paths:
     def has_whiteouts(self) -> bool:
         """Tells whether any path is whited out."""
         return bool(self._whited_out)
+
+    def add_new_file(self, path: str) -> bool:
+        """Adds the path of a file whose directory is there; False if that needs a closer look."""
+        place = hash(path)
+        if place in self.kinds or len(self.kinds) >= _PATHS_LIMIT or self._whited_out:
+            return False
+        self.kinds[place] = _FILE
+        return True
 
     def add_common(self, path: str, member: Member) -> None:
         """Adds the path of a file or directory, no whiteout, whose directory is there."""
@@ -334,6 +345,22 @@ _CHECKS: tuple[_Check, ...] = (
 )
 
 
+def _is_common_file(member: Member, name: str) -> bool:
+    """Tells at once, of a member in a directory of the layer, that checks find nothing wrong.
+
+    Args:
+        member: the member.
+        name: its name in the directory.
+    """
+    return (
+        member.type == tarfile.REGTYPE
+        and len(name) < _SHORT_NAME
+        and len(member.name) < _SHORT_PATH
+        and name[:1] not in ('', '.')
+        and not member.xattrs
+    )
+
+
 class MemberChecks:
     """Checks the members of a layer while it is read. Of each kind of problem the first counts."""
 
@@ -347,12 +374,24 @@ class MemberChecks:
         self._paths = Paths(lower)
         self._found: dict[_Check, str] = {}
         self._odd_whiteout: str | None = None
+        # A directory of the layer, as its last member spells it, and its normal name with a slash.
+        self._last_stored_directory: str | None = None
+        self._last_directory = ''
 
     def add(self, member: Member) -> None:
         """Checks the next member."""
+        stored_directory, _, name = member.name.rpartition('/')
+        if stored_directory == self._last_stored_directory and _is_common_file(member, name):
+            if self._paths.add_new_file(self._last_directory + name):
+                return
         path = normal_name(member.name)
+        self._last_stored_directory = None
         if self._is_common(member, path):
             self._paths.add_common(path, member)
+            directory, slash, last_name = path.rpartition('/')
+            if last_name == name:  # not with a name such as 'a/.'
+                self._last_stored_directory = stored_directory
+                self._last_directory = directory + slash
             return
         if '..' in path:
             path = posixpath.normpath(path)

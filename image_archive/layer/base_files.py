@@ -179,7 +179,7 @@ class _LayerTree:
         self.root = Directory()
         # Most members are in the directory of the member before: its path as that member spells
         # it, and its normal name.
-        self._last_stored_path = ''
+        self._last_stored_path: str | None = ''
         self._last_path = ''
         self._last_directory = self.root
 
@@ -193,10 +193,11 @@ class _LayerTree:
         totals.members += 1
         totals.characters += len(member.name) + len(member.target) + len(member.xattr_records)
         totals.check(self._label)
-        stored_path, _, name = member.name.rpartition('/')
-        if self._is_common(member, stored_path, name):
-            self._last_directory.children[name] = Other.FILE
+        stored_path, _, stored_name = member.name.rpartition('/')
+        if stored_path == self._last_stored_path and _is_common_file(member, stored_name):
+            self._last_directory.children[stored_name] = Other.FILE
             return
+        self._last_stored_path = None
         path = normal_name(member.name)
         if not is_usable_name(path):
             text = f"{member.name[:200]!r} has '..' or NUL or is too long: replace the base"
@@ -216,7 +217,8 @@ class _LayerTree:
         if not name:
             return
         directory = self._directory(parent)
-        self._last_stored_path = stored_path
+        if name == stored_name:  # not with a name such as 'a/.'
+            self._last_stored_path = stored_path
         if not name.startswith(WHITEOUT):
             directory.children[name] = self._file(member)
         elif name == OPAQUE:
@@ -224,16 +226,6 @@ class _LayerTree:
         elif not name.startswith(AUFS_PREFIX):
             directory.hidden = directory.hidden or []
             directory.hidden.append(name.removeprefix(WHITEOUT))
-
-    def _is_common(self, member: Member, stored_path: str, name: str) -> bool:
-        """Tells at once, of most members, that one is a file in the last directory."""
-        return (
-            stored_path == self._last_stored_path
-            and member.kind == tarfile.REGTYPE
-            and len(member.name) < _SHORT_NAME
-            and name != ''
-            and name[0] != '.'
-        )
 
     def _directory(self, path: str) -> Directory:
         """Returns a directory, which is made if it is not there."""
@@ -275,6 +267,17 @@ class _LayerTree:
         if member.kind in _DEVICES:
             return Other.DEVICE
         return Other.FILE
+
+
+def _is_common_file(member: Member, name: str) -> bool:
+    """Tells at once, of most members in a directory, that one is a file with a usable name.
+
+    Args:
+        member: the member.
+        name: its name in the directory.
+    """
+    is_short = len(member.name) < _SHORT_NAME
+    return member.kind == tarfile.REGTYPE and is_short and name[:1] not in ('', '.')
 
 
 def _find(root: Directory, path: str) -> File | None:

@@ -202,6 +202,7 @@ class SourceStream:
         # What is read anyway: with small members, the next headers are in it.
         self._window = b''
         self._window_start = self.position
+        self._last_position = self.position  # that of the last read()
 
     def read(self, size: int) -> bytes:
         start = self.position - self._window_start
@@ -211,6 +212,7 @@ class SourceStream:
             start = 0
             end = size
         data = self._window[start:end]
+        self._last_position = self.position
         self.position += len(data)
         return data
 
@@ -221,9 +223,8 @@ class SourceStream:
     def _read_window(self, size: int) -> None:
         """Reads what follows the position: so many bytes, fewer only at the end."""
         count = size
-        skipped = self.position - self._window_start - len(self._window)
         # After a large member comes a large one, most often, and no header but the next is near.
-        if skipped <= _WINDOW_SIZE and size < _WINDOW_SIZE:
+        if size < _WINDOW_SIZE and self.position - self._last_position < _WINDOW_SIZE:
             count = _WINDOW_SIZE
         if self.position + count > self._end:
             count = max(self._end - self.position, 0)

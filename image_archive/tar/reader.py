@@ -129,11 +129,18 @@ class TarReader:
         stored_size = 0
         while True:
             try:
-                header = self._next_header(stored_size)
-                if header is None:
+                block = self._next_header(stored_size)
+                if block is None:
                     self._read_to_the_end()
                     return
-                member, stored_size = self._read_member(header)
+                header = headers.read_header(block, self._stream.position)
+                member: Member | None = header
+                stored_size = header.size
+                if header.type in headers.COMMON_TYPES and not self._global_records:
+                    self._last_name = header.name
+                    headers.check_limits(stored_size, header.uid, header.gid)
+                else:
+                    member, stored_size = self._read_member(header, block)
             except (headers.Damage, StreamError) as error:
                 after = 'or not a tar archive'
                 if self._last_name is not None:
@@ -188,18 +195,17 @@ class TarReader:
             if block.count(0) != len(block):
                 self.has_more = True
 
-    def _read_member(self, block: bytes) -> tuple[Member | None, int]:
-        """Reads the headers of a member.
+    def _read_member(self, header: Member, block: bytes) -> tuple[Member | None, int]:
+        """Reads the headers of a member of which something is not in its own header.
+
+        Args:
+            header: what the first header says.
+            block: that header.
 
         Returns:
             The member, or None for what is no member (a volume label, a global header); and the
             number of bytes of its data.
         """
-        header = headers.read_header(block, self._stream.position)
-        if header.type in headers.COMMON_TYPES and not self._global_records:
-            self._last_name = header.name
-            headers.check_limits(header.size, header.uid, header.gid)
-            return header, header.size
         records: dict[str, str] = {}
         long_names: dict[bytes, str] = {}
         total_size = 0

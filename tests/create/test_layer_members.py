@@ -8,6 +8,7 @@ import pytest
 
 from image_archive.checks import members
 from image_archive.tar import reader
+from support.amounts import amount
 from support.images import Parts, configuration
 from support.odd_layers import (
     FILE_BELOW,
@@ -20,6 +21,7 @@ from support.odd_layers import (
     odd_layer,
     sound_layer,
 )
+from support.random_members import random_members, respelled, respelled_back
 from support.running import build, messages, problems
 from support.tars import DIR, GLOBAL, LINK, make_tar, member, pax, sha256, tar_of, write_tar
 
@@ -230,3 +232,20 @@ def test_paths_beyond_the_limit_are_a_warning(monkeypatch):
     assert not problem.is_error
     text = 'only the first 3 paths were checked for paths that come twice'
     assert problem.text == f"'x': {text}: make smaller layers"
+
+
+def test_spelling_of_names_changes_nothing_that_is_found():
+    """Names that are spelled as most are take a shorter way."""
+    for seed in range(amount('MEMBERS_SEEDS', 500, 10_000)):
+        found = []
+        lower = [members.LowerFiles(), members.LowerFiles()]
+        for layer in (2 * seed, 2 * seed + 1):
+            checks = [members.MemberChecks(files) for files in lower]
+            for one in random_members(layer):
+                checks[0].add(one)
+            for one in respelled(random_members(layer)):
+                checks[1].add(one)
+            for check in checks:
+                problems_found = check.problems('x', is_error=True, has_label=False)
+                found.append([respelled_back(problem.text) for problem in problems_found])
+        assert found[0::2] == found[1::2], seed

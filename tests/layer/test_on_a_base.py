@@ -2,13 +2,21 @@
 """build_tar --base: a layer leaves the directories and links of its base as they are."""
 
 import gzip
+import itertools
 
 import pytest
 
 import build_tar
+from image_archive.errors import ArchiveError
+from image_archive.image.layer_file import LayerFile
 from image_archive.layer import base_files
+from image_archive.system.progress import Progress
+from image_archive.tar.content import BytesInMemory, Source
+from image_archive.tar.names import normal_name
+from support.amounts import amount
 from support.layers import COMMON, base_of, directory, layer_fails, link, make_layer, shown
 from support.project import FIXTURES
+from support.random_members import random_members, respelled, respelled_back
 from support.tars import (
     DIR,
     FILE,
@@ -415,3 +423,39 @@ def test_base_that_is_no_image_is_an_error(tmp_path, output):
 def test_base_may_be_replaced(base, file):
     make_layer(base, f'--base={base}', f'--file={file}=bin/x')
     assert names(base) == ['usr', 'usr/bin', 'usr/bin/x']
+
+
+class _LayerOfMembers(LayerFile):
+    """A layer that has the members that it is given."""
+
+    def __init__(self, found):
+        super().__init__('x', Source('x', BytesInMemory(b''), 0, 0))
+        self._found = found
+
+    def read_headers(self, visit, progress):
+        for one in self._found:
+            visit(one)
+
+
+def files_of(layers):
+    """Returns what a base of these layers has at each name, or the error that it is."""
+    files = base_files.BaseFiles()
+    try:
+        for layer in layers:
+            files.add_layer(_LayerOfMembers(layer), Progress())
+    except ArchiveError as error:
+        return respelled_back(str(error))
+    found = {}
+    for one in itertools.chain(*layers):
+        path = normal_name(one.name)
+        found[path] = files.find(path)
+        if isinstance(found[path], base_files.Directory):
+            found[path] = (found[path].attributes, sorted(found[path].children))
+    return found
+
+
+def test_spelling_of_names_in_the_base_does_not_matter():
+    """Names that are spelled as most are take a shorter way."""
+    for seed in range(amount('MEMBERS_SEEDS', 500, 10_000)):
+        layers = [random_members(2 * seed), random_members(2 * seed + 1)]
+        assert files_of(layers) == files_of([respelled(layer) for layer in layers]), seed
