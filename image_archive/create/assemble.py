@@ -2,46 +2,25 @@
 """Makes an image archive from its parts: checks arguments, opens files, checks them, writes."""
 
 import contextlib
-from collections.abc import Callable
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterable
 
 from image_archive.checks.problem import Problem, report
 from image_archive.create import arguments
 from image_archive.create.blobs import Layout, find_layout
 from image_archive.create.docker_archive import add_docker_members
+from image_archive.create.oci_archive import add_oci_members, oci_manifest_of
 from image_archive.create.opened import OpenedImage, open_image
 from image_archive.create.parts import ImageParts
 from image_archive.create.problems import find_problems
 from image_archive.digests import sha256
 from image_archive.errors import ArchiveError
+from image_archive.image.stored import lacks_layer
 from image_archive.system.beside import call_both
 from image_archive.system.command_line import Run, describe
 from image_archive.system.outputs import OutputFile, is_replaced
 from image_archive.system.progress import Progress
 from image_archive.tar.writer import TarFileWriter
-
-
-class _OtherOutputs(NamedTuple):
-    """The paths of the files that are written beside an archive; None for one that is not.
-
-    Attributes:
-        digest_file: the file for the digest of the OCI manifest.
-        id_file: the file for the identifier of the image.
-    """
-
-    digest_file: str | None
-    id_file: str | None
-
-    def contents(self, image: OpenedImage, layout: Layout | None) -> dict[str, str]:
-        """Returns the content of each file by its path."""
-        contents = {}
-        if self.digest_file is not None and layout is not None:
-            from image_archive.create.oci_archive import oci_manifest_of
-
-            contents[self.digest_file] = f'sha256:{sha256(oci_manifest_of(image, layout))}'
-        if self.id_file is not None:
-            contents[self.id_file] = image.parts.identifier
-        return contents
 
 
 def write_image(
@@ -95,28 +74,34 @@ def write_opened_image(
     if not image.failures:
         arguments.check_opened(image)
 
-    is_written_meanwhile = verifies and _can_be_written_meanwhile(output, image)
+    paths = [path for path in (output, digest_file, id_file) if path is not None]
+    is_written_meanwhile = verifies and _can_be_written_meanwhile(paths, image)
     layout = None
     if is_written_meanwhile and image.parts.oci:
         try:
             layout = find_layout(image, run.progress)
         except ArchiveError:  # the checks report it with everything else
             is_written_meanwhile = False
-    others = _OtherOutputs(digest_file, id_file)
+    check = None
     if is_written_meanwhile:
-        _write(output, image, layout, run, others, lambda: _check(image, run, verifies))
+        check = functools.partial(_check, image, run, verifies)
     else:
         layout = _check(image, run, verifies)
-        _write(output, image, layout, run, others)
+    others = {}
+    if digest_file is not None and layout is not None:
+        others[digest_file] = f'sha256:{sha256(oci_manifest_of(image, layout))}'
+    if id_file is not None:
+        others[id_file] = image.parts.identifier
+    _write(output, image, layout, run, others, check)
 
 
-def _can_be_written_meanwhile(output: str, image: OpenedImage) -> bool:
-    """Tells whether the archive can be written while every byte of its image is checked.
+def _can_be_written_meanwhile(paths: Iterable[str], image: OpenedImage) -> bool:
+    """Tells whether the outputs can be written while every byte of an image is checked.
 
-    That is so if the output appears only when it is whole, all files could be opened, and all
-    names of blobs are known.
+    That is so if they appear only when they are whole, all files could be opened, and all names of
+    blobs are known.
     """
-    if image.failures or not is_replaced(output):
+    if image.failures or not all(is_replaced(path) for path in paths):
         return False
     files = [layer.file for layer in image.layers.values()]
     files += [layer.file for layer in image.base_layers if layer.file is not None]
@@ -128,7 +113,8 @@ def _check(image: OpenedImage, run: Run, verifies: bool) -> Layout | None:
     failures = [Problem(line) for failure in image.failures for line in describe(failure)]
     found = find_problems(image, verifies, run.progress)
     report(failures + found.problems, verifies)
-    arguments.check_base_is_whole(image)
+    if image.base is not None and image.merges_base and image.missing_layers:
+        raise ArchiveError(lacks_layer(image.base.archive.path, image.missing_layers[0]))
     image.check_unchanged()
     return found.layout
 
@@ -138,7 +124,7 @@ def _write(
     image: OpenedImage,
     layout: Layout | None,
     run: Run,
-    others: _OtherOutputs,
+    others: dict[str, str],
     check: Callable[[], object] | None = None,
 ) -> None:
     """Writes an archive and the files beside it.
@@ -148,7 +134,7 @@ def _write(
         image: the image.
         layout: with --oci, its blobs.
         run: the run of the program.
-        others: the files beside the archive.
+        others: the contents of the files beside the archive, by their paths.
         check: checks the image, while its members are written, before anything is in its place;
             None if that was done.
     """
@@ -157,7 +143,7 @@ def _write(
         progress.begin('writing', image.bytes_to_write)
         tar = stack.enter_context(TarFileWriter(output, run.partial_files, progress))
         opened = []
-        for path, content in others.contents(image, layout).items():
+        for path, content in others.items():
             other = stack.enter_context(OutputFile(path, run.partial_files))
             other.write(f'{content}\n'.encode())
             opened.append(other)
@@ -170,7 +156,4 @@ def _add_members(tar: TarFileWriter, image: OpenedImage, layout: Layout | None) 
     if layout is None:
         add_docker_members(tar, image)
     else:
-        # Imported late: it takes time at every start.
-        from image_archive.create.oci_archive import add_oci_members
-
         add_oci_members(tar, image, layout)

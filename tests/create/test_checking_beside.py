@@ -13,8 +13,9 @@ from image_archive.image import layer_file
 from image_archive.system import beside
 from image_archive.system.command_line import silent_run
 from image_archive.tar.content import Source
-from support.images import Parts
-from support.tars import tar_of
+from support.images import Parts, configuration
+from support.running import run_program
+from support.tars import member, sha256, tar_of
 
 
 def write(image, output=None):
@@ -103,3 +104,20 @@ def test_two_layers_are_hashed_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Source, 'hash_with', when_both_are_there)
     write(image)
     assert image.output.exists()
+
+
+@pytest.mark.parametrize('flag', ['--digest_file', '--id_file'])
+def test_file_that_is_written_directly_waits_for_the_checks(tmp_path, flag):
+    """A reader of the pipe must not take the digest for that of an image."""
+    layer = tmp_path / 'layer.tar'
+    layer.write_bytes(tar_of(member('a'), member('a')))
+    image = Parts(tmp_path)
+    image.layers = [(sha256(layer.read_bytes()), layer)]
+    image.configure(configuration(image.diff_ids))
+    program, flags = 'create_image', [*image.flags, '--oci']
+    if flag == '--id_file':
+        program, flags = 'build_image', [f'--output={image.output}', f'--layer={layer}']
+    done = run_program(program, *flags, f'{flag}=/dev/stdout', '--verify')
+    assert b'comes twice' in done.stderr
+    assert done.stdout == b''
+    assert not image.output.exists()
