@@ -20,9 +20,7 @@ from image_archive.tar.names import COMPONENT_LIMIT, has_long_component, is_shor
 _PATHS_LIMIT = 340_000
 _LOWER_FILES_LIMIT = 150_000
 _NAME_LIMIT = 4096  # bytes; Linux's PATH_MAX
-# Characters, of which each has at most four bytes: shorter names are within the limits.
-_SHORT_NAME = 64
-_SHORT_PATH = 1024
+_SHORT_NAME = 64  # characters, of at most four bytes: a shorter name is within all limits
 _TYPES = (
     tarfile.REGTYPE,
     tarfile.AREGTYPE,
@@ -140,7 +138,7 @@ class Paths:
     def add_new_file(self, path: str) -> bool:
         """Adds the path of a file whose directory is there; False if that needs a closer look."""
         place = hash(path)
-        if place in self.kinds or len(self.kinds) >= _PATHS_LIMIT or self._whited_out:
+        if place in self.kinds or len(self.kinds) >= _PATHS_LIMIT:
             return False
         self.kinds[place] = _FILE
         return True
@@ -346,7 +344,9 @@ _CHECKS: tuple[_Check, ...] = (
 
 
 def _is_common_file(member: Member, name: str) -> bool:
-    """Tells at once, of a member in a directory of the layer, that checks find nothing wrong.
+    """Tells at once, of a member in the directory of the one before, that it is a file as most are.
+
+    Then only one thing may be wrong with it: that it comes twice.
 
     Args:
         member: the member.
@@ -355,7 +355,6 @@ def _is_common_file(member: Member, name: str) -> bool:
     return (
         member.type == tarfile.REGTYPE
         and len(name) < _SHORT_NAME
-        and len(member.name) < _SHORT_PATH
         and name[:1] not in ('', '.')
         and not member.xattrs
     )

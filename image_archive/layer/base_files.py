@@ -18,7 +18,7 @@ from image_archive.tar.member import Member
 from image_archive.tar.names import is_usable_name, normal_name
 
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE)
-_SHORT_NAME = 128  # characters; a shorter name is within all limits
+_SHORT_PATH = 128  # characters; a shorter path is within all limits
 _LINKS_LIMIT = 40  # Linux follows as many
 _FILES_LIMIT = 1_000_000
 _IMPLIED_LIMIT = 250_000  # directories that are only on the way to others; they take more memory
@@ -276,7 +276,7 @@ def _is_common_file(member: Member, name: str) -> bool:
         member: the member.
         name: its name in the directory.
     """
-    is_short = len(member.name) < _SHORT_NAME
+    is_short = len(member.name) < _SHORT_PATH
     return member.kind == tarfile.REGTYPE and is_short and name[:1] not in ('', '.')
 
 

@@ -4,11 +4,9 @@
 import collections
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-_NICE = 10  # of 19, at which a thread runs only where no other wants to
 _AHEAD = 4  # blocks that are read before they are asked for
 
 Item = TypeVar('Item')
@@ -92,10 +90,9 @@ def call_both(check: Callable[[], object] | None, work: Callable[[], object]) ->
     """Calls two functions, at the same time if there is a second core.
 
     Args:
-        check: called in this thread, with threads that it may start; None for nothing. What it
-            raises is raised, whatever the other function does.
-        work: called in a thread of its own, with the time that the check leaves to it; it has ended
-            after the call.
+        check: called in this thread; None for nothing. What it raises is raised, whatever the other
+            function does.
+        work: called in a thread of its own; it has ended after the call.
     """
     if check is None or core_count() == 1:
         if check is not None:
@@ -110,12 +107,6 @@ def call_both(check: Callable[[], object] | None, work: Callable[[], object]) ->
 
 
 def _call(function: Callable[[], object]) -> None:
-    """Calls a function in a thread that gets a core last: most often the others take longer."""
-    import threading
-
-    if sys.platform == 'linux':  # where each thread has a priority of its own (see setpriority(2))
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
     function()
 
 

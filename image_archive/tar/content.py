@@ -13,7 +13,10 @@ from image_archive.tar.compression import BLOCK_SIZE, HEAD_SIZE, LARGE_BLOCK_SIZ
 from image_archive.tar.reader import BlockStream
 
 _ENDS_EARLY = 'it ends early'
-_WINDOW_SIZE = 8 << 10  # bytes of a file that are read at once to find headers
+# Bytes of a file that are read at once to find headers: those of several members, or of one, which
+# may have extended headers.
+_WINDOW_SIZE = 8 << 10
+_HEADERS_SIZE = 5 * 512
 
 
 class RandomAccess(Protocol):
@@ -222,10 +225,9 @@ class SourceStream:
 
     def _read_window(self, size: int) -> None:
         """Reads what follows the position: so many bytes, fewer only at the end."""
-        count = size
-        # After a large member comes a large one, most often, and no header but the next is near.
-        if size < _WINDOW_SIZE and self.position - self._last_position < _WINDOW_SIZE:
-            count = _WINDOW_SIZE
+        # After a large member comes a large one, most often: only its headers are near.
+        is_near = self.position - self._last_position < _WINDOW_SIZE
+        count = max(size, _WINDOW_SIZE if is_near else _HEADERS_SIZE)
         if self.position + count > self._end:
             count = max(self._end - self.position, 0)
         try:

@@ -43,7 +43,7 @@ TYPES_WITHOUT_DATA = (
 DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 LINKS = (tarfile.SYMTYPE, tarfile.LNKTYPE)
 # Of most members: all that is to be known of them is in their header.
-COMMON_TYPES = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE)
+COMMON_TYPES = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE)
 EXTENSIONS = (
     tarfile.XHDTYPE,
     tarfile.SOLARIS_XHDTYPE,
@@ -94,8 +94,8 @@ class _Rest(NamedTuple):
 def read_header(block: bytes, offset: int) -> Member:
     """Returns the member that a header block describes, as far as the block alone says it.
 
-    Its kind is its type, and its size that of the data, whatever they are. The name of a file or
-    directory has no slash at its end, that of other types has what is stored.
+    Its kind is its type, and its size that of the data, whatever they are. Its name has no slash at
+    its end if the type is one of COMMON_TYPES; otherwise it is what is stored.
 
     Args:
         block: the header block.

@@ -196,7 +196,7 @@ class TarReader:
                 self.has_more = True
 
     def _read_member(self, header: Member, block: bytes) -> tuple[Member | None, int]:
-        """Reads the headers of a member of which something is not in its own header.
+        """Reads the headers of a member of which something may be elsewhere than in its own.
 
         Args:
             header: what the first header says.
@@ -311,20 +311,23 @@ class TarReader:
         if header.type == headers.GNU_VOLUME_LABEL:
             self.has_label = True
             return None, stored_size
-        member = header._replace(
-            name=name.rstrip('/'),
-            kind=kind,
-            uid=uid,
-            gid=gid,
-            uname=self._shared(records.get('uname', header.uname)),
-            gname=self._shared(records.get('gname', header.gname)),
-            target=target if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE) else '',
-            size=size,
-            offset=self._stream.position,
-            pieces=pieces,
-            xattrs=xattrs,
-            xattr_records=xattr_records,
-            mtime=mtime,
+        member = Member(
+            name.rstrip('/'),
+            kind,
+            header.mode,
+            uid,
+            gid,
+            self._shared(records.get('uname', header.uname)),
+            self._shared(records.get('gname', header.gname)),
+            target if kind in headers.LINKS else '',
+            size,
+            self._stream.position,
+            pieces,
+            header.type,
+            xattrs,
+            xattr_records,
+            mtime,
+            header.device,
         )
         return member, stored_size
 

@@ -234,18 +234,27 @@ def test_paths_beyond_the_limit_are_a_warning(monkeypatch):
     assert problem.text == f"'x': {text}: make smaller layers"
 
 
-def test_spelling_of_names_changes_nothing_that_is_found():
-    """Names that are spelled as most are take a shorter way."""
-    for seed in range(amount('MEMBERS_SEEDS', 500, 10_000)):
+def test_spelling_of_names_changes_nothing_that_is_found(monkeypatch):
+    """Files in the directory of the member before take a shorter way, if it is spelled so."""
+    short_ways = []
+    add_new_file = members.Paths.add_new_file
+
+    def counted(paths, path):
+        short_ways.append(add_new_file(paths, path))
+        return short_ways[-1]
+
+    monkeypatch.setattr(members.Paths, 'add_new_file', counted)
+    count = amount('MEMBERS_SEEDS', 500, 10_000)
+    for seed in range(count):
         found = []
         lower = [members.LowerFiles(), members.LowerFiles()]
-        for layer in (2 * seed, 2 * seed + 1):
-            checks = [members.MemberChecks(files) for files in lower]
-            for one in random_members(layer):
-                checks[0].add(one)
-            for one in respelled(random_members(layer)):
-                checks[1].add(one)
-            for check in checks:
-                problems_found = check.problems('x', is_error=True, has_label=False)
+        for layer in (random_members(2 * seed), random_members(2 * seed + 1)):
+            for files, spelled in zip(lower, (layer, respelled(layer)), strict=True):
+                checks = members.MemberChecks(files)
+                for one in spelled:
+                    checks.add(one)
+                problems_found = checks.problems('x', is_error=True, has_label=False)
                 found.append([respelled_back(problem.text) for problem in problems_found])
         assert found[0::2] == found[1::2], seed
+    assert short_ways.count(True) > count / 2
+    assert short_ways.count(False) > count / 10

@@ -379,12 +379,17 @@ def test_base_that_lacks_a_layer_is_an_error(base, tmp_path, output):
     assert error == f"--base: {str(missing)!r} lacks its layer '1/layer.tar': give a whole image"
 
 
+DEEPEST = '/'.join(['a'] * 128)
 BAD_LAYERS = {
     'cut off': (COMMON[:600], 'is cut off'),
     'no tar': (b'x' * 1024, 'is damaged or not a tar archive: replace it'),
     'empty': (b'', 'is cut off or not a tar archive: replace it'),
     'gzip cut off': (gzip.compress(COMMON)[:-4], 'is cut off'),
     'above': (tar_of(member('../x')), ": '../x' has '..' or NUL or is too long: replace the base"),
+    'too deep': (
+        tar_of(member(DEEPEST, kind=DIR), member(f'{DEEPEST}/x')),
+        "a/' has '..' or NUL or is too long: replace the base",
+    ),
 }
 
 
@@ -454,8 +459,19 @@ def files_of(layers):
     return found
 
 
-def test_spelling_of_names_in_the_base_does_not_matter():
-    """Names that are spelled as most are take a shorter way."""
-    for seed in range(amount('MEMBERS_SEEDS', 500, 10_000)):
+def test_spelling_of_names_in_the_base_does_not_matter(monkeypatch):
+    """Files in the directory of the member before take a shorter way, if it is spelled so."""
+    short_ways = []
+    is_common_file = base_files._is_common_file
+
+    def counted(*arguments):
+        short_ways.append(is_common_file(*arguments))
+        return short_ways[-1]
+
+    monkeypatch.setattr(base_files, '_is_common_file', counted)
+    count = amount('MEMBERS_SEEDS', 500, 10_000)
+    for seed in range(count):
         layers = [random_members(2 * seed), random_members(2 * seed + 1)]
         assert files_of(layers) == files_of([respelled(layer) for layer in layers]), seed
+    assert short_ways.count(True) > count / 2
+    assert short_ways.count(False) > count / 10
