@@ -44,11 +44,12 @@ def foreign_layer_problems(label: str, name: str, layout: str | None) -> Problem
     yield Problem(f'{label}: {text}: {advice}', is_error=False)
 
 
-def compression_problems(layer: LayerFile) -> Problems:
-    """Checks that all clients read the compression of a layer."""
-    if layer.compression in _RARELY_READ:
-        text = f'is compressed by {layer.compression}, which containerd and Docker 29 do not read'
-        yield Problem(f'{layer.label} {text}: use gzip', is_error=False)
+def compression_problems(layers: Iterable[LayerFile]) -> Problems:
+    """Checks that all clients read the compression of each layer."""
+    for layer in layers:
+        if layer.compression in _RARELY_READ:
+            text = f'compressed by {layer.compression}, which containerd and Docker 29 do not read'
+            yield Problem(f'{layer.label} is {text}: use gzip', is_error=False)
 
 
 def layer_name_problems(label: str, names: Iterable[str]) -> Problems:

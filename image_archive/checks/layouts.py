@@ -47,23 +47,6 @@ def image_problems(flag: str, image: StoredImage, verifies: bool = False) -> Pro
         yield Problem(f'{flag}: {image.archive.path!r}: {text}: {_ADVICE}')
 
 
-def archive_problems(flag: str, images: ImageArchive) -> Problems:
-    """Checks all images of a layout.
-
-    Args:
-        flag: the flag that gives the archive.
-        images: the archive; only a layout is checked.
-
-    Raises:
-        OSError: the archive cannot be read.
-    """
-    if not images.is_layout:
-        return
-    yield from index_problems(flag, images)
-    for image in images.images:
-        yield from image_problems(flag, image)
-
-
 def warn_of_base(image: StoredImage) -> None:
     """Warns of all that is wrong with the base of a program that has no --verify.
 

@@ -3,13 +3,12 @@
 
 from image_archive.create.opened import OpenedImage
 from image_archive.create.parts import ImageParts
-from image_archive.errors import ArchiveError, ArgumentError
+from image_archive.errors import ArgumentError
 from image_archive.image.choice import check_choice
 from image_archive.image.docker_manifest import REPLACED_NAMES
 from image_archive.image.identifiers import check_is_name
 from image_archive.image.layout import files_of_bases
 from image_archive.image.oci_index import NAME_ANNOTATIONS
-from image_archive.image.stored import lacks_layer
 from image_archive.system.outputs import check_outputs
 from image_archive.tar.content import have_same_content
 
@@ -90,19 +89,6 @@ def check_opened(image: OpenedImage) -> None:
     """
     _check_names(image)
     _check_layers_of_one_id(image)
-
-
-def check_base_is_whole(image: OpenedImage) -> None:
-    """Checks that a base that is merged has its own layers.
-
-    Args:
-        image: the image; all its files could be opened.
-
-    Raises:
-        ArchiveError: it lacks one.
-    """
-    if image.base is not None and image.merges_base and image.missing_layers:
-        raise ArchiveError(lacks_layer(image.base.archive.path, image.missing_layers[0]))
 
 
 def _check_names(image: OpenedImage) -> None:

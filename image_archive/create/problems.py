@@ -4,7 +4,6 @@
 The cheap checks read no layer, and always run. With --verify every byte is read.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from image_archive.checks import layers as layer_checks
@@ -64,22 +63,23 @@ def find_problems(image: OpenedImage, verifies: bool, progress: Progress) -> Fou
     if verifies or parts.oci:
         problems += _fatal_with_oci(image, _config_digest_problems(image))
     base_content_problems: list[Problem] = []
-    own_files = [image.layers[path].file for path in _own_paths(image)]
+    own_files = [layer.file for layer in image.layers.values()]
     if verifies:
         progress.begin('checking', _bytes_to_check(image))
         lower = LowerFiles()
-        with hash_beside([*_base_files_at_hand(image), *own_files], progress):
+        at_hand = [file for file in _base_files(image) if file.source.digest is None]
+        with hash_beside([*at_hand, *own_files], progress):
             base_content = _base_content_problems(image, lower, progress)
             base_content_problems += limited('--base', base_content)
             problems += _layer_digest_problems(image, lower, progress)
-    problems += _fatal_with_oci(image, _compression_problems(own_files))
+    problems += _fatal_with_oci(image, layer_checks.compression_problems(own_files))
     problems += _fatal_with_oci(image, _base_problems(image))
     problems += _layout_problems(image, verifies)
     problems += _fatal_with_oci(image, _base_diff_id_problems(image))
     problems += _foreign_layer_problems(image)
     problems += _base_layer_name_problems(image)
     problems += _left_out_problems(image)
-    problems += _fatal_with_oci(image, _compression_problems(_base_files(image)))
+    problems += _fatal_with_oci(image, layer_checks.compression_problems(_base_files(image)))
     if verifies:
         problems += base_content_problems
         problems += _missing_layer_problems(image)
@@ -146,16 +146,10 @@ def _replaced_name_problems(image: OpenedImage) -> Problems:
 # Layers.
 
 
-def _own_paths(image: OpenedImage) -> list[str]:
-    """Returns the paths of the layers that the image adds, each once, if they could be opened."""
-    paths = dict.fromkeys(layer.path for layer in image.parts.layers)
-    return [path for path in paths if path in image.layers]
-
-
 def _layer_digest_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:
     """Checks that each layer is a tar archive, and the SHA-256 of its content is its identifier."""
-    for path in _own_paths(image):
-        file = image.layers[path].file
+    for path, opened in image.layers.items():
+        file = opened.file
         yield from layer_checks.reading_problems(file, is_own=True, progress=progress, lower=lower)
         if file.content_sha256 is None:
             continue
@@ -167,12 +161,6 @@ def _layer_digest_problems(image: OpenedImage, lower: LowerFiles, progress: Prog
                     f'--layer: the diff ID of {path!r} is {file.content_sha256}, '
                     f'not {layer.identifier}{layer.origin}: correct the ID or the file'
                 )
-
-
-def _compression_problems(files: Iterable[LayerFile]) -> Problems:
-    """Checks that all clients read the compression of each layer."""
-    for file in files:
-        yield from layer_checks.compression_problems(file)
 
 
 # The base.
@@ -270,11 +258,6 @@ def _base_files(image: OpenedImage) -> list[LayerFile]:
     """Returns the files of the base's layers, each once, as far as they are there."""
     files = [layer.file for layer in image.base_layers if layer.file is not None]
     return list(dict.fromkeys(files))
-
-
-def _base_files_at_hand(image: OpenedImage) -> list[LayerFile]:
-    """Returns the files of the base's layers, each once, as far as their data were kept."""
-    return [file for file in _base_files(image) if file.source.digest is None]
 
 
 def _base_content_problems(image: OpenedImage, lower: LowerFiles, progress: Progress) -> Problems:

@@ -107,7 +107,7 @@ class LayerFile:
             blocks = self.source.blocks(progress)
             if self.compression is not None:
                 stored_hash = new_hash()
-                stored = _BlockFile(_hashed(blocks, stored_hash))
+                stored = BlockStream(_hashed(blocks, stored_hash))
                 inflated = inflate(stored, self.compression, self.leniences)
                 blocks = threads.enter_context(read_ahead(inflated))
             hashed = threads.enter_context(read_ahead(_hashed(blocks, content_hash)))
@@ -138,7 +138,7 @@ class LayerFile:
         stream: Stream = SourceStream(self.source)
         with contextlib.ExitStack() as threads:
             if self.compression is not None:
-                stored = _BlockFile(self.source.blocks(progress))
+                stored = BlockStream(self.source.blocks(progress))
                 inflated = inflate(stored, self.compression)
                 stream = BlockStream(threads.enter_context(read_ahead(inflated)))
             elif self.source.sparse_map is not None:
@@ -220,16 +220,6 @@ def describe_file(
     elif layer.compression is not None:
         digest = f'sha256:{layer.stored_sha256(progress)}'
     return oci.describe_layer(layer.compression, digest, layer.source.size)
-
-
-class _BlockFile:
-    """Blocks, read like a file."""
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        self._stream = BlockStream(blocks)
-
-    def read(self, size: int, /) -> bytes:
-        return self._stream.read_some(size)
 
 
 def _hashed(blocks: Iterator[bytes], digest: Any) -> Iterator[bytes]:

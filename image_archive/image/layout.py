@@ -272,7 +272,7 @@ class _LayoutDirectory(Archive):
     """A layout in a directory, as an archive with its files as members."""
 
     def __init__(self, directory: InputDirectory, members: list[Member]) -> None:
-        super().__init__(directory, BytesInMemory(b''), members, True, None, {})
+        super().__init__(directory, BytesInMemory(b''), members, True, {})
         self._directory = directory
 
     def source(self, member: Member) -> Source:

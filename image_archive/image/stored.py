@@ -70,15 +70,6 @@ class StoredImage:
             return None
         return read_configuration(content)
 
-    @property
-    def platform(self) -> Platform | None:
-        """The platform in the index, else in the configuration; None if it is not known."""
-        if self.indexed is not None and self.indexed.platform is not None:
-            return self.indexed.platform
-        if self.config is None:
-            return None
-        return platform_in(self.config.keys)
-
     @cached_property
     def layer_sources(self) -> dict[str, dict[str, Any]]:
         """LayerSources of the entry; raises what layer_sources_of() raises.

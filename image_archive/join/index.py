@@ -90,7 +90,7 @@ def merge_indexes(
         descriptors = _merge(archives, files)
         found = list(walk(descriptors, files.read, _LABEL))
         blobs = _find_blobs(found, images)
-        _check_is_whole(found, blobs, images, table, files)
+        _check_is_whole(blobs, images, table, files)
         _check_leads_to_all(found, images, files)
     except _IndexError as error:
         text = f'{INDEX_NAME} is left out, as {error}, or give --oci'
@@ -199,11 +199,7 @@ def _add(blobs: dict[str, Blob], descriptor: JsonDescriptor, diff_id: str | None
 
 
 def _check_is_whole(
-    found: list[FoundBlob],
-    blobs: list[Blob],
-    images: list[JoinedImage],
-    table: LayerTable,
-    files: JoinedFiles,
+    blobs: list[Blob], images: list[JoinedImage], table: LayerTable, files: JoinedFiles
 ) -> None:
     """Raises _IndexError if a blob is there under another name only, where no client finds it."""
     config_digests = {f'sha256:{image.id}' for image in images}

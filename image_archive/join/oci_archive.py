@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins archives into one that is an OCI image layout as well, and the same whoever saved them."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from image_archive.join.oci_images import OciImages, OciManifest, blobs_of_artif
 from image_archive.join.oci_names import Root, Target, name_images
 from image_archive.system.beside import call_both
 from image_archive.system.command_line import Run
-from image_archive.system.outputs import optional_output
+from image_archive.system.outputs import OutputFile
 from image_archive.system.progress import Progress
 from image_archive.tar.content import Source
 from image_archive.tar.writer import TarFileWriter
@@ -213,10 +214,11 @@ def write_oci_join(
     size = sum(blob.source.size for blob in blobs if blob.source is not None)
     progress = run.progress if check is None else Progress()  # the checks show theirs
     progress.begin('writing', size)
-    with (
-        TarFileWriter(output, run.partial_files, progress) as tar,
-        optional_output(digest_file, run.partial_files) as digest_output,
-    ):
+    with contextlib.ExitStack() as stack:
+        tar = stack.enter_context(TarFileWriter(output, run.partial_files, progress))
+        others = []
+        if digest_file is not None:
+            others.append(stack.enter_context(OutputFile(digest_file, run.partial_files)))
 
         def add_members() -> None:
             for blob in blobs:
@@ -226,10 +228,8 @@ def write_oci_join(
         call_both(check, add_members)
         for images in join.archives:
             images.archive.check_unchanged()  # since it was checked, and since it was copied
-        others = []
-        if digest_output is not None:
-            digest_output.write(f'{digests[0]}\n'.encode())
-            others.append(digest_output)
+        for other in others:
+            other.write(f'{digests[0]}\n'.encode())
         tar.close(others)
 
 

@@ -431,7 +431,7 @@ class OciImages:
             if file is None:
                 layers.append(_missing_layer(image, index, foreign))
                 continue
-            for problem in layer_checks.compression_problems(file):
+            for problem in layer_checks.compression_problems([file]):
                 raise ArchiveError(problem.text)
             descriptor = describe_file(file, diff_id, progress)
             if foreign is not None:

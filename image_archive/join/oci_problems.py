@@ -3,15 +3,14 @@
 
 from image_archive.checks import layers as layer_checks
 from image_archive.checks.configuration import configuration_problems, history_problems
-from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
 from image_archive.digests import blob_name
 from image_archive.image.documents import manifest_content
-from image_archive.image.layer_file import LayerFile, hash_beside
+from image_archive.image.layer_file import LayerFile
 from image_archive.join.oci_archive import OciJoin, manifest_entries
 from image_archive.join.oci_images import OciManifest
-from image_archive.join.problems import layout_problems
+from image_archive.join.problems import content_problems, layout_problems
 from image_archive.system.progress import Progress
 
 _ADVICE = 'replace the archive'
@@ -34,13 +33,12 @@ def find_oci_problems(join: OciJoin, verifies: bool, progress: Progress) -> list
     problems += manifest_size_problems('--layer', len(manifest_content(manifest_entries(join))))
     problems += descriptor_count_problems('--layer', len(join.roots) + len(join.artifacts))
     files = _layer_files(join)
-    for file in files:
-        problems += layer_checks.compression_problems(file)
+    problems += layer_checks.compression_problems(files)
     if verifies:
         others = [blob.source for blob in join.blobs if blob.is_hashed and blob.source is not None]
         size = sum(source.size for source in [*others, *(file.source for file in files)])
         progress.begin('checking', size)
-        problems += limited('--layer', _content_problems(files, progress))
+        problems += limited('--layer', content_problems(files, progress))
         problems += limited('--layer', _digest_problems(join, progress))
     return problems
 
@@ -83,13 +81,6 @@ def _layer_files(join: OciJoin) -> list[LayerFile]:
             if layer.file is not None and layer.digest not in join.left_out:
                 files[layer.file] = None
     return list(files)
-
-
-def _content_problems(files: list[LayerFile], progress: Progress) -> Problems:
-    with hash_beside(files, progress):
-        for file in files:
-            # The layers of an image are in any order here, so each is checked by itself.
-            yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
 
 
 def _digest_problems(join: OciJoin, progress: Progress) -> Problems:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may be wrong with images that are joined: a small function for each clause."""
 
+from collections.abc import Collection
+
 from image_archive.checks import layers as layer_checks
 from image_archive.checks.archive_members import left_out_problems
 from image_archive.checks.configuration import configuration_problems, history_problems
 from image_archive.checks.identifiers import tag_problems
-from image_archive.checks.layouts import archive_problems
+from image_archive.checks.layouts import image_problems, index_problems
 from image_archive.checks.members import LowerFiles
 from image_archive.checks.problem import Problem, Problems, limited
 from image_archive.checks.sizes import descriptor_count_problems, manifest_size_problems
@@ -42,11 +44,10 @@ def find_problems(join: Join, verifies: bool, progress: Progress) -> list[Proble
     problems += join.oci_index.problems
     files = _layer_files(join)
     problems += _diff_id_problems(join, files)
-    for file in files.values():
-        problems += layer_checks.compression_problems(file)
+    problems += layer_checks.compression_problems(files.values())
     if verifies:
         progress.begin('checking', _bytes_to_check(join, files))
-        problems += limited('--layer', _content_problems(files, progress))
+        problems += limited('--layer', content_problems(files.values(), progress))
         problems += _blob_problems(join, files, progress)
     return problems
 
@@ -61,7 +62,10 @@ def layout_problems(archives: list[ImageArchive]) -> Problems:
         OSError: one cannot be read.
     """
     for archive in archives:
-        yield from archive_problems('--layer', archive)
+        if archive.is_layout:
+            yield from index_problems('--layer', archive)
+            for image in archive.images:
+                yield from image_problems('--layer', image)
 
 
 def _left_out_problems(join: Join) -> Problems:
@@ -86,9 +90,18 @@ def _image_problems(join: Join, verifies: bool) -> Problems:
             yield from _config_digest_problems(image)
 
 
-def _content_problems(files: dict[str, LayerFile], progress: Progress) -> Problems:
-    with hash_beside(files.values(), progress):
-        for file in files.values():
+def content_problems(files: Collection[LayerFile], progress: Progress) -> Problems:
+    """Checks that layers are tar archives with their diff IDs, and have the digests in their names.
+
+    Args:
+        files: the layers, whose data are at hand; they are read.
+        progress: advanced by the bytes that are read.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    with hash_beside(files, progress):
+        for file in files:
             # The layers of an image are in any order here, so each is checked by itself.
             yield from layer_checks.content_problems(file, _ADVICE, progress, LowerFiles())
 

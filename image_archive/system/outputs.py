@@ -172,6 +172,9 @@ class OutputFile:
 class UnnamedFile:
     """A file without a name beside an output: it leaves nothing behind; a context manager.
 
+    There it has as much room as the output, and a file system that shares blocks can share them
+    with the output.
+
     Attributes:
         descriptor: its descriptor, open for reading and writing.
         path: a path by which OutputFile writes it, as long as it is open.
@@ -181,13 +184,15 @@ class UnnamedFile:
         """Makes the file.
 
         Args:
-            output: the path of the output; '-' is stdout, beside which is the system's directory
-                for temporary files.
+            output: the path of the output. Beside one that is written directly, such as stdout
+                ('-'), is the system's directory for temporary files.
 
         Raises:
             AdvisedError: it cannot be made.
         """
-        self._directory = directory_for_temporary(output)
+        self._directory: str | None = None
+        if is_replaced(output):
+            self._directory = os.path.dirname(os.path.realpath(output))
         try:
             self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)
         except OSError as error:
@@ -245,24 +250,6 @@ class UnnamedFile:
             text = 'No directory for temporary files can be written'
             return AdvisedError(errno.ENOENT, text, 'TMPDIR', advice)
         return AdvisedError(error.errno, error.strerror, directory, advice)
-
-
-@contextlib.contextmanager
-def optional_output(path: str | None, partial_files: PartialFiles) -> Iterator[OutputFile | None]:
-    """Opens an output as OutputFile does, if there is a path for it.
-
-    Args:
-        path: the path; None for no such output.
-        partial_files: as of OutputFile.
-
-    Yields:
-        The output, or None.
-    """
-    if path is None:
-        yield None
-        return
-    with OutputFile(path, partial_files) as output:
-        yield output
 
 
 def _name_of(output: str) -> str:
@@ -396,20 +383,6 @@ def _check_links(path: str) -> None:
             raise ArgumentError(f'{text}: give the path of a file')
 
 
-def directory_for_temporary(output: str) -> str | None:
-    """Returns the directory of an output; None if the output is written directly.
-
-    A compressed archive is inflated there: it needs as much room as the output, and a file system
-    that shares blocks can share them with the output.
-
-    Args:
-        output: the path of the output; '-' is stdout.
-    """
-    if not is_replaced(output):
-        return None
-    return os.path.dirname(os.path.realpath(output))
-
-
 def check_output(
     flag: str,
     path: str,
@@ -472,25 +445,10 @@ def check_outputs(
         if path is None:
             continue
         for other_flag, other in checked.items():
-            check_outputs_differ(flag, path, other_flag, other)
+            if are_same_file(path, other) or _may_become_one_file(path, other):
+                raise ArgumentError(_is_also(flag, path, other_flag))
         check_output(flag, path, {**inputs, **bases})
         checked[flag] = path
-
-
-def check_outputs_differ(flag: str, path: str, other_flag: str, other: str) -> None:
-    """Checks that two outputs are not one file.
-
-    Args:
-        flag: the flag that names one.
-        path: its path; '-' is stdout.
-        other_flag: the flag that names the other.
-        other: its path; '-' is stdout.
-
-    Raises:
-        ArgumentError: they are.
-    """
-    if are_same_file(path, other) or _may_become_one_file(path, other):
-        raise ArgumentError(_is_also(flag, path, other_flag))
 
 
 def _is_also(flag: str, path: str, other_flag: str) -> str:

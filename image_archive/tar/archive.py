@@ -44,7 +44,6 @@ class Archive:
         members: all members, in their order.
         names: the normal name of each member.
         has_end: whether a block of zeros ended the archive.
-        compression: what detect_compression() returned for the file.
     """
 
     def __init__(
@@ -53,14 +52,12 @@ class Archive:
         data: RandomAccess,
         members: list[Member],
         has_end: bool,
-        compression: str | None,
         digests: dict[int, str],
     ) -> None:
         self.path = opened.path
         self.members = members
         self.names = [normal_name(member.name) for member in members]
         self.has_end = has_end
-        self.compression = compression
         self._input = opened
         self._data = data
         self._digests = digests
@@ -298,7 +295,7 @@ def open_archive(
         reader = TarReader(stream, repr(path))
         members = _list_members(reader, path)
         threads.close()
-        yield Archive(opened, data, members, reader.has_end, compression, digests)
+        yield Archive(opened, data, members, reader.has_end, digests)
 
 
 def _list_members(reader: TarReader, path: str) -> list[Member]:

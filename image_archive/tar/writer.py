@@ -445,8 +445,6 @@ class TarFileWriter:
         self._write_zeros(source.size - position)
 
     def _write_zeros(self, size: int) -> None:
-        if not size:
-            return
         for block in zeros(size):
             self._write(block)
 

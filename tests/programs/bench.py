@@ -268,28 +268,71 @@ def whole_images(directory, targets, start_ups, name, target):
     shutil.rmtree(files)
 
 
-# Commands for a shell in the directory with `files` and `out`; each makes out/image.tar of them.
+class Builder(NamedTuple):
+    """Another way from files to an archive.
+
+    Attributes:
+        program: the program that it needs.
+        script: commands for a shell in the directory with `files` and `out`; they make
+            out/image.tar.
+    """
+
+    program: str
+    script: str
+
+
 BUILDERS = {
-    'buildah': """
+    'buildah copy and commit': Builder(
+        'buildah',
+        """
         buildah() { command buildah --root "$PWD/out/root" --runroot "$PWD/out/run" "$@"; }
         container=$(buildah from scratch) && buildah copy --quiet "$container" files /files &&
         buildah commit --quiet "$container" docker-archive:out/image.tar:bench/i:1 &&
         buildah rm "$container"
-    """,
-    'crane': """
+        """,
+    ),
+    'crane append': Builder(
+        'crane',
+        """
         tar --format=gnu --sort=name -cf out/layer.tar files &&
         crane append --new_layer=out/layer.tar --new_tag=bench/i:1 --output=out/image.tar
-    """,
-    'docker': """
+        """,
+    ),
+    'crane append and mutate': Builder(
+        'crane',
+        """
+        image=127.0.0.1:5017/bench/i:1
+        crane registry serve --address="${image%%/*}" & server=$!
+        trap 'kill "$server"' EXIT
+        until crane catalog "${image%%/*}"; do sleep 0.05; done
+        tar --format=gnu --sort=name -cf out/layer.tar files &&
+        crane append --new_layer=out/layer.tar --new_tag="$image" &&
+        crane mutate --label=a=b --output=out/image.tar "$image"
+        """,
+    ),
+    'docker build and save': Builder(
+        'docker',
+        """
         printf 'FROM scratch\\nCOPY . /files\\n' |
         docker build --quiet --no-cache --tag=bench/i:1 --file=- files &&
         docker save --output=out/image.tar bench/i:1 && docker rmi --force bench/i:1
-    """,
-    'umoci': """
+        """,
+    ),
+    'GNU tar, sha256sum and GNU tar, which makes no image': Builder(
+        'tar',
+        """
+        tar --format=gnu --sort=name -cf out/layer.tar files && sha256sum out/layer.tar &&
+        tar --format=gnu -C out -cf out/image.tar layer.tar
+        """,
+    ),
+    'umoci insert and skopeo copy': Builder(
+        'umoci',
+        """
         umoci init --layout=out/layout && umoci new --image=out/layout:i &&
         umoci insert --image=out/layout:i files /files &&
         skopeo copy --quiet oci:out/layout:i docker-archive:out/image.tar:bench/i:1
-    """,
+        """,
+    ),
 }
 
 
@@ -301,16 +344,16 @@ def builders(directory):
     tool = program('build_image', f'--output={output}', f'--file={files}=files', '--tag=bench/i:1')
     print('\nFrom 1 GiB in 1,000 files to an archive that loads\n')
     head('', 'seconds', '/ build_image', 'peak memory')
-    for name, script in BUILDERS.items():
-        if not shutil.which(name):
+    for name, builder in BUILDERS.items():
+        if not shutil.which(builder.program):
             row(name, 'not installed', '', '')
             continue
-        if name == 'docker' and subprocess.run(['docker', 'info'], capture_output=True).returncode:
+        info = [builder.program, 'info']
+        if builder.program == 'docker' and subprocess.run(info, capture_output=True).returncode:
             row(name, 'no daemon', '', '')
             continue
-        quiet = f'cd "$0" && {{ {script.strip()}; }} > out/log 2>&1'
-        builder = ['sh', '-c', quiet, directory]
-        theirs, ours = measure(directory, [builder, tool], runs=3)
+        quiet = f'cd "$0" && {{ {builder.script.strip()}; }} > out/log 2>&1'
+        theirs, ours = measure(directory, [['sh', '-c', quiet, directory], tool], runs=3)
         figures = f'{seconds(theirs):.2f} s', f'{ratio(theirs, ours):.1f}'
         row(name, *figures, f'{memory(theirs):.0f} MiB')
         row('build_image beside it', f'{seconds(ours):.2f} s', '1', f'{memory(ours):.0f} MiB')
