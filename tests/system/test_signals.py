@@ -138,8 +138,10 @@ def test_signal_at_any_time_leaves_the_old_output_or_a_complete_archive(request,
         time.sleep(chance.uniform(0, 1.2 * big.duration))
         for number in numbers:
             process.send_signal(number)
-        process.communicate()
-        assert -process.returncode in (0, *numbers)
+        error = process.communicate()[1]
+        # Python itself ends in this way before the tool's first statement.
+        was_starting = b'KeyboardInterrupt' in error and b'create_image.py' not in error
+        assert -process.returncode in (0, *numbers) or was_starting
         assert big.is_whole() or (process.returncode and big.output.read_bytes() == OLD)
         assert len(big.unfinished()) <= (KILL in numbers)
 
