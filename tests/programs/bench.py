@@ -498,7 +498,7 @@ def long_history(directory, targets):
 def compressed_base(directory, targets):
     """An image on a base compressed by gzip."""
     blocks = bench_images.compressible_blocks
-    layer = make_layer(directory / 'compressible', 512, blocks)
+    layer = make_layer(directory / 'compressible', 1024, blocks)
     base = Image(directory, 'plain', [layer]).save()
     sh('gzip', '-1', base)
     layer.path.unlink()
@@ -506,14 +506,15 @@ def compressed_base(directory, targets):
     small = make_layer(directory / 'small', 0)
     tool = Image(directory, 'on_gzip', [small], compressed).build(directory / 'out' / 'image.tar')
     inflate = [sys.executable, '-c', INFLATE, compressed]
-    commands = [tool, [*tool, '--verify'], inflate, ['gzip', '-dc', compressed]]
+    gzip = ['sh', '-c', 'gzip -dc "$1" >"$2"', 'sh', compressed, directory / 'out' / 'plain']
+    commands = [tool, [*tool, '--verify'], inflate, gzip]
     plain, verified, by_zlib, by_gzip = measure(directory, commands, runs=3)
     has_isal = importlib.util.find_spec('isal') is not None
-    title = f'a gzip base of 512 MiB, by {"isal" if has_isal else "zlib"}'
+    title = f'a gzip base of 1 GiB, by {"isal" if has_isal else "zlib"}'
     for more, target, runs in ('', 0.9, plain), (', --verify', '', verified):
         target = 0.5 if has_isal else target
         targets.add(f'{title}{more} / inflating it by zlib alone', ratio(runs, by_zlib), '', runs)
-        targets.add(f'{title}{more} / gzip -dc', ratio(runs, by_gzip), target, runs)
+        targets.add(f'{title}{more} / gzip -dc to a file', ratio(runs, by_gzip), target, runs)
     compressed.unlink()
 
 
