@@ -506,8 +506,8 @@ def compressed_base(directory, targets):
     small = make_layer(directory / 'small', 0)
     tool = Image(directory, 'on_gzip', [small], compressed).build(directory / 'out' / 'image.tar')
     inflate = [sys.executable, '-c', INFLATE, compressed]
-    gzip = ['sh', '-c', 'gzip -dc "$1" >"$2"', 'sh', compressed, directory / 'out' / 'plain']
-    commands = [tool, [*tool, '--verify'], inflate, gzip]
+    to_a_file = ['sh', '-c', 'gzip -dc "$1" >"$2"', 'sh', compressed, directory / 'out' / 'plain']
+    commands = [tool, [*tool, '--verify'], inflate, to_a_file]
     plain, verified, by_zlib, by_gzip = measure(directory, commands, runs=3)
     has_isal = importlib.util.find_spec('isal') is not None
     title = f'a gzip base of 1 GiB, by {"isal" if has_isal else "zlib"}'
