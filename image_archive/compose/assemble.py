@@ -5,6 +5,7 @@ What comes out is what build_tar, create_image_config and create_image give one 
 """
 
 import contextlib
+from collections.abc import Iterator
 
 from image_archive.compose.parts import ComposedParts
 from image_archive.configure.build import (
@@ -13,7 +14,7 @@ from image_archive.configure.build import (
     configuration_content,
 )
 from image_archive.create.arguments import check_oci
-from image_archive.create.assemble import write_opened_image
+from image_archive.create.assemble import start_of_layers, write_opened_image
 from image_archive.create.opened import OpenedLayer, image_of_open_files
 from image_archive.create.parts import Layer, Words
 from image_archive.digests import sha256
@@ -28,8 +29,9 @@ from image_archive.layer.base import add_image, add_lower
 from image_archive.layer.base_files import BaseFiles
 from image_archive.system.command_line import Run
 from image_archive.system.inputs import InputFile
-from image_archive.system.outputs import UnnamedFile, check_outputs
-from image_archive.tar.content import Source, have_same_content, source_of
+from image_archive.system.outputs import OutputFile, UnnamedFile, check_outputs, is_replaced
+from image_archive.tar.content import BytesInMemory, Source, have_same_content, source_of
+from image_archive.tar.writer import ALIGNED_SIZE
 
 _UNKNOWN = 64 * '0'  # in place of a diff ID
 _NEW_LAYER = ''  # in place of its path, which it does not have
@@ -70,8 +72,17 @@ def compose_image(output: str, parts: ComposedParts, run: Run, verifies: bool = 
         for path in parts.layers:
             lower.add(path, stack)
         layers = lower.layers
+        written: str | OutputFile = output
         if parts.has_new_layer:
-            new_layer, source = _make_layer(output, parts, lower.files, run, stack)
+            builder = stack.enter_context(_plan_layer(output, parts, lower.files, run))
+            if is_replaced(output) and not layers:
+                written = stack.enter_context(OutputFile(output, run.partial_files))
+                start = start_of_layers(written, configuration_content(config), parts.archive.oci)
+                new_layer, source = _write_layer_in_place(builder, written, start)
+            else:
+                file = stack.enter_context(UnnamedFile(output))
+                new_layer = Layer(builder.write_into(file), _NEW_LAYER)
+                source = Source(_NEW_LAYER, file, 0, file.size)
             layers.append(new_layer)
             lower.opened[_NEW_LAYER] = OpenedLayer(None, LayerFile('the new layer', source))
         _check_layers_of_one_id(layers, lower.opened)
@@ -89,7 +100,7 @@ def compose_image(output: str, parts: ComposedParts, run: Run, verifies: bool = 
             words=_WORDS,
         )
         image = image_of_open_files(image_parts, content, lower.opened, base)
-        write_opened_image(output, image, run, verifies, parts.digest_file, parts.id_file)
+        write_opened_image(written, image, run, verifies, parts.digest_file, parts.id_file)
         return image_parts.identifier
 
 
@@ -172,19 +183,34 @@ def _check_layers_of_one_id(layers: list[Layer], opened: dict[str, OpenedLayer])
             raise ArgumentError(f'--layer: {text}: give one of them')
 
 
-def _make_layer(
-    output: str,
-    parts: ComposedParts,
-    below: BaseFiles | None,
-    run: Run,
-    stack: contextlib.ExitStack,
-) -> tuple[Layer, Source]:
-    """Makes the new layer, in a file that is open until the stack is closed."""
+@contextlib.contextmanager
+def _plan_layer(
+    output: str, parts: ComposedParts, below: BaseFiles | None, run: Run
+) -> Iterator[LayerBuilder]:
+    """Plans the new layer; the files that it is made of are open as long as the context lasts."""
     others = [path for path in (parts.digest_file, parts.id_file) if path is not None]
     builder = LayerBuilder(output, parts.options, run, below, others)
     with contextlib.closing(builder):
         builder.add_all(parts.files)
         _check_outputs(output, parts, builder)
-        file = stack.enter_context(UnnamedFile(output))
-        identifier = builder.write_unnamed(file)
-    return Layer(identifier, _NEW_LAYER), Source(_NEW_LAYER, file, 0, file.size)
+        yield builder
+
+
+def _write_layer_in_place(
+    builder: LayerBuilder, output: OutputFile, start: int
+) -> tuple[Layer, Source]:
+    """Writes the new layer into the file of the archive, from where it need not be copied.
+
+    Args:
+        builder: makes the layer.
+        output: the file of the archive.
+        start: where the data of the layer begin there, in bytes, unless it is a small one.
+    """
+    output.go_to(start)
+    identifier = builder.write_into(output)
+    size = output.size - start
+    source = Source(_NEW_LAYER, output, start, size)
+    if size < ALIGNED_SIZE:
+        source = source._replace(file=BytesInMemory(source.read_small()), file_offset=0)
+        output.clear()
+    return Layer(identifier, _NEW_LAYER), source

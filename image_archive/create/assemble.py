@@ -11,9 +11,9 @@ from image_archive.create.blobs import Layout, find_layout
 from image_archive.create.docker_archive import add_docker_members
 from image_archive.create.oci_archive import add_oci_members, oci_manifest_of
 from image_archive.create.opened import OpenedImage, open_image
-from image_archive.create.parts import ImageParts
+from image_archive.create.parts import ImageParts, Layer
 from image_archive.create.problems import find_problems
-from image_archive.digests import sha256
+from image_archive.digests import blob_name, sha256
 from image_archive.errors import ArchiveError
 from image_archive.image.stored import lacks_layer
 from image_archive.system.beside import call_both
@@ -48,8 +48,29 @@ def write_image(
         write_opened_image(output, image, run, verifies, digest_file)
 
 
+def start_of_layers(output: OutputFile, config: bytes, oci: bool) -> int:
+    """Returns where the data of the first layer will begin in the archive of an image, in bytes.
+
+    That is so for a layer of ALIGNED_SIZE or more, whatever the digests: all have one length.
+
+    Args:
+        output: the file of the archive.
+        config: the configuration, with diff IDs that need not be right.
+        oci: whether the archive is an OCI image layout as well.
+    """
+    unknown = 64 * '0'
+    config_name = f'{unknown}.json'
+    layer_name = ImageParts(unknown, '', (Layer(unknown, ''),)).layer_names[0]
+    if oci:
+        config_name = blob_name(f'sha256:{unknown}')
+        layer_name = blob_name(f'sha256:{64 * "1"}')
+    tar = TarFileWriter(output)
+    tar.add_file(config_name, content=config)
+    return tar.start_of_data(layer_name)
+
+
 def write_opened_image(
-    output: str,
+    output: str | OutputFile,
     image: OpenedImage,
     run: Run,
     verifies: bool,
@@ -59,7 +80,8 @@ def write_opened_image(
     """Checks an image, and writes its archive.
 
     Args:
-        output: the path of the archive; '-' is stdout.
+        output: the path of the archive, '-' is stdout; or its file, open, in which the first layer
+            may be in its place: that of start_of_layers().
         image: the image, whose files are open.
         run: the run of the program.
         verifies: whether every byte is checked first.
@@ -74,7 +96,8 @@ def write_opened_image(
     if not image.failures:
         arguments.check_opened(image)
 
-    paths = [path for path in (output, digest_file, id_file) if path is not None]
+    output_path = output.path if isinstance(output, OutputFile) else output
+    paths = [path for path in (output_path, digest_file, id_file) if path is not None]
     is_written_meanwhile = verifies and _can_be_written_meanwhile(paths, image)
     layout = None
     if is_written_meanwhile and image.parts.oci:
@@ -120,7 +143,7 @@ def _check(image: OpenedImage, run: Run, verifies: bool) -> Layout | None:
 
 
 def _write(
-    output: str,
+    output: str | OutputFile,
     image: OpenedImage,
     layout: Layout | None,
     run: Run,
@@ -130,7 +153,7 @@ def _write(
     """Writes an archive and the files beside it.
 
     Args:
-        output: the path of the archive; '-' is stdout.
+        output: as for write_opened_image().
         image: the image.
         layout: with --oci, its blobs.
         run: the run of the program.

@@ -167,11 +167,11 @@ class LayerBuilder:
                 id_file.write(f'{tar.sha256}\n'.encode('ascii'))
                 tar.close([id_file])
 
-    def write_unnamed(self, file: UnnamedFile) -> str:
-        """Writes the layer, plain, into a file without a name.
+    def write_into(self, file: OutputFile | UnnamedFile) -> str:
+        """Writes the layer, plain, into a file that is open.
 
         Args:
-            file: the file, empty.
+            file: the file, from its position on.
 
         Returns:
             The diff ID in hex.
@@ -181,7 +181,7 @@ class LayerBuilder:
         """
         form = LayerForm(None, has_digest=True)
         self._finish_plan()
-        with file.writing(), TarFileWriter(file.path, None, self._run.progress, form) as tar:
+        with file.as_path() as path, TarFileWriter(path, None, self._run.progress, form) as tar:
             self._write_members(tar)
             return tar.sha256
 

@@ -64,8 +64,8 @@ class PartialFiles:
 class OutputFile:
     """A file that appears at its path whole, or not at all; a context manager.
 
-    It is written beside its path, and put there by put_in_place(). A FIFO, a device and stdout
-    are written directly.
+    It is written beside its path, and put there by put_in_place(). Meanwhile its bytes can be read.
+    A FIFO, a device and stdout are written directly.
 
     Attributes:
         path: the path of the output; '-' is stdout.
@@ -112,10 +112,15 @@ class OutputFile:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
         self._temporary = _temporary_path(os.path.dirname(target))
         self._partial_files.add(self._temporary)
-        self.file = open(self._temporary, 'xb', buffering=0)
+        self.file = open(self._temporary, 'x+b', buffering=0)
         self.target = target
         if os.path.exists(target):  # which leaves its mode to the new file
             os.chmod(self._temporary, stat.S_IMODE(os.stat(target).st_mode))
+
+    @property
+    def descriptor(self) -> int:
+        """Its descriptor."""
+        return self.file.fileno()
 
     def write(self, data: bytes | memoryview) -> None:
         """Writes all bytes of data.
@@ -126,8 +131,38 @@ class OutputFile:
         rest = memoryview(data)
         with errors_about(self.name):
             while rest:
-                count = os.write(self.file.fileno(), rest)
+                count = os.write(self.descriptor, rest)
                 rest = rest[count:]
+
+    @property
+    def size(self) -> int:
+        """The bytes of a file that is written beside the path."""
+        return os.fstat(self.descriptor).st_size
+
+    def clear(self) -> None:
+        """Removes what was written, of a file that is written beside the path."""
+        with errors_about(self.name):
+            os.truncate(self.descriptor, 0)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Reads a part of a file that is written beside the path, as inputs.read_at() does."""
+        return read_at(self.descriptor, offset, size)
+
+    def go_to(self, offset: int) -> None:
+        """Makes write() go on at an offset in bytes, if the file is written beside the path."""
+        with errors_about(self.name):
+            os.lseek(self.descriptor, offset, os.SEEK_SET)
+
+    @contextlib.contextmanager
+    def as_path(self) -> Iterator[str]:
+        """Yields a path by which another OutputFile writes this file; errors name this one."""
+        path = _path_of(self.descriptor)
+        try:
+            yield path
+        except OSError as error:
+            if error.filename == path:
+                error.filename = self.name
+            raise
 
     def close(self) -> None:
         """Closes the file, which is not in its place yet."""
@@ -177,7 +212,6 @@ class UnnamedFile:
 
     Attributes:
         descriptor: its descriptor, open for reading and writing.
-        path: a path by which OutputFile writes it, as long as it is open.
     """
 
     def __init__(self, output: str) -> None:
@@ -198,7 +232,6 @@ class UnnamedFile:
         except OSError as error:
             raise self._advised(error) from error
         self.descriptor = self._file.fileno()
-        self.path = f'/dev/fd/{self.descriptor}'
 
     @property
     def size(self) -> int:
@@ -219,12 +252,13 @@ class UnnamedFile:
         return read_at(self.descriptor, offset, size)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        """A context in which an error of the file names its directory, and how to choose it."""
+    def as_path(self) -> Iterator[str]:
+        """Yields a path by which OutputFile writes it; errors name its directory."""
+        path = _path_of(self.descriptor)
         try:
-            yield
+            yield path
         except OSError as error:
-            if error.filename != self.path:
+            if error.filename != path:
                 raise
             raise self._advised(error) from error
 
@@ -250,6 +284,10 @@ class UnnamedFile:
             text = 'No directory for temporary files can be written'
             return AdvisedError(errno.ENOENT, text, 'TMPDIR', advice)
         return AdvisedError(error.errno, error.strerror, directory, advice)
+
+
+def _path_of(descriptor: int) -> str:
+    return f'/dev/fd/{descriptor}'
 
 
 def _name_of(output: str) -> str:

@@ -36,7 +36,7 @@ from image_archive.tar.names import is_usable_name, normal_name
 # The data of large members begin at a multiple of this. A file system that shares blocks can only
 # share whole ones (ioctl_ficlonerange(2); 4096 bytes on XFS and Btrfs).
 _ALIGNMENT = 4096
-_ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
+ALIGNED_SIZE = 64 << 10  # bytes; smaller members are not aligned
 # Parents that are made: a name of 256 bytes can have 127, and few files of a real tree over 16.
 _PARENTS_FREE = 20_000
 _PARENTS_OF_A_MEMBER = 16
@@ -71,7 +71,7 @@ class TarFileWriter:
 
     def __init__(
         self,
-        name: PathName,
+        name: PathName | OutputFile,
         partial_files: PartialFiles | None = None,
         progress: Progress | None = None,
         layer: LayerForm | None = None,
@@ -79,7 +79,8 @@ class TarFileWriter:
         """Begins an archive.
 
         Args:
-            name: the path of the archive; '-' is stdout.
+            name: the path of the archive; '-' is stdout. Or its file, open, in which contents may
+                already be in their places; see start_of_data().
             partial_files: gets the path of the temporary file while there is one.
             progress: advanced by the bytes that are copied.
             layer: how a layer is written; None for an archive of images.
@@ -88,7 +89,11 @@ class TarFileWriter:
             TypeError: the path is of another type.
             OSError: the archive cannot be written.
         """
-        self.output = OutputFile(path_of('name', name), partial_files)
+        if isinstance(name, OutputFile):
+            self.output = name
+            self.output.go_to(0)
+        else:
+            self.output = OutputFile(path_of('name', name), partial_files)
         self._progress = progress or Progress()
         self._position = 0
         self._buffer = bytearray()
@@ -193,6 +198,20 @@ class TarFileWriter:
         """
         with self._step():
             self._add(_header(name, tarfile.REGTYPE, None, source.size), source)
+
+    def start_of_data(self, name: str) -> int:
+        """Returns where the data of the next member would begin, in bytes; ends the archive's use.
+
+        A content of ALIGNED_SIZE or more that is written there, into the file of the archive, need
+        not be copied when another writer adds it at the same place.
+
+        Args:
+            name: the name of the member.
+        """
+        with self._step():
+            self._add_parents(name, None)
+            self._write_header(_header(name, tarfile.REGTYPE, None, ALIGNED_SIZE))
+        return self._position
 
     def add_member(self, header: NewMember, source: Source | None, xattrs: bytes = b'') -> None:
         """Adds a member of a layer as it is: its caller knows all members, and their parents.
@@ -422,13 +441,13 @@ class TarFileWriter:
             return
         # GNU's long names and base-256 numbers, because busybox tar ignores PAX's path and size.
         data = python_header(header)
-        if header.size >= _ALIGNED_SIZE:
+        if header.size >= ALIGNED_SIZE:
             data = _padding(self._position + rest + len(data)) + data
         self._write(bytes(rest) + data)
 
     def _copy(self, source: Source) -> None:
         """Writes a content."""
-        if source.size < _ALIGNED_SIZE and source.sparse_map is None:
+        if source.size < ALIGNED_SIZE and source.sparse_map is None:
             if source.size:
                 self._write(source.read_small())
                 self._progress.advance(source.size)
@@ -459,16 +478,19 @@ class TarFileWriter:
         """
         if self._compressor is not None or self._digest is not None:  # they need the bytes
             return 0
-        if piece.size < _ALIGNED_SIZE:  # a buffer is faster
+        if piece.size < ALIGNED_SIZE:  # a buffer is faster
             return 0
         self._flush()
+        if source.file is self.output:
+            self._skip_what_is_there(piece)
+            return piece.size
         descriptor = source.file.descriptor
         if descriptor is None or not hasattr(os, 'copy_file_range'):
             return 0
         copied = 0
         while copied < piece.size:
             # ext4 copies to a multiple of 64 KiB a fifth faster (seen).
-            limit = -self._position % _ALIGNED_SIZE
+            limit = -self._position % ALIGNED_SIZE
             if limit == 0:
                 limit = _COPY_SIZE
             count = min(piece.size - copied, limit)
@@ -484,6 +506,14 @@ class TarFileWriter:
             self._position += done
             self._progress.advance(done)
         return copied
+
+    def _skip_what_is_there(self, piece: Piece) -> None:
+        """Goes on after data that are in their place already."""
+        if piece.file_offset != self._position:
+            raise AssertionError('a content is at the wrong place: a mistake of the caller')
+        self._position += piece.size
+        self.output.go_to(self._position)
+        self._progress.advance(piece.size)
 
     def _write(self, data: bytes) -> None:
         self._position += len(data)

@@ -248,8 +248,15 @@ def test_after_an_error_the_old_files_are_untouched(tmp_path, app):
 SMALL_FILES = {'preexec_fn': lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))}
 
 
-def test_no_room_for_the_layer_names_the_directory(tmp_path, output, app):
+def test_no_room_for_the_layer_names_the_output(output, app):
     error = image_fails(output, f'--file={app}=app', **SMALL_FILES)
+    advice = 'check the path, its permissions and limits'
+    assert error == f'{str(output)!r}: File too large: {advice}'
+
+
+def test_no_room_for_the_layer_above_another_names_the_directory(tmp_path, output, app):
+    layer = make_tar(tmp_path / 'below.tar', {'x': b'x'})
+    error = image_fails(output, f'--layer={layer}', f'--file={app}=app', **SMALL_FILES)
     advice = 'give --output in another directory, with room for it'
     assert error == f'{str(output.parent)!r}: File too large: {advice}'
 

@@ -2,6 +2,7 @@
 """build_image writes byte for byte what the three programs give, one after the other."""
 
 import gzip
+import random
 
 import pytest
 
@@ -42,17 +43,17 @@ def below(tmp_path):
     return [plain, packed]
 
 
-def both(tmp_path, base, layer=None, below=(), archive=ARCHIVE, partial=False):
+def both(tmp_path, base, layer=None, below=(), archive=ARCHIVE, partial=False, config=CONFIG):
     """Builds an image both ways; returns the bytes of the two archives, and the warnings."""
     directory = tmp_path / 'three'
     directory.mkdir()
-    wanted = three_programs(directory, base, layer, below, CONFIG, archive, partial).read_bytes()
+    wanted = three_programs(directory, base, layer, below, config, archive, partial).read_bytes()
     output = tmp_path / 'image.tar'
     flags = [] if base is None else [f'--base={base}']
     flags += ['--partial'] if partial else []
     flags += [f'--layer={path}' for path in below]
     id_file = tmp_path / 'id'
-    flags += [*(layer or []), *CONFIG, *archive, f'--id_file={id_file}']
+    flags += [*(layer or []), *config, *archive, f'--id_file={id_file}']
     done = run(f'--output={output}', *flags)
     assert done.returncode == 0, done.stderr.decode()
     assert id_file.read_text() == sha256((directory / 'config.json').read_bytes()) + '\n'
@@ -82,6 +83,47 @@ def test_files_without_a_base(tmp_path, files, below, more):
     found, wanted, warnings = both(tmp_path, None, files, below, [*ARCHIVE, *more])
     assert found == wanted
     assert warnings == []
+
+
+# Bytes of a file in a layer: much smaller than what is aligned, just smaller, larger, much larger.
+SIZES = (1, 59_904, 59_905, 1 << 20)
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('more', [[], ['--oci'], ['--verify'], ['--oci', '--verify']])
+@pytest.mark.parametrize('base', [None, 'docker-20.10.tar', 'docker-29-pulled.tar'])
+def test_layer_without_others_below_it(tmp_path, base, more, size):
+    (tmp_path / 'file').write_bytes(random.Random(size).randbytes(size))
+    base = base and FIXTURES / base
+    found, wanted, _ = both(tmp_path, base, [f'--file={tmp_path}/file=f'], (), [*ARCHIVE, *more])
+    assert found == wanted
+
+
+@pytest.mark.parametrize('size', SIZES)
+def test_layer_of_an_archive_to_stdout(tmp_path, size):
+    (tmp_path / 'file').write_bytes(bytes(size))
+    _, wanted, _ = both(tmp_path, None, [f'--file={tmp_path}/file=f'], ())
+    found = run('--output=-', f'--file={tmp_path}/file=f', *CONFIG, *ARCHIVE).stdout
+    assert found == wanted
+
+
+def test_small_layer_leaves_nothing_behind_the_end_of_the_archive(tmp_path):
+    """Its place is after less padding than that of a large layer, so the archive may be shorter."""
+    output = tmp_path / 'image.tar'
+    for size in range(0, 10_240, 512):
+        flags = ['--empty_dir=x', f'--author={size * "a"}']
+        build_image(output, *flags)
+        assert output.read_bytes() == run('--output=-', *flags).stdout
+
+
+def test_configuration_that_is_larger_than_a_block(tmp_path):
+    """Where the layer begins depends on the size of the configuration."""
+    (tmp_path / 'file').write_bytes(bytes(1 << 20))
+    labels = [f'--labels=l{number}={"v" * 10_000}' for number in range(60)]
+    (tmp_path / 'labels').write_text('\n'.join(labels))
+    config = [f'--flagfile={tmp_path}/labels']
+    found, wanted, _ = both(tmp_path, None, [f'--file={tmp_path}/file=f'], (), config=config)
+    assert found == wanted
 
 
 def test_layers_without_files(tmp_path, below):

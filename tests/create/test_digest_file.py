@@ -146,7 +146,7 @@ module = builtins if name == 'open' else os
 real = getattr(module, name)
 def struck(*arguments, **options):
     global count
-    if name != 'open' or 'xb' in arguments:
+    if name != 'open' or 'x+b' in arguments:
         count -= 1
         if count == 0:
             signal.raise_signal(number)

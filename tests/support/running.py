@@ -108,7 +108,7 @@ def reset_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
-def start(flags, **options):
-    """Starts create_image with default signal handling; returns the process."""
+def start(flags, program='create_image', **options):
+    """Starts a program with default signal handling; returns the process."""
     options = {'stderr': subprocess.PIPE, 'preexec_fn': reset_signals, **options}
-    return subprocess.Popen(command('create_image', *flags), **options)
+    return subprocess.Popen(command(program, *flags), **options)

@@ -131,6 +131,23 @@ def check_signals(big, numbers):
     assert big.is_whole()
 
 
+@pytest.mark.parametrize('number', [INT, TERM])
+def test_signal_while_a_layer_is_made_leaves_the_old_output(tmp_path, number):
+    """build_image writes the layer into the file of the archive, whose beginning is not there."""
+    output = tmp_path / 'image.tar'
+    output.write_bytes(OLD)
+    with (tmp_path / 'large').open('wb') as file:
+        file.truncate(100 << 30)  # which takes longer than the test
+    process = start([f'--output={output}', f'--file={tmp_path}/large=x'], 'build_image')
+    while not any(path.stat().st_size > MIB for path in tmp_path.glob('.create_image-*.partial')):
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.communicate()[1] == b''
+    assert process.returncode == -number
+    assert sorted(os.listdir(tmp_path)) == ['image.tar', 'large']
+    assert output.read_bytes() == OLD
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('numbers', SIGNALS)
 @pytest.mark.parametrize('image', ['big', 'verified'])
