@@ -62,7 +62,7 @@ def test_verify_refuses_configurations_that_clients_refuse(running_store, parts,
     parts.configure({key: value for key, value in config.items() if value is not None})
     assert problems(*parts.flags, f'--tag={TAG}')
     build(*parts.flags, f'--tag={TAG}', warnings=True)
-    refused = [name for name in STORES if is_refused(running_store(name), parts.output)]
+    refused = any(is_refused(running_store(name), parts.output) for name in STORES)
     assert refused or case in ACCEPTED
 
 

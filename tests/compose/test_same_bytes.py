@@ -90,8 +90,15 @@ SIZES = (1, 59_904, 59_905, 1 << 20)
 
 
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('more', [[], ['--oci'], ['--verify'], ['--oci', '--verify']])
-@pytest.mark.parametrize('base', [None, 'docker-20.10.tar', 'docker-29-pulled.tar'])
+@pytest.mark.parametrize(
+    ('base', 'more'),
+    [
+        (None, []),
+        (None, ['--oci', '--verify']),
+        ('docker-20.10.tar', ['--verify']),
+        ('docker-29-pulled.tar', ['--oci']),
+    ],
+)
 def test_layer_without_others_below_it(tmp_path, base, more, size):
     (tmp_path / 'file').write_bytes(random.Random(size).randbytes(size))
     base = base and FIXTURES / base

@@ -11,6 +11,7 @@ A test begins with empty stores, as a layer that is already there would hide a m
 """
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -22,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import urllib.parse
 
 import pytest
 
@@ -82,8 +84,24 @@ def _answers(probe):
         return False
 
 
+class _LocalConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket."""
+
+    def __init__(self, path):
+        super().__init__('localhost', timeout=300)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(os.fspath(self._path))
+
+
 class Docker:
     """The client of a Docker daemon.
+
+    What prepares a test or looks at its result asks the daemon itself, which takes a tenth of the
+    time of a client (Docker Engine API).
 
     Attributes:
         store: Where the daemon keeps its images: 'graphdriver' or 'containerd'.
@@ -141,19 +159,30 @@ class Docker:
         return self('run', '--rm', '--network=none', tag, *command)
 
     def files(self, tag):
-        container = self('create', tag, '/none')
+        created = self._ask('POST', '/containers/create', {'Image': tag, 'Cmd': ['/none']})
+        container = json.loads(created)['Id']
         path = self.directory / 'files.tar'
-        self('export', '--output', path, container)
-        self('rm', container)
+        path.write_bytes(self._ask('GET', f'/containers/{container}/export'))
+        self._ask('DELETE', f'/containers/{container}')
         return files_of_tar(path)
 
     def clear(self):
-        containers = self('ps', '--all', '--quiet').split()
-        if containers:
-            self('rm', '--force', *containers)
-        while self('images', '--all', '--quiet'):
+        for container in json.loads(self._ask('GET', '/containers/json?all=1')):
+            self._ask('DELETE', f'/containers/{container["Id"]}?force=1')
+        even_with_tags = urllib.parse.quote(json.dumps({'dangling': ['false']}))
+        while json.loads(self._ask('GET', '/images/json?all=1')):
             # An image that is the Parent of others is removed only after them.
-            self('image', 'prune', '--all', '--force')
+            self._ask('POST', f'/images/prune?filters={even_with_tags}')
+
+    def _ask(self, method, path, body=None):
+        """Sends a request to the daemon; returns the bytes of the answer."""
+        with contextlib.closing(_LocalConnection(self.directory / 'docker.sock')) as connection:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, path, data, {'Content-Type': 'application/json'})
+            answer = connection.getresponse()
+            content = answer.read()
+        assert answer.status < 300, content.decode()
+        return content
 
 
 class Containerd:
@@ -268,15 +297,12 @@ class Podman:
         return self('run', '--rm', '--network=none', *limits, tag, *command)
 
     def files(self, tag):
-        container = self('create', tag, '/none')
-        path = f'{self.directory}/files.tar'
-        self('export', '--output', path, container)
-        self('rm', container)
-        return files_of_tar(path)
+        files = files_below(pathlib.Path(self('image', 'mount', tag)))
+        self('image', 'unmount', tag)
+        return files
 
     def clear(self):
-        self('rm', '--all', '--force')
-        self('rmi', '--all', '--force')
+        self('rmi', '--all', '--force')  # and the containers of all images
 
 
 def _stores_of_docker():
@@ -342,7 +368,7 @@ def unpacks(store, path, tag):
     """Tries to load an image with a file `lower`, and to read that; returns whether both work."""
     command = [*store.command, *store.LOAD, path]
     done = subprocess.run(command, capture_output=True, timeout=300, check=False)
-    if done.returncode or tag not in store.tags():
+    if done.returncode:
         return False
     try:
         return 'lower' in store.files(tag)

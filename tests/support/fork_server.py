@@ -19,12 +19,16 @@ import traceback
 
 ROOT = pathlib.Path(__file__).absolute().parent.parent.parent
 PROGRAMS = ('build_image', 'build_tar', 'create_image', 'create_image_config', 'join_layers')
+# What the programs import when they need it.
+IMPORTED_LATE = ('queue', 'image_archive.join.oci_archive')
 NUMBER = struct.Struct('q')
 
 
 def serve(connection):
     """Runs one request after the other, until the other end of the connection is closed."""
     mains = {program: importlib.import_module(program).run_main for program in PROGRAMS}
+    for module in IMPORTED_LATE:
+        importlib.import_module(module)
     while True:
         head, streams, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
         if not head:
