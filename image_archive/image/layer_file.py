@@ -10,7 +10,13 @@ from image_archive.image import oci
 from image_archive.image.oci import Descriptor
 from image_archive.system.beside import Beside, Pending, core_count, read_ahead
 from image_archive.system.progress import Progress
-from image_archive.tar.compression import can_inflate, detect_compression, inflate, looks_otherwise
+from image_archive.tar.compression import (
+    LARGE_BLOCK_SIZE,
+    can_inflate,
+    detect_compression,
+    inflate,
+    looks_otherwise,
+)
 from image_archive.tar.content import Source, SourceStream
 from image_archive.tar.member import Member
 from image_archive.tar.reader import BlockStream, Stream, TarReader
@@ -86,16 +92,13 @@ class LayerFile:
             ArchiveError: it is cut off, damaged or not a tar archive.
             OSError: it cannot be read.
         """
-        with contextlib.ExitStack() as threads:
-            if self._hashing is None and self.can_be_hashed_alone:
-                threads.enter_context(hash_beside([self], progress))
-            if self._hashing is None:
-                self._read_all(visit, progress)
-                return
-            reader = TarReader(SourceStream(self.source), self.label)
-            for member in reader:
-                visit(member)
-            self.content_sha256 = self._hashing.result()
+        if self._hashing is None:
+            self._read_all(visit, progress)
+            return
+        reader = TarReader(SourceStream(self.source), self.label)
+        for member in reader:
+            visit(member)
+        self.content_sha256 = self._hashing.result()
         self._stored_sha256 = self.content_sha256
         self._note(reader)
 
@@ -104,7 +107,7 @@ class LayerFile:
         content_hash = new_hash()
         stored_hash = content_hash
         with contextlib.ExitStack() as threads:
-            blocks = self.source.blocks(progress)
+            blocks = self.source.blocks(progress, LARGE_BLOCK_SIZE)
             if self.compression is not None:
                 stored_hash = new_hash()
                 stored = BlockStream(_hashed(blocks, stored_hash))
@@ -177,16 +180,19 @@ class LayerFile:
 
 @contextlib.contextmanager
 def hash_beside(layers: Iterable[LayerFile], progress: Progress) -> Iterator[None]:
-    """Hashes plain layers in threads, several layers at once, if there are several cores.
+    """Hashes plain layers in threads, if there are several of them, and several cores.
 
-    In the context LayerFile.read() only reads their headers, and waits for the hash.
+    In the context LayerFile.read() only reads their headers, and waits for the hash. A layer that
+    is alone is read once, by a thread that hashes it: finding headers in the blocks of that takes
+    less time.
 
     Args:
         layers: the layers that will be read, in their order.
         progress: advanced by the bytes that are read.
     """
-    thread_count = min(core_count(), _THREADS_LIMIT)
-    if thread_count == 1:
+    plain = [layer for layer in layers if layer.can_be_hashed_alone]
+    thread_count = min(core_count(), _THREADS_LIMIT, len(plain))
+    if thread_count <= 1:
         yield
         return
 
@@ -194,9 +200,8 @@ def hash_beside(layers: Iterable[LayerFile], progress: Progress) -> Iterator[Non
         return layer.source.hash_with('sha256', progress)
 
     with contextlib.closing(Beside(hash_layer, thread_count)) as beside:
-        for layer in layers:
-            if layer.can_be_hashed_alone:
-                layer.begin_hashing(beside)
+        for layer in plain:
+            layer.begin_hashing(beside)
         yield
 
 
