@@ -8,7 +8,7 @@ from support.random_images import RandomImage
 from support.running import messages, run_program
 from support.tars import manifest
 
-IMAGES = amount('RANDOM_IMAGES', 25, 3000)
+IMAGES = amount('RANDOM_IMAGES', 25, 1500)
 BATCH = 25
 
 
