@@ -61,15 +61,12 @@ def test_container_has_the_values_of_the_flags(store, tmp_path, base):
     config = json.loads(parts.config.read_text())
     assert config['config'] == CONFIG
     assert config['rootfs']['diff_ids'] == [*base_diff_ids(), *parts.diff_ids]
-    if isinstance(store, Containerd):
-        command = ['run', '--rm', '--snapshotter=native', f'docker.io/{TAG}', 'app']
-        printed = store(*command).splitlines()
-    else:
+    if not isinstance(store, Containerd):
         shown = json.loads(store('image', 'inspect', '--format={{json .Config}}', TAG))
         if hasattr(store, 'driver'):  # Podman shows the health check elsewhere
             shown['Healthcheck'] = json.loads(
                 store('image', 'inspect', '--format={{json .HealthCheck}}', TAG)
             )
         assert {key: shown[key] for key in CONFIG} == CONFIG
-        printed = store.run(TAG).splitlines()
+    printed = store.run(TAG).splitlines()
     assert printed == ['12', '34', '/srv', 'hello', *greeting.decode().splitlines()]

@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from support.clients import OVERLAYS, Containerd
+from support.clients import OVERLAYS
 from support.images import Parts, configuration
 from support.layers import directory, link, make_layer
 from support.needs import require
@@ -73,11 +73,7 @@ def image_of(path, *layers):
 
 def run(store, script):
     """Runs a script in a container of the image; returns what it prints."""
-    command = ('/usr/bin/busybox', 'sh', '-c', script)
-    if isinstance(store, Containerd):
-        name = f'docker.io/{TAG}'
-        return store('run', '--rm', f'--snapshotter={store.snapshotter}', name, 'x', *command)
-    return store.run(TAG, *command)
+    return store.run(TAG, '/usr/bin/busybox', 'sh', '-c', script)
 
 
 def file_flags(path):

@@ -230,6 +230,16 @@ class Containerd:
         manifest = json.loads(self('content', 'get', self.digest(tag)))
         return manifest['config']['digest'].removeprefix('sha256:')
 
+    def run(self, tag, *command):
+        """Runs a command that prints something."""
+        image = [f'--snapshotter={self.snapshotter}', f'docker.io/{tag}', 'container']
+        for _ in range(5):
+            printed = self('run', '--rm', *image, *command)
+            if printed:
+                return printed
+            # It may be lost if the container ends at once (seen with 1.6, containerd's issue 5741).
+        raise AssertionError('ctr run prints nothing, five times')
+
     def files(self, tag):
         # A new directory: containerd 1.6 may show an earlier mount again at the same path.
         with tempfile.TemporaryDirectory(dir=self.directory) as directory:
