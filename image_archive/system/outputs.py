@@ -9,7 +9,7 @@ import re
 import signal
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from image_archive.errors import AdvisedError, ArgumentError
@@ -156,13 +156,11 @@ class OutputFile:
     @contextlib.contextmanager
     def as_path(self) -> Iterator[str]:
         """Yields a path by which another OutputFile writes this file; errors name this one."""
-        path = _path_of(self.descriptor)
-        try:
+        with _as_path(self.descriptor, self._named) as path:
             yield path
-        except OSError as error:
-            if error.filename == path:
-                error.filename = self.name
-            raise
+
+    def _named(self, error: OSError) -> OSError:
+        return OSError(error.errno, error.strerror, self.name)
 
     def close(self) -> None:
         """Closes the file, which is not in its place yet."""
@@ -254,13 +252,8 @@ class UnnamedFile:
     @contextlib.contextmanager
     def as_path(self) -> Iterator[str]:
         """Yields a path by which OutputFile writes it; errors name its directory."""
-        path = _path_of(self.descriptor)
-        try:
+        with _as_path(self.descriptor, self._advised) as path:
             yield path
-        except OSError as error:
-            if error.filename != path:
-                raise
-            raise self._advised(error) from error
 
     def __enter__(self) -> 'UnnamedFile':
         return self
@@ -286,8 +279,21 @@ class UnnamedFile:
         return AdvisedError(error.errno, error.strerror, directory, advice)
 
 
-def _path_of(descriptor: int) -> str:
-    return f'/dev/fd/{descriptor}'
+@contextlib.contextmanager
+def _as_path(descriptor: int, named: Callable[[OSError], OSError]) -> Iterator[str]:
+    """Yields a path of an open file.
+
+    Args:
+        descriptor: its descriptor.
+        named: returns what is raised in place of an error that names that path.
+    """
+    path = f'/dev/fd/{descriptor}'
+    try:
+        yield path
+    except OSError as error:
+        if error.filename != path:
+            raise
+        raise named(error) from error
 
 
 def _name_of(output: str) -> str:

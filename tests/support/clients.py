@@ -100,8 +100,8 @@ class _LocalConnection(http.client.HTTPConnection):
 class Docker:
     """The client of a Docker daemon.
 
-    What prepares a test or looks at its result asks the daemon itself, which takes a tenth of the
-    time of a client (Docker Engine API).
+    What prepares a test or looks at its result asks the daemon itself, by the Docker Engine API,
+    because that starts no process.
 
     Attributes:
         store: Where the daemon keeps its images: 'graphdriver' or 'containerd'.
